@@ -1,0 +1,1 @@
+//! The ports of Phoenix as exams, and the world harness.

@@ -1,0 +1,1 @@
+//! HTTPS for Phoenix: an axum router and a reqwest transport.

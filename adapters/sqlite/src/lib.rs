@@ -1,0 +1,1 @@
+//! The Store of Phoenix on SQLite, with group commit.

@@ -1,0 +1,102 @@
+//! The domain of a homeserver.
+
+use std::{fmt, io, str::FromStr, sync::Arc};
+
+use tls_codec::{DeserializeBytes, Error, Serialize, Size, VLByteSlice};
+
+use crate::{Reject, wire::Opaque};
+
+/// A fully qualified domain name, in the only form that the protocol knows (01): lower-case ASCII letters,
+/// digits, hyphens and dots; 1 to 253 bytes; at least two labels of 1 to 63 bytes that neither begin nor end
+/// with a hyphen, the last not all digits. Whoever holds one holds a valid one.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fqdn(Arc<str>);
+
+impl Fqdn {
+    /// The name, as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Fqdn {
+    type Err = Reject;
+
+    fn from_str(name: &str) -> Result<Self, Reject> {
+        if name.len() > MAX_NAME || !name.split('.').all(is_label) {
+            return Err(Reject::Malformed("domain"));
+        }
+        match name.rsplit_once('.') {
+            Some((_, last)) if !last.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Self(name.into())),
+            _ => Err(Reject::Malformed("domain")),
+        }
+    }
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=MAX_LABEL).contains(&label.len())
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+impl fmt::Display for Fqdn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Fqdn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Size for Fqdn {
+    fn tls_serialized_len(&self) -> usize {
+        VLByteSlice(self.0.as_bytes()).tls_serialized_len()
+    }
+}
+
+impl Serialize for Fqdn {
+    fn tls_serialize<W: io::Write>(&self, writer: &mut W) -> Result<usize, Error> {
+        VLByteSlice(self.0.as_bytes()).tls_serialize(writer)
+    }
+}
+
+impl DeserializeBytes for Fqdn {
+    fn tls_deserialize_bytes(input: &[u8]) -> Result<(Self, &[u8]), Error> {
+        let (bytes, rest) = Opaque::<MAX_NAME>::tls_deserialize_bytes(input)?;
+        let name = std::str::from_utf8(&bytes).map_err(|_| Error::InvalidInput)?;
+        Ok((name.parse().map_err(|_| Error::InvalidInput)?, rest))
+    }
+}
+
+/// Longest name of the domain name system (RFC 1035 §2.3.4), without the trailing dot.
+const MAX_NAME: usize = 253;
+/// Longest label (RFC 1035 §2.3.4).
+const MAX_LABEL: usize = 63;
+
+#[cfg(test)]
+mod tests {
+    use super::Fqdn;
+
+    #[test]
+    fn a_name_of_two_or_more_labels_is_a_domain() {
+        for name in ["alpha.test", "a.b", "xn--bcher-kva.example", "1.2.3.example", "a-b.c0"] {
+            assert!(name.parse::<Fqdn>().is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_plain_lower_case_domain_is_refused() {
+        let long_label = format!("{}.test", "a".repeat(64));
+        let long_name = format!("{}test", "abc.".repeat(63));
+        let names = ["", "test", "alpha.test.", ".test", "a..b", "Alpha.test", "-a.test", "a-.test", "127.0.0.1"];
+        let more = ["a.1", "a_b.test", "alpha.test:443", "bücher.example", "[::1]", &long_label, &long_name];
+        for name in names.into_iter().chain(more) {
+            assert!(name.parse::<Fqdn>().is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Vocabulary, ports and driver of the Phoenix homeserver.
+//!
+//! Start with [`api`] for what can be asked of a homeserver, [`port`] for what one needs of its surroundings,
+//! and `operation` for how a request becomes a decision.
+
+pub mod api;
+pub mod credential;
+pub mod crypto;
+mod fault;
+mod id;
+mod origin;
+pub mod port;
+mod reject;
+pub mod store;
+pub mod time;
+pub mod token;
+pub mod wire;
+
+pub use fault::Fault;
+pub use id::{
+    AliasHash, ClientId, ConfigId, Epoch, Fingerprint, Fqdn, GroupId, KeyId, KeyPackageRef, LeafIndex, MessageId,
+    Pseudonym, QsClientId, QsUserId, UserId, Uuid,
+};
+pub use origin::Origin;
+pub use reject::{ErrorCode, ErrorReply, Failure, MAX_DETAIL, Refusal, Reject};
+pub use time::Timestamp;

@@ -1,0 +1,45 @@
+//! The port to limits and verdicts.
+
+use async_trait::async_trait;
+
+use crate::{Fqdn, Origin, api::EndpointId};
+
+/// Decides whether an authenticated call may go on.
+#[async_trait]
+pub trait Policy: Send + Sync + 'static {
+    /// Answers before anything is decided; the caller is known and has paid nothing yet.
+    async fn judge(&self, question: &Question) -> Verdict;
+}
+
+/// What a policy is asked.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// What is called.
+    pub endpoint: EndpointId,
+    /// Where the call came from.
+    pub origin: Origin,
+    /// The other homeserver that the caller belongs to, where the call names one.
+    pub peer: Option<Fqdn>,
+}
+
+/// What a policy answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on.
+    Allow,
+    /// Not for this caller.
+    Forbid,
+    /// Not now; again in so many seconds.
+    Later(u32),
+}
+
+/// Allows everything: any domain may federate, anyone may register.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenPolicy;
+
+#[async_trait]
+impl Policy for OpenPolicy {
+    async fn judge(&self, _question: &Question) -> Verdict {
+        Verdict::Allow
+    }
+}

@@ -1,0 +1,52 @@
+//! The port to homeservers.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{Fqdn, api::ServiceName, ErrorReply, wire::Call};
+
+/// Carries calls to homeservers, for clients and for other homeservers alike.
+#[async_trait]
+pub trait Transport: Send + Sync + 'static {
+    /// Sends a call to a service of a homeserver. The outer result says whether an answer came back; the inner
+    /// one is the answer: the reply's bytes, or the protocol's error.
+    ///
+    /// # Errors
+    /// [`TransportError`] when no answer came; whether the call was carried out is unknown then.
+    async fn send(&self, to: &Fqdn, outgoing: Outgoing) -> Result<Result<Bytes, ErrorReply>, TransportError>;
+
+    /// Fetches the published document (keys, in JSON) of a homeserver's service (08).
+    ///
+    /// # Errors
+    /// [`TransportError`] when it could not be had.
+    async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError>;
+}
+
+/// A call on its way out.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The service that it is for.
+    pub service: ServiceName,
+    /// The endpoint's name: the last part of its path.
+    pub name: &'static str,
+    /// The call.
+    pub call: Call,
+    /// Calls of different circuits never share a connection.
+    pub circuit: Circuit,
+}
+
+/// Keeps apart on the network what the protocol keeps apart: a client uses one circuit for its AS identity,
+/// one for each QS identity, and one for each group (02).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Circuit(pub u64);
+
+/// Why no answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// The other side does not answer, for now.
+    #[error("the homeserver does not answer")]
+    Unreachable,
+    /// What answers is not a homeserver of that domain, or must not be talked to.
+    #[error("there is no homeserver to be reached under this name")]
+    Refused,
+}

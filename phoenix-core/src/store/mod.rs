@@ -1,0 +1,5 @@
+//! The in-memory store.
+
+mod memory;
+
+pub use memory::MemoryStore;

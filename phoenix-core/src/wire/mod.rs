@@ -1,0 +1,41 @@
+//! Strict, bounded encoding (02, "Encoding"): the TLS presentation language of RFC 8446 §3 with the
+//! variable-length vectors of RFC 9420 §2.1.2.
+//!
+//! Everything that travels or is stored is made of derived structs over the bounded pieces here. A decoder
+//! allocates no more than its input is long, and refuses what is left over.
+
+mod call;
+mod secret;
+mod vector;
+
+use bytes::Bytes;
+use tls_codec::{DeserializeBytes, Serialize};
+
+pub use call::{Audience, AuthFrame, Call, CallTbs, CoSignature, MAX_BODY, Sender, VERSION};
+pub use secret::Secret;
+pub use vector::{Flag, List, Opaque, TooLong};
+
+use crate::Reject;
+
+/// What can be encoded and decoded. Implemented for every type of the codec.
+pub trait Wire: Sized + Send + Sync + 'static {
+    /// The one encoding of this value.
+    fn encode(&self) -> Bytes;
+
+    /// The value that the whole input encodes.
+    ///
+    /// # Errors
+    /// [`Reject::Malformed`] when the input is not exactly one encoding.
+    fn decode(input: &[u8]) -> Result<Self, Reject>;
+}
+
+impl<T: Serialize + DeserializeBytes + Send + Sync + 'static> Wire for T {
+    fn encode(&self) -> Bytes {
+        // Encoding into memory fails only for vectors over 2^30 bytes, which the bounded types cannot hold.
+        self.tls_serialize_detached().map(Bytes::from).unwrap_or_default()
+    }
+
+    fn decode(input: &[u8]) -> Result<Self, Reject> {
+        Self::tls_deserialize_exact_bytes(input).map_err(|_| Reject::Malformed("encoding"))
+    }
+}

@@ -1,0 +1,1 @@
+//! The queuing service: pseudonymous queues.
