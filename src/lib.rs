@@ -1,1 +1,38 @@
-//! façade
+//! Phoenix: a federated, end-to-end encrypted messaging homeserver to embed.
+//!
+//! Give a [`Homeserver`] a store and a transport, mount its endpoints (with `phoenix-http`'s router, or your
+//! own), and let [`Homeserver::run`] run somewhere. Its users then talk to the users of any other homeserver,
+//! while no server learns who talks to whom.
+//!
+//! The library spawns nothing by itself and touches nothing global: no runtime, default TLS provider, metrics
+//! recorder, tracing subscriber, signal handler or environment variable.
+
+mod admin;
+mod builder;
+mod courier;
+mod defaults;
+mod homeserver;
+mod keys;
+mod mailbox;
+
+/// The authentication service: identities and tokens.
+pub mod auth {
+    pub use phoenix_as::AuthSettings as Settings;
+}
+
+/// The queuing service: pseudonymous queues.
+pub mod queue {
+    pub use phoenix_qs::QueueSettings as Settings;
+}
+
+/// The delivery service: encrypted groups.
+pub mod delivery {
+    pub use phoenix_ds::DeliverySettings as Settings;
+}
+
+pub use admin::{Admin, MailboxState};
+pub use builder::{BuildError, Builder};
+pub use defaults::{OsEntropy, SystemClock, Threads};
+pub use homeserver::Homeserver;
+pub use keys::OperatorKey;
+pub use phoenix_core::{Fqdn, port};

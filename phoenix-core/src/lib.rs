@@ -6,10 +6,16 @@
 pub mod api;
 pub mod credential;
 pub mod crypto;
+pub mod engine;
 mod fault;
+pub mod group;
 mod id;
+pub mod operation;
 mod origin;
 pub mod port;
+mod queue_config;
+pub mod published;
+pub mod queue;
 mod reject;
 pub mod store;
 pub mod time;

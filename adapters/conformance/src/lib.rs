@@ -1,1 +1,3 @@
-//! The ports of Phoenix as exams, and the world harness.
+//! The ports of Phoenix as exams that any adapter takes.
+
+pub mod store;

@@ -1,1 +1,30 @@
-//! HTTPS for Phoenix: an axum router and a reqwest transport.
+//! HTTPS for Phoenix: an axum router, a server for it, a reqwest transport, and the ports that tokio gives.
+//!
+//! [`router`] puts a homeserver into an embedder's own axum program; [`Server`] serves it over TLS with the
+//! bounds of the specification (02, "HTTP binding"). [`HttpTransport`] reaches other homeservers, for
+//! homeservers and clients alike (08, "Discovery"). [`TokioClock`], [`OsEntropy`] and [`BlockingCompute`] are
+//! the ports of an ordinary process.
+
+mod address;
+mod error;
+mod home;
+mod ports;
+mod router;
+mod serve;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod token;
+mod transport;
+mod well_known;
+
+pub use ports::{BlockingCompute, OsEntropy, TokioClock};
+pub use router::{RouterOptions, router, router_with};
+pub use serve::{Server, ServerLimits};
+pub use tls::{ServerTls, TlsError};
+pub use transport::{HttpTransport, HttpTransportBuilder};
+
+/// The media type of calls and replies (02).
+pub const MEDIA_TYPE: &str = "application/vnd.phoenix.v1";
+/// The media type of errors (RFC 9457).
+pub const PROBLEM_TYPE: &str = "application/problem+json";

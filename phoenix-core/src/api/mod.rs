@@ -8,6 +8,7 @@ pub mod auth;
 pub mod delivery;
 mod description;
 pub mod federation;
+pub mod mls;
 pub mod queue;
 pub mod tokens;
 

@@ -5,7 +5,9 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 use crate::wire::Opaque;
 
 /// A ciphersuite of credentials and keys, numbered like the MLS suite with the same algorithms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize,
+)]
 #[repr(u16)]
 pub enum Suite {
     /// Ed25519, X25519, SHA-256, AES-128-GCM: the default.
@@ -24,7 +26,9 @@ pub struct VerifyingKey {
 }
 
 /// A signature: Ed25519, 64 bytes; P-256, DER as in RFC 9420 §5.1.2.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize,
+)]
 pub struct Signature(pub Opaque<80>);
 
 /// A key that messages are sealed to (HPKE, RFC 9180).

@@ -27,7 +27,7 @@ pub trait Wake: Send + Sync + 'static {
 
 /// A subscription.
 #[async_trait]
-pub trait Wakened: Send {
+pub trait Wakened: Send + Sync {
     /// Waits for the next wake-up since the subscription or the last call.
     async fn wakened(&mut self);
 }

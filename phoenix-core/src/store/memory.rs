@@ -1,5 +1,201 @@
-//! A [`Store`](crate::port::Store) in memory.
+//! A [`Store`] in memory.
 
-/// Keeps everything in memory.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryStore;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::fmt;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::number_key;
+use crate::Timestamp;
+use crate::port::{
+    Batch, Commit, Mark, Part, PartitionKey, Place, RowKey, Snapshot, Space, Store, StoreError, Wanted, Write,
+};
+
+/// Keeps everything in memory, and keeps every clause of the contract but S5.
+///
+/// A clone shares the state, as a second replica on one database would; [`MemoryStore::fork`] copies it.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    state: Arc<Mutex<State>>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A store of its own that starts with what this one holds. Rows are shared until one side writes them.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let state = self.lock().clone();
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Everything that is stored, ordered by space and key: what a copy of the disk would show.
+    #[must_use]
+    pub fn dump(&self) -> Vec<(PartitionKey, Snapshot)> {
+        let state = self.lock();
+        state
+            .partitions
+            .iter()
+            .map(|(key, partition)| (key.clone(), partition.snapshot(&Wanted::first(u32::MAX))))
+            .collect()
+    }
+
+    /// No step of a call leaves the state half changed, so one that panicked leaves it usable.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn read(&self, places: &[Place]) -> Result<Vec<Snapshot>, StoreError> {
+        let state = self.lock();
+        let found =
+            |place: &Place| state.partitions.get(&place.partition).map(|found| found.snapshot(&place.wanted));
+        Ok(places.iter().map(|place| found(place).unwrap_or_default()).collect())
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
+        batch.validate()?;
+        let mut state = self.lock();
+        if state.has_applied(batch) {
+            return Ok(Commit::Done);
+        }
+        if !state.allows(batch) {
+            return Ok(Commit::Conflict);
+        }
+        batch.parts.iter().filter(|part| part.is_write()).for_each(|part| state.apply(part));
+        Ok(Commit::Done)
+    }
+
+    async fn due(&self, space: Space, now: Timestamp, limit: usize) -> Result<Vec<PartitionKey>, StoreError> {
+        let state = self.lock();
+        let first = (space, Timestamp(0), PartitionKey::new(space, Bytes::new()));
+        let ringing = state.alarms.range(first..).take_while(|(other, at, _)| *other == space && *at <= now);
+        Ok(ringing.take(limit).map(|(_, _, key)| key.clone()).collect())
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("partitions", &self.lock().partitions.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Default)]
+struct State {
+    partitions: BTreeMap<PartitionKey, Arc<Partition>>,
+    alarms: BTreeSet<(Space, Timestamp, PartitionKey)>,
+}
+
+impl State {
+    fn mark(&self, key: &PartitionKey) -> Option<Mark> {
+        self.partitions.get(key).map(|partition| partition.mark)
+    }
+
+    fn has_applied(&self, batch: &Batch) -> bool {
+        batch.parts.iter().any(|part| part.is_applied(self.mark(&part.partition)))
+    }
+
+    fn allows(&self, batch: &Batch) -> bool {
+        batch.parts.iter().all(|part| {
+            let found = self.partitions.get(&part.partition);
+            let next = found.map_or(0, |partition| partition.next);
+            let stored =
+                |row: &RowKey| Ok::<_, Infallible>(found.is_some_and(|found| found.rows.contains_key(row)));
+            part.base.holds(found.map(|partition| partition.mark))
+                && part.takes_hold(next, stored) == Ok(true)
+        })
+    }
+
+    fn apply(&mut self, part: &Part) {
+        let key = &part.partition;
+        let stored =
+            self.partitions.entry(key.clone()).or_insert_with(|| Arc::new(Partition::new(part.mark)));
+        let partition = Arc::make_mut(stored);
+        if let Some(alarm) = partition.alarm {
+            self.alarms.remove(&(key.space(), alarm, key.clone()));
+        }
+        part.writes.iter().for_each(|write| partition.write(write));
+        partition.mark = part.mark;
+        partition.alarm = part.alarm.applied(partition.alarm);
+        match partition.alarm {
+            Some(alarm) => {
+                self.alarms.insert((key.space(), alarm, key.clone()));
+            }
+            None if partition.rows.is_empty() => {
+                self.partitions.remove(key);
+            }
+            None => {}
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Partition {
+    mark: Mark,
+    alarm: Option<Timestamp>,
+    next: u64,
+    rows: BTreeMap<RowKey, Bytes>,
+}
+
+impl Partition {
+    const fn new(mark: Mark) -> Self {
+        Self { mark, alarm: None, next: 0, rows: BTreeMap::new() }
+    }
+
+    fn write(&mut self, write: &Write) {
+        match write {
+            Write::Put(row, value) => {
+                self.rows.insert(row.clone(), value.clone());
+            }
+            Write::Delete(row) | Write::Take(row) => {
+                self.rows.remove(row);
+            }
+            Write::DeleteBelow(row) => self.rows = self.rows.split_off(row),
+            Write::Append(value) => {
+                self.rows.insert(number_key(self.next), value.clone());
+                self.next = self.next.saturating_add(1);
+            }
+            Write::Drop => {
+                self.rows.clear();
+                self.alarm = None;
+            }
+        }
+    }
+
+    fn snapshot(&self, wanted: &Wanted) -> Snapshot {
+        let (rows, more) = match wanted {
+            Wanted::Mark => (Vec::new(), false),
+            Wanted::Keys(keys) => {
+                let keys: BTreeSet<&RowKey> = keys.iter().collect();
+                (keys.into_iter().filter_map(|key| self.rows.get_key_value(key)).map(owned).collect(), false)
+            }
+            Wanted::Range { from, below, limit } => self.range(from, below, *limit),
+        };
+        Snapshot { mark: Some(self.mark), alarm: self.alarm, rows, more }
+    }
+
+    fn range(&self, from: &RowKey, below: &RowKey, limit: u32) -> (Vec<(RowKey, Bytes)>, bool) {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let bounds = (Bound::Included(from.clone()), Bound::Unbounded);
+        let is_wanted = |key: &RowKey| below.is_empty() || key < below;
+        let mut rows = self.rows.range(bounds).take_while(|(key, _)| is_wanted(key));
+        let found = rows.by_ref().take(limit).map(owned).collect();
+        (found, rows.next().is_some())
+    }
+}
+
+fn owned((key, value): (&RowKey, &Bytes)) -> (RowKey, Bytes) {
+    (key.clone(), value.clone())
+}

@@ -9,7 +9,9 @@ use crate::{
 };
 
 /// What a token is good for. Each class has its own keys, so that a cheap token never buys an expensive thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize,
+)]
 #[repr(u8)]
 pub enum Class {
     /// Operations in existing groups, fetching AddPackages, publishing.

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""The rules of the house that no compiler checks: who may depend on whom, how long a file may be, what must not
+stand in it. Prints what is broken and exits with 1."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+PURE = ["phoenix-core", "phoenix-as", "phoenix-qs", "phoenix-ds"]
+# No runtime, socket, HTTP or SQL below the adapters.
+FOREIGN = {
+    "tokio", "async-std", "smol", "async-io", "async-executor", "mio", "hyper", "hyper-util", "axum", "reqwest",
+    "rustls", "native-tls", "rusqlite", "libsqlite3-sys", "sqlx", "sqlx-core", "tokio-postgres", "diesel",
+    "socket2", "h2", "tonic",
+}
+# What each of our crates may use of the others.
+ALLOWED = {
+    "phoenix-core": set(),
+    "phoenix-as": {"phoenix-core"},
+    "phoenix-qs": {"phoenix-core"},
+    "phoenix-ds": {"phoenix-core"},
+    "phoenix-homeserver": {"phoenix-core", "phoenix-as", "phoenix-qs", "phoenix-ds"},
+    "phoenix-sqlite": {"phoenix-core"},
+    "phoenix-client": {"phoenix-core"},
+    "phoenix-http": {"phoenix-core", "phoenix-homeserver"},
+    "phoenix-conformance": {"phoenix-core", "phoenix-homeserver", "phoenix-client"},
+    "phoenix-server": {
+        "phoenix-core", "phoenix-homeserver", "phoenix-http", "phoenix-sqlite", "phoenix-client",
+        "phoenix-conformance",
+    },
+}
+# Waiting, clocks, files, sockets, threads and the environment stay out of the pure sources.
+IMPURE = re.compile(r"\basync\s+(fn|move|\{)|\.await\b|std::(fs|net::(Tcp|Udp)|thread|env|process)|SystemTime|Instant::now|OsRng|thread_rng")
+MAX_LINES = 500
+UNFINISHED = re.compile(r"TODO|FIXME|XXX|todo!\(|unimplemented!\(|#\[ignore|dbg!\(")
+
+problems = []
+
+
+def cargo(*arguments):
+    return subprocess.run(["cargo", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def check_dependencies():
+    metadata = json.loads(cargo("metadata", "--format-version", "1", "--no-deps", "--locked"))
+    for package in metadata["packages"]:
+        ours = {it["name"] for it in package["dependencies"] if it["name"].startswith("phoenix-") and it["kind"] is None}
+        for name in sorted(ours - ALLOWED.get(package["name"], set())):
+            problems.append(f"{package['name']} must not depend on {name}")
+    for name in PURE:
+        tree = cargo("tree", "-p", name, "-e", "normal", "--prefix", "none", "--locked")
+        for foreign in sorted({line.split()[0] for line in tree.splitlines() if line} & FOREIGN):
+            problems.append(f"{name} must not depend on {foreign}, not even through others")
+
+
+def is_pure(path):
+    parts = path.parts
+    if parts[0] not in PURE or "tests" in parts or path.name == "tests.rs":
+        return False
+    return parts[0] != "phoenix-core" or not {"engine", "port", "store"} & set(parts)
+
+
+def check_sources():
+    listed = subprocess.run(["git", "ls-files", "*.rs", "*.py", "*.md", ".ci/*"], check=True, capture_output=True, text=True)
+    for path in map(pathlib.Path, listed.stdout.split()):
+        if not path.exists() or path == pathlib.Path(".ci/rules.py"):
+            continue
+        text = path.read_text(encoding="utf-8")
+        lines = text.splitlines()
+        if path.suffix == ".rs" and len(lines) > MAX_LINES:
+            problems.append(f"{path}: {len(lines)} lines, more than {MAX_LINES}")
+        if UNFINISHED.search(text):
+            problems.append(f"{path}: something unfinished")
+        if path.suffix == ".rs" and is_pure(path):
+            code = text.split("#[cfg(test)]", maxsplit=1)[0]
+            for number, line in enumerate(code.splitlines(), start=1):
+                if IMPURE.search(line.split("//", maxsplit=1)[0]):
+                    problems.append(f"{path}:{number}: not pure")
+
+
+check_dependencies()
+check_sources()
+for problem in problems:
+    print(problem)
+print(f"{len(problems)} rules broken" if problems else "all rules hold")
+sys.exit(1 if problems else 0)

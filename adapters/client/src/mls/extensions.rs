@@ -1,0 +1,67 @@
+//! The extensions of group contexts and KeyPackages (07).
+
+use openmls::prelude::{
+    Credential, CredentialType, Extension, ExtensionType, Extensions, ExternalSender, GroupContext, KeyPackage,
+    MlsGroup, RequiredCapabilitiesExtension, UnknownExtension,
+};
+use phoenix_core::{
+    Fqdn, Pseudonym,
+    api::{
+        delivery::DsPublicKeys,
+        mls::{
+            CONNECTION_EXTENSION, Connection, LEAF_CREDENTIAL, QUEUE_CONFIG_EXTENSION, QueueConfigHash,
+            ROLES_EXTENSION, Roles, VERSIONS_EXTENSION, Versions,
+        },
+        queue::ClientQueueConfig,
+    },
+    crypto::sha256,
+    wire::{List, VERSION, Wire},
+};
+
+use crate::error::{ClientError, mls};
+
+/// The extensions of a new group's context: what leaves must know, who may propose from outside, who is admin.
+pub(crate) fn group_context(
+    ds: (&Fqdn, &DsPublicKeys),
+    creator: Pseudonym,
+    connection: Option<&Connection>,
+) -> Result<Extensions<GroupContext>, ClientError> {
+    let mut required = vec![ExtensionType::Unknown(ROLES_EXTENSION)];
+    let roles = Roles { admins: List::new(vec![creator])? };
+    let mut extensions = vec![
+        Extension::ExternalSenders(external_senders(ds.0, ds.1)),
+        Extension::Unknown(ROLES_EXTENSION, UnknownExtension(roles.encode().to_vec())),
+    ];
+    if let Some(connection) = connection {
+        required.push(ExtensionType::Unknown(CONNECTION_EXTENSION));
+        let content = UnknownExtension(connection.encode().to_vec());
+        extensions.push(Extension::Unknown(CONNECTION_EXTENSION, content));
+    }
+    let required = RequiredCapabilitiesExtension::new(&required, &[], &[CredentialType::Other(LEAF_CREDENTIAL)]);
+    extensions.insert(0, Extension::RequiredCapabilities(required));
+    Extensions::from_vec(extensions).map_err(mls("group context"))
+}
+
+/// The DS's published keys as external senders, under a credential that names its domain.
+fn external_senders(domain: &Fqdn, keys: &DsPublicKeys) -> Vec<ExternalSender> {
+    let credential = Credential::new(CredentialType::Basic, domain.as_str().as_bytes().to_vec());
+    let sender = |key: &[u8]| ExternalSender::new(key.to_vec().into(), credential.clone());
+    keys.verifying.iter().map(|service| sender(&service.key.key)).collect()
+}
+
+/// The extensions of a KeyPackage: the hash of its queue config, and the versions that its client speaks.
+pub(crate) fn key_package(config: &ClientQueueConfig) -> Result<Extensions<KeyPackage>, ClientError> {
+    let hash = QueueConfigHash { hash: sha256(&config.encode()) };
+    let versions = Versions { versions: List::new(vec![VERSION])? };
+    Extensions::from_vec(vec![
+        Extension::Unknown(QUEUE_CONFIG_EXTENSION, UnknownExtension(hash.encode().to_vec())),
+        Extension::Unknown(VERSIONS_EXTENSION, UnknownExtension(versions.encode().to_vec())),
+    ])
+    .map_err(mls("key package"))
+}
+
+/// Who is admin of a group, by its context.
+pub(crate) fn roles(group: &MlsGroup) -> Roles {
+    let content = group.extensions().unknown(ROLES_EXTENSION);
+    content.and_then(|content| Roles::decode(&content.0).ok()).unwrap_or_default()
+}

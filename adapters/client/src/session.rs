@@ -1,0 +1,170 @@
+//! What a client works with, behind its lock.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::Arc,
+};
+
+use openmls::prelude::MlsGroup;
+use openmls_traits::OpenMlsProvider;
+use phoenix_core::{
+    ClientId, Fqdn, GroupId, Timestamp,
+    crypto::{Chance, Signer},
+    port::Circuit,
+    token::SignedKeyList,
+    wire::Sender,
+};
+
+use crate::{
+    authority::Known,
+    call::{Auth, Route},
+    error::{ClientError, mls},
+    event::Event,
+    group::GroupRecord,
+    mls::{encoding::mls_group_id, provider::Provider},
+    ports::ClientPorts,
+    settings::Habits,
+    state::{Record, State},
+};
+
+/// One client's state, and the ports that it acts through.
+pub(crate) struct Session {
+    pub(crate) ports: ClientPorts,
+    pub(crate) habits: Habits,
+    pub(crate) chance: Chance,
+    pub(crate) signer: Arc<dyn Signer>,
+    pub(crate) state: State,
+    pub(crate) provider: Provider,
+    /// Events that were not handed out yet.
+    pub(crate) events: VecDeque<Event>,
+    /// Groups as OpenMLS holds them; loaded from its storage when they are first needed.
+    loaded: HashMap<GroupId, MlsGroup>,
+    pub(crate) authorities: HashMap<Fqdn, Known>,
+    pub(crate) token_keys: HashMap<Fqdn, (SignedKeyList, Timestamp)>,
+}
+
+impl Session {
+    /// Goes on from a state.
+    pub(crate) fn new(ports: ClientPorts, habits: Habits, signer: Arc<dyn Signer>, state: State) -> Self {
+        let chance = Chance::from_seed(ports.seed());
+        let provider = Provider::new(ports.entropy.clone(), &state.mls);
+        Self {
+            ports,
+            habits,
+            chance,
+            signer,
+            state,
+            provider,
+            events: VecDeque::new(),
+            loaded: HashMap::new(),
+            authorities: HashMap::new(),
+            token_keys: HashMap::new(),
+        }
+    }
+
+    /// The time now.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// This client.
+    pub(crate) const fn client(&self) -> &ClientId {
+        &self.state.account.client
+    }
+
+    /// This client's homeserver.
+    pub(crate) const fn domain(&self) -> &Fqdn {
+        &self.state.account.client.user.domain
+    }
+
+    /// Towards an AS, under our identity.
+    pub(crate) fn identity_route(&self, domain: &Fqdn) -> Route {
+        Route { domain: domain.clone(), circuit: Circuit(self.state.account.circuit) }
+    }
+
+    /// Towards our QS, under our pseudonym.
+    pub(crate) fn queue_route(&self) -> Result<Route, ClientError> {
+        Ok(Route { domain: self.domain().clone(), circuit: Circuit(self.record()?.circuit) })
+    }
+
+    /// A way that was never gone before: for calls that must not be joined with others.
+    pub(crate) fn fresh_route(&mut self, domain: &Fqdn) -> Route {
+        Route { domain: domain.clone(), circuit: Circuit(self.fresh_circuit()) }
+    }
+
+    /// A random circuit.
+    pub(crate) fn fresh_circuit(&mut self) -> u64 {
+        u64::from_be_bytes(self.chance.bytes())
+    }
+
+    /// Signs as the client of the credential.
+    pub(crate) fn identity(&self) -> Auth {
+        let credential = Box::new(self.state.account.credential.clone());
+        Auth::new(Sender::ClientCredential(credential), self.signer.clone())
+    }
+
+    /// Signs as the client record at the QS.
+    pub(crate) fn queue_identity(&self) -> Result<Auth, ClientError> {
+        let record = self.record()?;
+        Ok(Auth::new(Sender::QsClient(record.client), Arc::new(record.client_key.clone())))
+    }
+
+    /// The record at the QS.
+    pub(crate) const fn record(&self) -> Result<&Record, ClientError> {
+        match &self.state.record {
+            Some(record) => Ok(record),
+            None => Err(ClientError::State("the client has no queue yet")),
+        }
+    }
+
+    /// The record of a group.
+    pub(crate) fn group(&self, group: &GroupId) -> Result<&GroupRecord, ClientError> {
+        self.state.groups.get(group).ok_or(NO_GROUP)
+    }
+
+    /// The record of a group, to change.
+    pub(crate) fn group_mut(&mut self, group: &GroupId) -> Result<&mut GroupRecord, ClientError> {
+        self.state.groups.get_mut(group).ok_or(NO_GROUP)
+    }
+
+    /// The group as OpenMLS holds it, with the provider that it works with.
+    pub(crate) fn mls(&mut self, group: &GroupId) -> Result<(&mut MlsGroup, &Provider), ClientError> {
+        if !self.loaded.contains_key(group) {
+            let stored = MlsGroup::load(self.provider.storage(), &mls_group_id(group)).map_err(mls("load"))?;
+            self.loaded.insert(group.clone(), stored.ok_or(NO_GROUP)?);
+        }
+        let loaded = self.loaded.get_mut(group).ok_or(NO_GROUP)?;
+        Ok((loaded, &self.provider))
+    }
+
+    /// Keeps a group that was just made or joined.
+    pub(crate) fn keep(&mut self, group: GroupId, mls: MlsGroup) {
+        self.loaded.insert(group, mls);
+    }
+
+    /// Forgets a group and all of its keys.
+    pub(crate) fn forget(&mut self, group: &GroupId) {
+        let _ = self.mls(group);
+        if let Some(mut mls) = self.loaded.remove(group) {
+            // What cannot be deleted now is of no use without the record.
+            let _ = mls.delete(self.provider.storage());
+        }
+        self.state.groups.remove(group);
+        self.state.configs.retain(|_, used| used != group);
+    }
+
+    /// Waits; the embedder's clock says how long that is.
+    pub(crate) async fn pause(&self, millis: u64) {
+        let until = self.now().plus_millis(millis);
+        self.ports.clock.sleep_until(until).await;
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Session")
+    }
+}
+
+const NO_GROUP: ClientError = ClientError::State("no such group");

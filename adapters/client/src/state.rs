@@ -1,0 +1,164 @@
+//! All that a client must keep to go on.
+
+use phoenix_core::{
+    AliasHash, ClientId, ConfigId, Fqdn, GroupId, KeyPackageRef, QsClientId, QsUserId, UserId,
+    api::delivery::Mls,
+    api::queue::FriendshipToken,
+    credential::{AsIdentity, ClientCredential},
+    crypto::{HpkeSecretKey, SigningKey, Suite, VerifyingKey},
+    port::Circuit,
+    wire::{Flag, Secret},
+};
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+
+use crate::{
+    group::GroupRecord,
+    inbox::Inbox,
+    mls::{leaf::OwnLeaf, provider::Stored},
+    offer::ConnectionOffer,
+    table::Table,
+    wallet::Wallet,
+};
+
+/// Everything that is saved. Its encoding is secret.
+#[derive(Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct State {
+    pub(crate) version: u8,
+    pub(crate) account: Account,
+    pub(crate) record: Option<Record>,
+    pub(crate) wallet: Wallet,
+    /// Our AddPackages, by the queue config that came with them.
+    pub(crate) packages: Table<ConfigId, Package>,
+    /// Keys of our connection packages, by the SHA-256 of the package.
+    pub(crate) doors: Table<[u8; 32], Door>,
+    pub(crate) aliases: Table<AliasHash, Alias>,
+    pub(crate) friends: Table<UserId, Friend>,
+    /// Offers that were not answered yet, by their SHA-256.
+    pub(crate) offers: Table<[u8; 32], Offered>,
+    pub(crate) groups: Table<GroupId, GroupRecord>,
+    /// Through which queue config which group's messages come.
+    pub(crate) configs: Table<ConfigId, GroupId>,
+    /// What other domains' AS published last: serials never go back.
+    pub(crate) authorities: Table<Fqdn, AsIdentity>,
+    pub(crate) mls: Stored,
+}
+
+impl State {
+    /// The state of a client that has just registered.
+    pub(crate) fn new(account: Account) -> Self {
+        Self {
+            version: VERSION,
+            account,
+            record: None,
+            wallet: Wallet::default(),
+            packages: Table::default(),
+            doors: Table::default(),
+            aliases: Table::default(),
+            friends: Table::default(),
+            offers: Table::default(),
+            groups: Table::default(),
+            configs: Table::default(),
+            authorities: Table::default(),
+            mls: Stored::default(),
+        }
+    }
+}
+
+/// The client towards its AS.
+#[derive(Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Account {
+    pub(crate) client: ClientId,
+    pub(crate) suite: Suite,
+    pub(crate) credential: ClientCredential,
+    /// None where the key lives in hardware.
+    pub(crate) key: Option<SigningKey>,
+    pub(crate) circuit: u64,
+    pub(crate) inbox: Inbox,
+}
+
+/// The client towards its QS: related to the account by nothing but this state.
+#[derive(Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Record {
+    pub(crate) user: QsUserId,
+    pub(crate) client: QsClientId,
+    pub(crate) user_key: SigningKey,
+    pub(crate) client_key: SigningKey,
+    pub(crate) circuit: u64,
+    pub(crate) inbox: Inbox,
+    pub(crate) friendship: FriendshipKeys,
+}
+
+/// What friends get of each other (01, "Friendship keys").
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct FriendshipKeys {
+    /// Authorises fetching the user's AddPackages.
+    pub(crate) token: FriendshipToken,
+    /// Opens the link keys in them.
+    pub(crate) encryption_key: Secret<32>,
+    /// Seals the attribution of welcomes.
+    pub(crate) attribution_key: Secret<32>,
+}
+
+/// An AddPackage of ours that someone may have taken.
+#[derive(Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Package {
+    pub(crate) reference: KeyPackageRef,
+    pub(crate) leaf: OwnLeaf,
+    pub(crate) init_key: HpkeSecretKey,
+    pub(crate) last_resort: Flag,
+    /// Last second of its lifetime.
+    pub(crate) not_after: u64,
+}
+
+/// The key of a connection package.
+#[derive(Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Door {
+    pub(crate) key: HpkeSecretKey,
+    /// The alias that it was published under, if so.
+    pub(crate) alias: Option<AliasHash>,
+    pub(crate) not_after: u64,
+}
+
+/// An alias of ours.
+#[derive(Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Alias {
+    pub(crate) key: SigningKey,
+    pub(crate) circuit: u64,
+    pub(crate) inbox: Inbox,
+}
+
+/// A user that we are connected with.
+#[derive(Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Friend {
+    pub(crate) keys: FriendshipKeys,
+    /// The client's key, pinned: another key is another client.
+    pub(crate) key: VerifyingKey,
+    /// The connection group.
+    pub(crate) group: GroupId,
+    pub(crate) circuit: u64,
+}
+
+/// An offer that was received and not answered yet.
+#[derive(Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Offered {
+    pub(crate) offer: ConnectionOffer,
+    pub(crate) alias: Option<AliasHash>,
+}
+
+/// The circuit of a random number.
+pub(crate) const fn circuit(number: u64) -> Circuit {
+    Circuit(number)
+}
+
+/// A commit of our own that was sent, until it is known what became of it.
+#[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Sent {
+    pub(crate) hash: [u8; 32],
+    /// Link keys of the leaves that it brings, sealed for the group.
+    pub(crate) fresh: Table<[u8; 32], Mls>,
+    /// The committer's new leaf, where it brings one.
+    pub(crate) leaf: Option<OwnLeaf>,
+}
+
+/// Version of the encoding.
+pub(crate) const VERSION: u8 = 1;

@@ -1,0 +1,166 @@
+//! Errors on HTTP: problem documents (RFC 9457) with the protocol's reply inside (02, "HTTP binding").
+
+use axum::{body::Body, response::Response};
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::URL_SAFE_NO_PAD},
+};
+use http::{
+    HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use phoenix_core::{ErrorCode, ErrorReply, wire::Wire};
+use serde::{Deserialize, Serialize};
+
+use crate::{PROBLEM_TYPE, home::Challenge, token};
+
+/// The response that carries an error; with the challenge where a token is what is missing.
+pub(crate) fn problem(reply: &ErrorReply, challenge: Option<&Challenge>) -> Response {
+    let (name, status) = kind(reply.code);
+    let document = Problem {
+        kind: format!("{TYPE_PREFIX}{name}"),
+        title: name.replace('_', " "),
+        status: status.as_u16(),
+        reply: URL_SAFE_NO_PAD.encode(reply.encode()),
+    };
+    let mut response = Response::new(Body::from(serde_json::to_vec(&document).unwrap_or_default()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(seconds) = reply.retry_after_s {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(value) = challenge.filter(|_| wants_token(reply.code)).and_then(token::authenticate) {
+        headers.insert(WWW_AUTHENTICATE, value);
+    }
+    response
+}
+
+/// The error in a problem document, if it is one of ours.
+pub(crate) fn reply_in(document: &[u8]) -> Option<ErrorReply> {
+    let problem: Problem = serde_json::from_slice(document).ok()?;
+    ErrorReply::decode(&LENIENT.decode(problem.reply).ok()?).ok()
+}
+
+/// Whether a token is what would help.
+pub(crate) const fn wants_token(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::TokenRequired | ErrorCode::TokenInvalid | ErrorCode::TokenSpent)
+}
+
+/// Each error's name and status: the table of 02, and the only place that knows it.
+const fn kind(code: ErrorCode) -> (&'static str, StatusCode) {
+    match code {
+        ErrorCode::Malformed => ("malformed", StatusCode::BAD_REQUEST),
+        ErrorCode::UnsupportedVersion => ("unsupported_version", StatusCode::BAD_REQUEST),
+        ErrorCode::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED),
+        ErrorCode::TokenRequired => ("token_required", StatusCode::UNAUTHORIZED),
+        ErrorCode::TokenInvalid => ("token_invalid", StatusCode::UNAUTHORIZED),
+        ErrorCode::TokenSpent => ("token_spent", StatusCode::UNAUTHORIZED),
+        ErrorCode::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
+        ErrorCode::NotFound => ("not_found", StatusCode::NOT_FOUND),
+        ErrorCode::Conflict => ("conflict", StatusCode::CONFLICT),
+        ErrorCode::PendingProposals => ("pending_proposals", StatusCode::CONFLICT),
+        ErrorCode::DuplicateKey => ("duplicate_key", StatusCode::CONFLICT),
+        ErrorCode::AlreadyExists => ("already_exists", StatusCode::CONFLICT),
+        ErrorCode::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE),
+        ErrorCode::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS),
+        ErrorCode::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
+        ErrorCode::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
+    }
+}
+
+/// The document (RFC 9457 §3), with our member `reply`.
+#[derive(Serialize, Deserialize)]
+struct Problem {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    status: u16,
+    reply: String,
+}
+
+const TYPE_PREFIX: &str = "urn:phoenix:error:";
+/// Reads base64url with padding or without: the specification leaves it open.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use bytes::Bytes;
+    use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+    use phoenix_core::{ErrorCode, ErrorReply, wire::{Opaque, Wire}};
+
+    use super::{problem, reply_in};
+    use crate::home::Challenge;
+
+    #[test]
+    fn every_error_has_the_status_of_the_specification() {
+        let table: [(u16, &str, u16); 16] = [
+            (1, "malformed", 400),
+            (2, "unsupported_version", 400),
+            (3, "unauthenticated", 401),
+            (4, "token_required", 401),
+            (5, "token_invalid", 401),
+            (6, "token_spent", 401),
+            (7, "forbidden", 403),
+            (8, "not_found", 404),
+            (9, "conflict", 409),
+            (10, "pending_proposals", 409),
+            (11, "duplicate_key", 409),
+            (12, "already_exists", 409),
+            (13, "too_large", 413),
+            (14, "rate_limited", 429),
+            (15, "internal", 500),
+            (16, "unavailable", 503),
+        ];
+        for (code, name, status) in table {
+            let code = ErrorCode::decode(&code.to_be_bytes()).unwrap();
+            let (document, found) = document(&reply(code, None), None);
+
+            assert_eq!((found, document["status"].as_u64()), (status, Some(status.into())), "{name}");
+            assert_eq!(document["type"], format!("urn:phoenix:error:{name}"));
+        }
+    }
+
+    #[test]
+    fn the_whole_reply_comes_out_of_the_document_again() {
+        let reply = reply(ErrorCode::Unavailable, Some(7));
+        let response = problem(&reply, None);
+
+        assert_eq!(response.headers()[RETRY_AFTER], "7");
+        let body = futures::executor::block_on(axum::body::to_bytes(response.into_body(), 1 << 16)).unwrap();
+        assert_eq!(reply_in(&body), Some(reply));
+        assert_eq!(reply_in(b"{\"type\": \"about:blank\"}"), None);
+    }
+
+    #[test]
+    fn a_challenge_is_shown_only_where_a_token_would_help() {
+        let challenge = Challenge { challenge: Bytes::from_static(b"c"), token_key: Bytes::from_static(b"kk") };
+
+        for code in [ErrorCode::TokenRequired, ErrorCode::TokenInvalid, ErrorCode::TokenSpent] {
+            let response = problem(&reply(code, None), Some(&challenge));
+            let header = &response.headers()[WWW_AUTHENTICATE];
+            assert_eq!(header, "PrivateToken challenge=\"Yw==\", token-key=\"a2s=\"");
+        }
+        let response = problem(&reply(ErrorCode::Unauthenticated, None), Some(&challenge));
+        assert!(!response.headers().contains_key(WWW_AUTHENTICATE));
+    }
+
+    fn reply(code: ErrorCode, retry_after_s: Option<u32>) -> ErrorReply {
+        ErrorReply { code, retry_after_s, detail: Opaque::truncated(Bytes::from_static(b"detail")) }
+    }
+
+    fn document(reply: &ErrorReply, challenge: Option<&Challenge>) -> (serde_json::Value, u16) {
+        let response = problem(reply, challenge);
+        let status = response.status().as_u16();
+        let body = futures::executor::block_on(axum::body::to_bytes(response.into_body(), 1 << 16)).unwrap();
+        (serde_json::from_slice(&body).unwrap(), status)
+    }
+}

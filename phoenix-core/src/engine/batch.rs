@@ -1,0 +1,157 @@
+//! One batch of everything that a call does.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::{Shared, lanes};
+use crate::{
+    Fault, Timestamp,
+    crypto::{AtRestKey, Chance},
+    operation::{Change, Delivery, Fare, Local},
+    port::{Alarm, Base, Batch, Mark, Part, PartitionKey, Space, Write},
+    time::DAY,
+};
+
+/// The partition of a service's own place.
+pub(crate) fn partition(space: Space, at: &Local) -> PartitionKey {
+    let mut key = Vec::with_capacity(at.key.len().saturating_add(1));
+    key.push(at.kind);
+    key.extend_from_slice(&at.key);
+    PartitionKey::new(space, key.into())
+}
+
+/// The partition that exists once a fare is spent, for fares that are spent by making one.
+pub(crate) fn spent_partition(shared: &Shared, fare: &Fare) -> Option<PartitionKey> {
+    let at = match fare {
+        Fare::Token(nonce) => Local::new(SPENT_TOKEN, nonce.key.to_vec()),
+        Fare::Frame(identity, _) => Local::new(SPENT_FRAME, shared.at_rest.prf("frame", identity).to_vec()),
+        Fare::Free | Fare::Row { .. } | Fare::Alarm(_) => return None,
+    };
+    Some(partition(Space::Spent, &at))
+}
+
+/// Builds a batch part by part, one for each partition.
+pub(crate) struct Assembly<'a> {
+    shared: &'a Shared,
+    now: Timestamp,
+    marks: AtRestKey,
+    parts: BTreeMap<PartitionKey, Part>,
+}
+
+impl<'a> Assembly<'a> {
+    /// An empty batch. Its marks grow from a secret that is drawn here and never stored, so that nothing on a
+    /// disk tells which partitions were written together.
+    pub(crate) fn new(shared: &'a Shared, now: Timestamp, chance: &mut Chance) -> Self {
+        Self { shared, now, marks: AtRestKey::generate(chance), parts: BTreeMap::new() }
+    }
+
+    /// Checks that a partition is still as it was read.
+    pub(crate) fn check(&mut self, partition: PartitionKey, base: Base) -> Result<(), Fault> {
+        let part = self.part(partition);
+        if part.base != Base::Any && part.base != base {
+            return Err(Fault::Broken("a partition changed between two reads"));
+        }
+        part.base = base;
+        Ok(())
+    }
+
+    /// Adds a change of the operation.
+    pub(crate) fn change(&mut self, space: Space, change: Change) {
+        let Change { at, writes, alarm } = change;
+        let partition = partition(space, &at);
+        let alarm = self.rounded(&partition, alarm);
+        let part = self.part(partition);
+        part.writes.extend(writes);
+        if alarm != Alarm::Keep {
+            part.alarm = alarm;
+        }
+    }
+
+    /// Adds what the call costs.
+    pub(crate) fn fare(&mut self, fare: &Fare) {
+        let until = match fare {
+            Fare::Free => return,
+            Fare::Token(nonce) => nonce.expires,
+            Fare::Frame(_, until) => *until,
+            Fare::Row { lane, row } => {
+                self.part(lane.clone()).writes.push(Write::Take(row.clone()));
+                return;
+            }
+            Fare::Alarm(partition) => {
+                let part = self.part(partition.clone());
+                if part.alarm == Alarm::Keep {
+                    part.alarm = Alarm::Never;
+                }
+                return;
+            }
+        };
+        if let Some(partition) = spent_partition(self.shared, fare) {
+            let alarm = self.rounded(&partition, Alarm::At(until));
+            let part = self.part(partition);
+            part.base = Base::Absent;
+            part.alarm = alarm;
+        }
+    }
+
+    /// Adds a delivery, on its lane.
+    pub(crate) fn deliver(&mut self, delivery: Delivery, chance: &mut Chance) -> Result<PartitionKey, Fault> {
+        let (lane, row) = lanes::seal(&self.shared.at_rest, delivery, chance)?;
+        let now = self.now;
+        let part = self.part(lane.clone());
+        part.writes.push(Write::Append(row));
+        part.alarm = Alarm::IfNone(now);
+        Ok(lane)
+    }
+
+    /// The batch, or none where nothing would be written.
+    pub(crate) fn finish(self) -> Option<Batch> {
+        let parts: Vec<Part> = self.parts.into_values().collect();
+        parts.iter().any(Part::is_write).then_some(Batch { parts })
+    }
+
+    fn part(&mut self, partition: PartitionKey) -> &mut Part {
+        let mark = mark(&self.marks, &partition);
+        self.parts.entry(partition.clone()).or_insert_with(|| Part {
+            partition,
+            base: Base::Any,
+            mark,
+            writes: Vec::new(),
+            alarm: Alarm::Keep,
+        })
+    }
+
+    /// An alarm that is farther away than a day tells no more than the day, and not even that exactly.
+    fn rounded(&self, partition: &PartitionKey, alarm: Alarm) -> Alarm {
+        let round = |at: Timestamp| {
+            if at <= self.now.plus_secs(DAY) || at == Timestamp::MAX {
+                return at;
+            }
+            let [a, b, c, d, ..] = self.shared.at_rest.prf("alarm", &label(partition));
+            let jitter = u64::from(u32::from_be_bytes([a, b, c, d])) % DAY;
+            Timestamp::from_secs(at.as_secs().div_ceil(DAY).saturating_mul(DAY)).plus_secs(jitter)
+        };
+        match alarm {
+            Alarm::At(at) => Alarm::At(round(at)),
+            Alarm::IfNone(at) => Alarm::IfNone(round(at)),
+            Alarm::Keep | Alarm::Never => alarm,
+        }
+    }
+}
+
+fn mark(marks: &AtRestKey, partition: &PartitionKey) -> Mark {
+    let mut mark = [0; 16];
+    for (to, from) in mark.iter_mut().zip(marks.prf("mark", &label(partition))) {
+        *to = from;
+    }
+    Mark(mark)
+}
+
+fn label(partition: &PartitionKey) -> Bytes {
+    [&[partition.space() as u8], partition.key().as_ref()].concat().into()
+}
+
+/// Partitions of the spent space: a token's nonce.
+pub(crate) const SPENT_TOKEN: u8 = 1;
+/// Partitions of the spent space: a frame's nonce.
+pub(crate) const SPENT_FRAME: u8 = 2;

@@ -1,0 +1,88 @@
+//! Operations as one list of handlers: what an adapter routes to.
+
+use std::{future::Future, marker::PhantomData, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+
+use super::Engine;
+use crate::{
+    ErrorReply, Failure, Origin,
+    api::{Description, Endpoint},
+    operation::{Fare, Operation, Partwise},
+    wire::{Call, Wire},
+};
+
+/// Serves one endpoint.
+pub trait Handler: Send + Sync + 'static {
+    /// Which.
+    fn description(&self) -> Description;
+    /// Carries out a call and encodes its answer.
+    fn handle(&self, call: Call, origin: Origin) -> Pin<Box<dyn Future<Output = Result<Bytes, ErrorReply>> + Send + '_>>;
+}
+
+/// The handler of an operation.
+#[must_use]
+pub fn bind<O: Operation>(engine: &Arc<Engine<O::Service>>) -> Arc<dyn Handler> {
+    Arc::new(Bound::<O> { engine: engine.clone(), operation: PhantomData })
+}
+
+/// The handler of an operation that is carried out part by part.
+#[must_use]
+pub fn bind_parts<O: Partwise>(engine: &Arc<Engine<O::Service>>) -> Arc<dyn Handler>
+where
+    O::Part: Operation<Service = O::Service>,
+{
+    Arc::new(BoundParts::<O> { engine: engine.clone(), operation: PhantomData })
+}
+
+struct Bound<O: Operation> {
+    engine: Arc<Engine<O::Service>>,
+    operation: PhantomData<O>,
+}
+
+impl<O: Operation> Handler for Bound<O> {
+    fn description(&self) -> Description {
+        O::Endpoint::DESCRIPTION
+    }
+
+    fn handle(&self, call: Call, origin: Origin) -> Pin<Box<dyn Future<Output = Result<Bytes, ErrorReply>> + Send + '_>> {
+        Box::pin(async move {
+            let answer = self.engine.call::<O>(call, origin).await;
+            answer.map(|reply| reply.encode()).map_err(|failure| told(&O::Endpoint::DESCRIPTION, failure))
+        })
+    }
+}
+
+struct BoundParts<O: Partwise> {
+    engine: Arc<Engine<O::Service>>,
+    operation: PhantomData<O>,
+}
+
+impl<O: Partwise> Handler for BoundParts<O>
+where
+    O::Part: Operation<Service = O::Service>,
+{
+    fn description(&self) -> Description {
+        O::Endpoint::DESCRIPTION
+    }
+
+    fn handle(&self, call: Call, origin: Origin) -> Pin<Box<dyn Future<Output = Result<Bytes, ErrorReply>> + Send + '_>> {
+        Box::pin(async move {
+            let tell = |failure| told(&O::Endpoint::DESCRIPTION, failure);
+            let plan = self.engine.call::<O>(call, origin).await.map_err(tell)?;
+            let mut answers = Vec::new();
+            for part in O::parts(&plan) {
+                answers.push(self.engine.internal::<O::Part>(part, Fare::Free).await);
+            }
+            O::answer(plan, answers).map(|answer| answer.encode()).map_err(|reject| tell(reject.into()))
+        })
+    }
+}
+
+/// The peer learns that something broke; the operator learns what.
+fn told(description: &Description, failure: Failure) -> ErrorReply {
+    if let Failure::Broken(fault) = &failure {
+        tracing::error!(endpoint = description.name, %fault, "a call failed");
+    }
+    failure.into()
+}

@@ -1,0 +1,176 @@
+//! The published keys of homeservers.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{
+    Fqdn, Reject, Timestamp,
+    api::ServiceName,
+    operation::Need,
+    port::{Clock, Transport, TransportError},
+    published::PublishedKeys,
+    time::{DAY, HOUR, MINUTE},
+};
+
+/// Keeps the published keys of other homeservers, and asks for them: one fetch at a time for each domain and
+/// service (08, "Published keys").
+pub struct KeyDirectory {
+    domain: Fqdn,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    own: Mutex<BTreeMap<ServiceName, Arc<PublishedKeys>>>,
+    entries: Mutex<BTreeMap<(Fqdn, ServiceName), Arc<Entry>>>,
+}
+
+#[derive(Default)]
+struct Entry {
+    fetching: async_lock::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    keys: Option<Arc<PublishedKeys>>,
+    fetched_at: Timestamp,
+    failures: u32,
+    failed_at: Timestamp,
+}
+
+impl KeyDirectory {
+    pub(crate) fn new(domain: Fqdn, transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
+        let (own, entries) = (Mutex::new(BTreeMap::new()), Mutex::new(BTreeMap::new()));
+        Self { domain, transport, clock, own, entries }
+    }
+
+    /// Sets what this homeserver publishes itself: its services look each other up here, too.
+    pub fn publish(&self, service: ServiceName, keys: PublishedKeys) {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).insert(service, Arc::new(keys));
+    }
+
+    /// Keys that are known already and still good.
+    #[must_use]
+    pub fn known(&self, need: &Need) -> Option<Arc<PublishedKeys>> {
+        if need.domain == self.domain {
+            return self.own.lock().unwrap_or_else(PoisonError::into_inner).get(&need.service).cloned();
+        }
+        let entry = {
+            let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+            entries.get(&(need.domain.clone(), need.service)).cloned()?
+        };
+        let state = entry.state();
+        state.usable(self.clock.now())
+    }
+
+    /// Keys, fetched if they must be.
+    ///
+    /// # Errors
+    /// [`Reject::Unavailable`] where the peer does not answer and nothing good is known of it;
+    /// [`Reject::Unauthenticated`] where it does not have the key that is needed.
+    pub async fn find(&self, need: &Need) -> Result<Arc<PublishedKeys>, Reject> {
+        if need.domain == self.domain {
+            return self.known(need).ok_or(Reject::Unavailable(RETRY_S)).and_then(|keys| holding(keys, need));
+        }
+        let entry = self.entry(need);
+        if let Some(keys) = entry.fresh(need, self.clock.now()) {
+            return Ok(keys);
+        }
+        let _single = entry.fetching.lock().await;
+        let now = self.clock.now();
+        let state = entry.state();
+        if let Some(keys) = entry.fresh(need, now) {
+            return Ok(keys);
+        }
+        if state.must_rest(need, now) {
+            return state.usable(now).ok_or(Reject::Unavailable(RETRY_S)).and_then(|keys| holding(keys, need));
+        }
+        let fetched = self.fetch(need, state.keys.as_deref()).await;
+        let state = entry.learn(fetched, self.clock.now());
+        state.usable(self.clock.now()).ok_or(Reject::Unavailable(RETRY_S)).and_then(|keys| holding(keys, need))
+    }
+
+    async fn fetch(&self, need: &Need, before: Option<&PublishedKeys>) -> Result<PublishedKeys, TransportError> {
+        let document = self.transport.fetch(&need.domain, need.service).await?;
+        let now = self.clock.now();
+        let keys = PublishedKeys::decode(need.service, &document, &need.domain, now).map_err(|_| TransportError::Refused)?;
+        match before {
+            Some(before) if !before.accepts_successor(&keys) => Err(TransportError::Refused),
+            _ => Ok(keys),
+        }
+    }
+
+    fn entry(&self, need: &Need) -> Arc<Entry> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= MAX_ENTRIES {
+            // Those that never answered go first; they cost one look-up to know again.
+            let lost = entries.iter().find(|(_, entry)| entry.state().keys.is_none()).map(|(key, _)| key.clone());
+            match lost {
+                Some(key) => entries.remove(&key),
+                None => entries.pop_first().map(|(_, entry)| entry),
+            };
+        }
+        entries.entry((need.domain.clone(), need.service)).or_default().clone()
+    }
+}
+
+fn holding(keys: Arc<PublishedKeys>, need: &Need) -> Result<Arc<PublishedKeys>, Reject> {
+    match &need.key {
+        Some(key) if !keys.has(key) => Err(Reject::Unauthenticated),
+        _ => Ok(keys),
+    }
+}
+
+impl Entry {
+    fn state(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn fresh(&self, need: &Need, now: Timestamp) -> Option<Arc<PublishedKeys>> {
+        let state = self.state();
+        let keys = state.keys.filter(|_| now < state.fetched_at.plus_secs(FRESH_S))?;
+        holding(keys, need).ok()
+    }
+
+    fn learn(&self, fetched: Result<PublishedKeys, TransportError>, now: Timestamp) -> State {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match fetched {
+            Ok(keys) => *state = State { keys: Some(Arc::new(keys)), fetched_at: now, ..State::default() },
+            Err(_) => {
+                state.failures = state.failures.saturating_add(1);
+                state.failed_at = now;
+            }
+        }
+        state.clone()
+    }
+}
+
+impl State {
+    /// The last good keys, while they may be relied on.
+    fn usable(&self, now: Timestamp) -> Option<Arc<PublishedKeys>> {
+        self.keys.clone().filter(|_| now < self.fetched_at.plus_secs(FRESH_S.saturating_add(GRACE_S)))
+    }
+
+    /// Whether it is too early to ask (again): for a key that was not there a moment ago, or after a failure.
+    fn must_rest(&self, need: &Need, now: Timestamp) -> bool {
+        let asked = need.key.is_some() && self.keys.is_some() && now < self.fetched_at.plus_secs(REFRESH_S);
+        let stale = now >= self.fetched_at.plus_secs(FRESH_S);
+        let rest = FAILURE_REST_S.saturating_mul(1 << self.failures.saturating_sub(1).min(MAX_DOUBLINGS));
+        let failed = self.failures > 0 && now < self.failed_at.plus_secs(rest.min(HOUR));
+        failed || (asked && !stale)
+    }
+}
+
+/// For how long keys are not asked for again.
+const FRESH_S: u64 = HOUR;
+/// For how long the last good keys stay usable beyond that, while the peer does not answer (08).
+const GRACE_S: u64 = DAY;
+/// An unknown key id causes at most one refresh in this time.
+const REFRESH_S: u64 = MINUTE;
+/// A peer that did not answer is left in peace for so long at first; doubled with each failure, up to an hour.
+const FAILURE_REST_S: u64 = 5;
+const MAX_DOUBLINGS: u32 = 10;
+/// When to come back for keys that could not be had.
+const RETRY_S: u32 = 5;
+/// Domains and services remembered: a few kilobytes each.
+const MAX_ENTRIES: usize = 4_096;

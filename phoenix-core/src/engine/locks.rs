@@ -1,0 +1,67 @@
+//! Locks that keep conflicts rare.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_lock::{RwLock, RwLockReadGuardArc, RwLockWriteGuardArc};
+
+use crate::{operation::Purpose, port::PartitionKey};
+
+/// Striped locks over partitions, in this process only. The store stays the truth: a decision is checked when
+/// it is committed, locks or not.
+pub(crate) struct Stripes(Vec<Arc<RwLock<()>>>);
+
+impl Default for Stripes {
+    fn default() -> Self {
+        Self((0..STRIPES).map(|_| Arc::default()).collect())
+    }
+}
+
+/// Locks that are held; in this order, since all take them in ascending order.
+pub(crate) struct Held {
+    _guards: Vec<Guard>,
+}
+
+#[expect(dead_code, reason = "guards are held for what their drop does")]
+enum Guard {
+    Alone(RwLockWriteGuardArc<()>),
+    Together(RwLockReadGuardArc<()>),
+}
+
+impl Stripes {
+    /// Waits for the locks of these partitions: alone for those to be changed, together for those watched.
+    pub(crate) async fn hold<'a>(&self, places: impl Iterator<Item = (&'a PartitionKey, Purpose)>) -> Held {
+        let mut wanted: BTreeMap<usize, bool> = BTreeMap::new();
+        for (partition, purpose) in places {
+            let alone = match purpose {
+                Purpose::Change => true,
+                Purpose::Watch => false,
+                Purpose::Glance => continue,
+            };
+            *wanted.entry(stripe(partition)).or_default() |= alone;
+        }
+        let mut guards = Vec::with_capacity(wanted.len());
+        for (stripe, alone) in wanted {
+            let Some(lock) = self.0.get(stripe) else { continue };
+            guards.push(if alone {
+                Guard::Alone(lock.write_arc().await)
+            } else {
+                Guard::Together(lock.read_arc().await)
+            });
+        }
+        Held { _guards: guards }
+    }
+}
+
+fn stripe(partition: &PartitionKey) -> usize {
+    let mut hash = FNV_OFFSET;
+    for byte in [partition.space() as u8].iter().chain(partition.key().iter()) {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME);
+    }
+    usize::try_from(hash % STRIPES).unwrap_or_default()
+}
+
+/// More than the calls under way at once, so that strangers rarely share one.
+const STRIPES: u64 = 1_024;
+/// FNV-1a: spreads keys, and the same way in every run.
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;

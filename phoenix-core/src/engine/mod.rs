@@ -1,0 +1,182 @@
+//! The driver: does all the waiting, once, for every operation.
+//!
+//! A call is decoded, its sender's voucher is asked, its places are read, its operation decides, and the
+//! decision is committed in one batch with what the call costs. Then the effects go: wake-ups, lanes, the reply.
+
+mod alarms;
+mod batch;
+mod call;
+mod handler;
+mod key_directory;
+mod lanes;
+mod locks;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+pub use alarms::{Alarms, Ticker};
+pub use handler::{Handler, bind, bind_parts};
+pub use key_directory::KeyDirectory;
+pub use lanes::{Courier, LaneRow, Lanes};
+
+use crate::{
+    Failure, Fault, Fqdn, Origin, Reject, Timestamp,
+    api::Endpoint,
+    crypto::AtRestKey,
+    operation::{Context, Decoded, Effort, Fare, KeyRing, Operation, ReplyOf, RequestOf, Service},
+    port::Ports,
+    wire::{Call, Secret},
+};
+use locks::Stripes;
+
+/// What the three services of a homeserver share: ports, the key directory, and the lanes between them.
+pub struct Shared {
+    ports: Ports,
+    domain: Fqdn,
+    at_rest: AtRestKey,
+    directory: KeyDirectory,
+    locks: Stripes,
+    lanes: lanes::Bell,
+    alarms: lanes::Bell,
+}
+
+impl Shared {
+    /// The shared part of the homeserver of `domain`. `at_rest` seals what is on its way between services.
+    #[must_use]
+    pub fn new(ports: Ports, domain: Fqdn, at_rest: AtRestKey) -> Arc<Self> {
+        let directory = KeyDirectory::new(domain.clone(), ports.transport.clone(), ports.clock.clone());
+        let (lanes, alarms) = (lanes::Bell::default(), lanes::Bell::default());
+        Arc::new(Self { ports, domain, at_rest, directory, locks: Stripes::default(), lanes, alarms })
+    }
+
+    /// The ports.
+    #[must_use]
+    pub const fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// The homeserver's domain.
+    #[must_use]
+    pub const fn domain(&self) -> &Fqdn {
+        &self.domain
+    }
+
+    /// The published keys of this and other homeservers.
+    #[must_use]
+    pub const fn directory(&self) -> &KeyDirectory {
+        &self.directory
+    }
+}
+
+/// Runs the operations of one service.
+pub struct Engine<S: Service> {
+    shared: Arc<Shared>,
+    settings: Arc<S::Settings>,
+    ring: RwLock<Arc<KeyRing<S>>>,
+}
+
+impl<S: Service> Engine<S> {
+    /// An engine over the shared part of its homeserver.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, settings: S::Settings, ring: KeyRing<S>) -> Arc<Self> {
+        Arc::new(Self { shared, settings: Arc::new(settings), ring: RwLock::new(Arc::new(ring)) })
+    }
+
+    /// The shared part.
+    #[must_use]
+    pub const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The keys in force.
+    #[must_use]
+    pub fn ring(&self) -> Arc<KeyRing<S>> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts other keys into force; calls under way keep theirs.
+    pub fn rotate(&self, ring: KeyRing<S>) {
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+    }
+
+    /// Carries out a call that came from outside.
+    ///
+    /// # Errors
+    /// The endpoint's refusals, or what broke.
+    pub async fn call<O: Operation<Service = S>>(&self, call: Call, origin: Origin) -> Result<ReplyOf<O>, Failure> {
+        let ring = self.ring();
+        let now = self.shared.ports.clock.now();
+        let large = call.body.len() > LIGHT_BYTES;
+        let decoded = Decoded::<O>::from_client(&call, &self.shared.domain, &ring.tokens, now)?;
+        drop(call);
+        let effort = if large { Effort::Heavy } else { O::EFFORT };
+        call::Run::new(self, ring, Arc::new(decoded), origin, effort).drive().await
+    }
+
+    /// Carries out an operation that the homeserver itself asks for, and consumes the fare with it.
+    ///
+    /// # Errors
+    /// [`Reject::Conflict`] where the fare is gone: somebody else carried it out. Else the operation's refusals,
+    /// or what broke; the fare is kept for [`Reject::Unavailable`] and faults.
+    pub async fn internal<O: Operation<Service = S>>(
+        &self,
+        request: RequestOf<O>,
+        fare: Fare,
+    ) -> Result<ReplyOf<O>, Failure> {
+        let decoded = Arc::new(Decoded::<O>::internal(request, fare));
+        call::Run::new(self, self.ring(), decoded, Origin::default(), O::EFFORT).drive().await
+    }
+
+    fn context(&self, ring: &Arc<KeyRing<S>>, origin: Origin, started: Timestamp) -> Context<S> {
+        let mut seed = [0; 32];
+        self.shared.ports.entropy.fill(&mut seed);
+        Context {
+            now: self.shared.ports.clock.now(),
+            started,
+            origin,
+            keys: ring.clone(),
+            settings: self.settings.clone(),
+            domain: self.shared.domain.clone(),
+            seed: Secret::new(seed),
+        }
+    }
+
+    /// Runs a computation where its effort says.
+    async fn compute<T, F>(&self, effort: Effort, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        if effort == Effort::Light {
+            return Ok(work());
+        }
+        let (done, result) = futures::channel::oneshot::channel();
+        let job = Box::new(move || {
+            // A caller that has gone does not want the result.
+            let _ = done.send(work());
+        });
+        self.shared.ports.compute.submit(job).map_err(|_| Reject::Unavailable(SATURATED_RETRY_S))?;
+        result.await.map_err(|_| Fault::Broken("a computation was dropped").into())
+    }
+}
+
+impl<O: Operation> Decoded<O> {
+    /// Seconds within which the call must have been answered.
+    pub(crate) const fn deadline_s() -> u64 {
+        match O::Endpoint::DESCRIPTION.replay {
+            crate::api::Replay::Harmless => LONG_POLL_DEADLINE_S,
+            crate::api::Replay::Token | crate::api::Replay::Frame => DEADLINE_S,
+        }
+    }
+}
+
+/// A call is answered within this time, or refused: clients give up soon after.
+const DEADLINE_S: u64 = 20;
+/// Reads may wait 30 s for something to come.
+const LONG_POLL_DEADLINE_S: u64 = 35;
+/// Requests over this size are heavy whatever their operation says: hashing and decoding take their time.
+const LIGHT_BYTES: usize = 64 << 10;
+/// When to come back if too many computations wait.
+const SATURATED_RETRY_S: u32 = 1;
+
+#[cfg(test)]
+mod tests;

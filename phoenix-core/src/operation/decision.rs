@@ -1,0 +1,110 @@
+//! What an operation decides, as a value.
+
+use bytes::Bytes;
+
+use super::Local;
+use crate::{
+    Fqdn, Refusal, Timestamp,
+    api::ServiceName,
+    port::{Alarm, RowKey, Topic, Write},
+};
+
+/// What is to happen, all of it or nothing, and what is answered then.
+#[must_use = "nothing happens unless the driver gets it"]
+pub struct Decision<R> {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) deliveries: Vec<Delivery>,
+    pub(crate) hints: Vec<Hint>,
+    pub(crate) next: Next<R>,
+}
+
+impl<R> Decision<R> {
+    /// A decision that ends so, and so far changes nothing.
+    pub const fn new(next: Next<R>) -> Self {
+        Self { changes: Vec::new(), deliveries: Vec::new(), hints: Vec::new(), next }
+    }
+
+    /// A decision that ends in this reply.
+    pub const fn reply(reply: R) -> Self {
+        Self::new(Next::Reply(reply))
+    }
+
+    /// Also changes a partition.
+    pub fn change(mut self, at: Local, writes: Vec<Write>, alarm: Alarm) -> Self {
+        self.changes.push(Change { at, writes, alarm });
+        self
+    }
+
+    /// Also sets one row; the alarm stays.
+    pub fn put(self, at: Local, row: RowKey, value: Bytes) -> Self {
+        self.change(at, vec![Write::Put(row, value)], Alarm::Keep)
+    }
+
+    /// Also delivers something, durably and once.
+    pub fn deliver(mut self, delivery: Delivery) -> Self {
+        self.deliveries.push(delivery);
+        self
+    }
+
+    /// Also gives a hint, which may get lost.
+    pub fn hint(mut self, hint: Hint) -> Self {
+        self.hints.push(hint);
+        self
+    }
+}
+
+/// A change of one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Where.
+    pub at: Local,
+    /// What is written.
+    pub writes: Vec<Write>,
+    /// What becomes of the alarm.
+    pub alarm: Alarm,
+}
+
+/// Something that must arrive, once: appended to a lane in the batch that caused it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The homeserver that it is for.
+    pub to: Fqdn,
+    /// The service there.
+    pub service: ServiceName,
+    /// What is on one lane arrives in the order in which it was accepted: a group's id, say.
+    pub lane: Bytes,
+    /// An address that only the sending service can read, for what cannot be delivered.
+    pub back: Bytes,
+    /// The request of the internal operation that receives it: for the QS a `FanOutMessage`, for the DS an
+    /// `UndeliveredRequest`.
+    pub body: Bytes,
+}
+
+/// Something that may get lost; given at most once, after the commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// Wakes those who wait for a topic.
+    Wake(Topic),
+    /// An alarm of this service was set to ring now.
+    Ring,
+}
+
+/// How a call goes on once its decision is committed.
+pub enum Next<R> {
+    /// It is answered.
+    Reply(R),
+    /// It is answered with the result of a computation that only the caller needs: run once, after the commit.
+    After(Work<R>),
+    /// It is refused, and yet what the decision holds is written.
+    Refuse(Refusal),
+    /// It waits for a wake-up, at most until a time, and is decided again.
+    Wait {
+        /// What it waits for.
+        on: Topic,
+        /// When it stops waiting.
+        until: Timestamp,
+    },
+}
+
+/// A computation whose result only the caller needs.
+pub type Work<R> = Box<dyn FnOnce() -> R + Send>;

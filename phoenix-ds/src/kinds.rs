@@ -1,0 +1,65 @@
+//! The partitions of the delivery service, and the rows in them (09).
+
+use bytes::Bytes;
+use phoenix_core::{
+    Epoch, GroupId, LeafIndex, MessageId,
+    crypto::AtRestKey,
+    operation::{Local, OnAlarm},
+    wire::Wire,
+};
+
+use crate::sealed::Ear;
+
+/// A group, under a keyed hash of its id. Its alarm rings 90 days after the month of its last commit, and drops it.
+///
+/// Rows: [`CLEAR`], [`TOMBSTONE`], notes (see [`note`]), [`ROSTER`], joiner snapshots (see [`snapshot`]), [`TREE`].
+pub(crate) const GROUP: u8 = 1;
+/// That a message was accepted, under a keyed hash of group, leaf and message id. Its alarm rings after an hour, and
+/// drops it.
+pub(crate) const RECEIPT: u8 = 2;
+
+/// What happens when the alarm of a partition rings.
+pub(crate) const fn on_alarm(_kind: u8) -> OnAlarm {
+    OnAlarm::Drop
+}
+
+/// The group's row in clear: a [`Clear`](crate::group::Clear).
+pub(crate) const CLEAR: Bytes = Bytes::from_static(b"c");
+/// The secret half of the tombstone key, under the EAR key.
+pub(crate) const TOMBSTONE: Bytes = Bytes::from_static(b"k");
+/// The first possible note.
+pub(crate) const NOTES_FROM: Bytes = Bytes::from_static(b"n");
+/// The first key after all notes.
+pub(crate) const NOTES_BELOW: Bytes = Bytes::from_static(b"o");
+/// The members: a [`Roster`](crate::roster::Roster) under the EAR key.
+pub(crate) const ROSTER: Bytes = Bytes::from_static(b"r");
+/// The public MLS group: a [`TreeRecord`](crate::tree::TreeRecord) under the EAR key.
+pub(crate) const TREE: Bytes = Bytes::from_static(b"t");
+
+/// The partition of a group.
+pub(crate) fn group(at_rest: &AtRestKey, group: &GroupId) -> Local {
+    Local::new(GROUP, at_rest.prf("group", &group.encode()).to_vec())
+}
+
+/// The partition that says that a message was accepted.
+pub(crate) fn receipt(at_rest: &AtRestKey, group: &GroupId, leaf: LeafIndex, id: MessageId) -> Local {
+    Local::new(RECEIPT, at_rest.prf("message", &(group.clone(), leaf, id).encode()).to_vec())
+}
+
+/// The lane on which a group's messages travel in order; related to no other key.
+pub(crate) fn lane(at_rest: &AtRestKey, group: &GroupId) -> Bytes {
+    at_rest.prf("lane", &group.encode()).to_vec().into()
+}
+
+/// The row of what joiners of an epoch need: a [`Snapshot`](crate::snapshot::Snapshot) under the EAR key. The key
+/// does not tell the epoch.
+pub(crate) fn snapshot(ear: &Ear, epoch: Epoch) -> Bytes {
+    [b"s".as_slice(), &ear.prf("snapshot", &epoch.encode())].concat().into()
+}
+
+/// The row of a note that a queue is gone, under the tombstone key: the first such note of a queue, or the latest.
+/// The key does not tell the queue, but two notes of one queue have one key.
+pub(crate) fn note(at_rest: &AtRestKey, group: &[u8], queue: &[u8; 32], latest: bool) -> Bytes {
+    let name = at_rest.prf("note", &[group, queue].concat());
+    [b"n".as_slice(), &name, &[u8::from(latest)]].concat().into()
+}

@@ -1,0 +1,106 @@
+//! What the protocol keeps in the group context: roles, and the offer of a connection (07, "MLS profile").
+
+use openmls::prelude::{CredentialType, Extension, ExtensionType, Extensions, GroupContext, Serialize as _};
+use phoenix_core::{
+    Reject, Timestamp,
+    api::{
+        delivery::DsPublicKeys,
+        mls::{CONNECTION_EXTENSION, Connection, LEAF_CREDENTIAL, ROLES_EXTENSION, Roles},
+    },
+    crypto::{Suite, VerifyingKey, sha256},
+    wire::{List, Opaque, Secret, Wire},
+};
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+
+/// The roles of a group.
+///
+/// # Errors
+/// [`Reject::Malformed`] where there are none.
+pub(crate) fn roles(context: &GroupContext) -> Result<Roles, Reject> {
+    let extension = context.extensions().unknown(ROLES_EXTENSION).ok_or(Reject::Malformed("roles"))?;
+    Roles::decode(&extension.0)
+}
+
+/// The offer of a connection, where the group has one.
+///
+/// # Errors
+/// [`Reject::Malformed`] where it cannot be read.
+pub(crate) fn connection(context: &GroupContext) -> Result<Option<Connection>, Reject> {
+    context.extensions().unknown(CONNECTION_EXTENSION).map(|it| Connection::decode(&it.0)).transpose()
+}
+
+/// Whether a join code opens the group's offer now.
+///
+/// # Errors
+/// [`Reject::NotFound`] where it does not, for whatever reason.
+pub(crate) fn check_join_code(context: &GroupContext, code: &Secret<32>, now: Timestamp) -> Result<(), Reject> {
+    let offer = connection(context).ok().flatten().ok_or(Reject::NotFound)?;
+    let opens = Secret::new(sha256(code.expose())) == Secret::new(offer.join_code_hash);
+    if opens && now.as_secs() <= offer.expires { Ok(()) } else { Err(Reject::NotFound) }
+}
+
+/// Checks the context of a new group: nothing but what the protocol knows; LeafCredentials and the protocol's own
+/// extensions required; external senders keys of this DS and nobody else's, the current one among them.
+///
+/// # Errors
+/// [`Reject::Malformed`], with the part that does not fit.
+pub(crate) fn check_new(
+    context: &GroupContext,
+    suite: Suite,
+    current: &VerifyingKey,
+    published: &DsPublicKeys,
+) -> Result<(), Reject> {
+    let extensions = context.extensions();
+    if !extensions.iter().all(|it| is_known(it.extension_type())) {
+        return Err(Reject::Malformed("group context"));
+    }
+    check_required(context)?;
+    let senders = external_senders(extensions)?;
+    let key_of = |sender: &ExternalSender| VerifyingKey { suite, key: sender.key.clone() };
+    let is_ours = |sender: &ExternalSender| published.verifying.iter().any(|it| it.key == key_of(sender));
+    if senders.iter().all(is_ours) && senders.iter().any(|sender| key_of(sender) == *current) {
+        Ok(())
+    } else {
+        Err(Reject::Malformed("external senders"))
+    }
+}
+
+fn check_required(context: &GroupContext) -> Result<(), Reject> {
+    let required = context.required_capabilities().ok_or(REQUIRED)?;
+    let extension = |number| required.extension_types().contains(&ExtensionType::Unknown(number));
+    let connection = connection(context)?.is_none() || extension(CONNECTION_EXTENSION);
+    let credential = required.credential_types().contains(&CredentialType::Other(LEAF_CREDENTIAL));
+    // What only some clients speak would shut the others out.
+    let no_more = required.proposal_types().is_empty();
+    if credential && extension(ROLES_EXTENSION) && connection && no_more { Ok(()) } else { Err(REQUIRED) }
+}
+
+fn external_senders(extensions: &Extensions<GroupContext>) -> Result<List<ExternalSender, MAX_SENDERS>, Reject> {
+    let found = extensions.iter().find_map(|extension| match extension {
+        Extension::ExternalSenders(senders) => Some(senders.tls_serialize_detached()),
+        _ => None,
+    });
+    let encoded = found.and_then(Result::ok).ok_or(Reject::Malformed("external senders"))?;
+    List::decode(&encoded)
+}
+
+/// An external sender (RFC 9420 §12.1.8.1).
+#[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+struct ExternalSender {
+    key: Opaque<65>,
+    credential_type: u16,
+    credential: Opaque<256>,
+}
+
+const fn is_known(extension: ExtensionType) -> bool {
+    matches!(
+        extension,
+        ExtensionType::RequiredCapabilities
+            | ExtensionType::ExternalSenders
+            | ExtensionType::Unknown(ROLES_EXTENSION | CONNECTION_EXTENSION)
+    )
+}
+
+const REQUIRED: Reject = Reject::Malformed("required capabilities");
+/// Keys that a DS publishes at once.
+const MAX_SENDERS: usize = phoenix_core::api::queue::MAX_KEYS;

@@ -1,0 +1,74 @@
+//! Records under a group's EAR key, padded so that their length tells little (07, "State").
+
+use bytes::Bytes;
+use phoenix_core::{
+    Fault, Reject,
+    api::delivery::GroupAccess,
+    crypto::{AtRestKey, Chance, SEAL_OVERHEAD, pad, unpad},
+    operation::Local,
+    port::MAX_VALUE,
+    wire::Wire,
+};
+
+/// A group's EAR key, bound to the group's partition. Wiped when it is dropped.
+pub(crate) struct Ear {
+    key: AtRestKey,
+    place: Vec<u8>,
+}
+
+impl Ear {
+    /// The key that a request brings, for the partition that it names.
+    pub(crate) fn new(access: &GroupAccess, at: &Local) -> Self {
+        let place = [at.key.as_ref(), &access.ear_key_id.to_be_bytes()].concat();
+        Self { key: AtRestKey::new(access.ear_key.clone()).derive("group state"), place }
+    }
+
+    /// A keyed hash under this key, for names of rows.
+    pub(crate) fn prf(&self, label: &str, input: &[u8]) -> [u8; 32] {
+        self.key.prf(label, input)
+    }
+
+    /// Seals a record for its row, padded with Padmé to at least `floor` bytes.
+    pub(crate) fn seal<T: Wire>(&self, row: &[u8], record: &T, floor: usize, chance: &mut Chance) -> Result<Bytes, Reject> {
+        let padded = pad(&versioned(record), floor);
+        if padded.len().saturating_add(SEAL_OVERHEAD) > MAX_VALUE {
+            return Err(Reject::TooLarge("group"));
+        }
+        Ok(self.key.seal(&self.record_key(row), &padded, chance))
+    }
+
+    /// Opens a row. Where there is none, as much work is done in vain: an unknown group and a wrong EAR key are the
+    /// same error in the same time (02).
+    pub(crate) fn open<T: Wire>(&self, row: &[u8], sealed: Option<&Bytes>) -> Result<T, Reject> {
+        let nothing = [0; LEAST_ROSTER + SEAL_OVERHEAD];
+        let sealed = sealed.map_or(nothing.as_slice(), Bytes::as_ref);
+        let padded = self.key.open(&self.record_key(row), sealed).map_err(|_| Reject::NotFound)?;
+        unversioned(unpad(&padded).map_err(|_| Reject::NotFound)?).map_err(|_| Reject::NotFound)
+    }
+
+    fn record_key(&self, row: &[u8]) -> Vec<u8> {
+        [self.place.as_slice(), row].concat()
+    }
+}
+
+/// A record as it is stored: a version, then its encoding.
+pub(crate) fn versioned<T: Wire>(record: &T) -> Vec<u8> {
+    [[VERSION].as_slice(), &record.encode()].concat()
+}
+
+/// The record that was stored.
+pub(crate) fn unversioned<T: Wire>(stored: &[u8]) -> Result<T, Fault> {
+    match stored.split_first() {
+        Some((&VERSION, encoded)) => T::decode(encoded).map_err(|_| Fault::Broken("stored record")),
+        _ => Err(Fault::Broken("version of a stored record")),
+    }
+}
+
+/// Least padded length of a roster (07).
+pub(crate) const LEAST_ROSTER: usize = 4 << 10;
+/// Least padded length of trees and snapshots (07).
+pub(crate) const LEAST_TREE: usize = 16 << 10;
+/// Least padded length of a tombstone key; all are of one length.
+pub(crate) const LEAST_KEY: usize = 64;
+/// The version of the records of this crate.
+const VERSION: u8 = 1;
