@@ -3,7 +3,7 @@
 use crate::{
     Failure, Fqdn, Reject,
     api::queue::{ClientQueueConfig, QueueConfig, QueueConfigTbs, SealedQueueConfig, SealingKey},
-    crypto::{Chance, HpkeSecretKey, Signer, VerifyingKey},
+    crypto::{Chance, HpkeSecretKey, Signer, VerifyingKey, sha256},
     wire::{Flag, Wire},
 };
 
@@ -51,6 +51,12 @@ impl SealedQueueConfig {
             return Err(Reject::Malformed("audience"));
         }
         Ok(config)
+    }
+
+    /// SHA-256 of the encoding: names the config to the DS that is told that its queue is gone (07).
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        sha256(&self.encode())
     }
 }
 

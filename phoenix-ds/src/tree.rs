@@ -1,8 +1,11 @@
 //! The public MLS group of an epoch, and its record (07, "State").
 
-use openmls::prelude::{
+use openmls::{
+    ciphersuite::hash_ref::ProposalRef,
+    prelude::{
     GroupId as MlsGroupId, LeafNode, LeafNodeIndex, OpenMlsSignaturePublicKey, ProposalStore, PublicGroup, RatchetTreeIn,
     Serialize as _, StagedCommit, DeserializeBytes as _, Verifiable as _,
+},
 };
 use openmls_rust_crypto::RustCrypto;
 use phoenix_core::{
@@ -14,7 +17,7 @@ use phoenix_core::{
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
-use crate::mls::{self, frames, storage::Slots};
+use crate::mls::{self, frames, storage::{Slots, lock}};
 
 /// A public group, with the GroupInfo of its epoch and its stored proposals as MLSMessages.
 pub(crate) struct Tree {
@@ -67,13 +70,13 @@ impl Tree {
     pub(crate) fn load(record: TreeRecord, id: &GroupId) -> Result<Self, Fault> {
         let TreeRecord { tree, context, transcript, tag, group_info, proposals } = record;
         let slots = Slots::default();
-        slots.tree.replace(Some(tree.to_vec()));
-        slots.context.replace(Some(context.to_vec()));
-        slots.transcript.replace(Some(transcript.to_vec()));
-        slots.tag.replace(Some(tag.to_vec()));
+        *lock(&slots.tree) = Some(tree.to_vec());
+        *lock(&slots.context) = Some(context.to_vec());
+        *lock(&slots.transcript) = Some(transcript.to_vec());
+        *lock(&slots.tag) = Some(tag.to_vec());
         let mut messages = Vec::new();
         for StoredProposal { reference, queued, message } in proposals {
-            slots.proposals.borrow_mut().push((reference.to_vec(), queued.to_vec()));
+            lock(&slots.proposals).push((reference.to_vec(), queued.to_vec()));
             messages.push(message);
         }
         let group = PublicGroup::load(&slots, &MlsGroupId::from_slice(&id.encode())).map_err(|_| STORED)?;
@@ -86,8 +89,8 @@ impl Tree {
     /// # Errors
     /// [`Reject::TooLarge`] where the group is over the bound of stored values.
     pub(crate) fn record(&self) -> Result<TreeRecord, Failure> {
-        let slot = |slot: &std::cell::RefCell<Option<Vec<u8>>>| slot.borrow().clone().ok_or(STORED);
-        let queued = self.slots.proposals.borrow();
+        let slot = |slot| lock::<Option<Vec<u8>>>(slot).clone().ok_or(STORED);
+        let queued = lock(&self.slots.proposals);
         let proposals = queued.iter().zip(&self.proposals).map(|((reference, queued), message)| {
             let (reference, queued) = (Opaque::new(reference.clone())?, Opaque::new(queued.clone())?);
             Ok(StoredProposal { reference, queued, message: message.clone() })
@@ -129,6 +132,15 @@ impl Tree {
         let key = OpenMlsSignaturePublicKey::from_signature_key(leaf.signature_key().clone(), scheme);
         info.verify(crypto, &key).map_err(|_| Reject::Malformed("group info"))?;
         Ok(self)
+    }
+
+    /// The references of stored proposals.
+    ///
+    /// # Errors
+    /// [`Fault::Broken`] where they are not what was stored.
+    pub(crate) fn stored(&self) -> Result<Vec<ProposalRef>, Fault> {
+        let queued = self.group.queued_proposals(&self.slots).map_err(|_| STORED)?;
+        Ok(queued.into_iter().map(|(reference, _)| reference).collect())
     }
 
     /// The leaf at an index.

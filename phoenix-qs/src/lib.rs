@@ -1,1 +1,40 @@
-//! The queuing service: pseudonymous queues.
+//! The queuing service: pseudonymous queues (06), and the delivery of messages between homeservers (08).
+//!
+//! A client has a record under a random id, related to no user of the AS. Groups' delivery services send to it
+//! through sealed queue configs; friends find its AddPackages by a friendship token. What is for another
+//! homeserver waits in a mailbox until [`op::dispatch`] packs it and [`op::settle`] has read the receipt.
+
+mod config_cache;
+mod delivering;
+mod friendship;
+mod key_package;
+mod keys;
+mod kinds;
+pub mod op;
+mod outgoing;
+mod record;
+mod service;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use phoenix_core::engine::{Engine, Handler, bind, bind_parts};
+
+pub use keys::QueueKeys;
+pub use kinds::{MAILBOX, mailbox};
+pub use service::{QueueService, QueueSettings};
+
+/// The handlers of all endpoints that are reached from outside.
+#[must_use]
+pub fn handlers(engine: &Arc<Engine<QueueService>>) -> Vec<Arc<dyn Handler>> {
+    vec![
+        bind::<op::qs_keys::QsKeys>(engine),
+        bind::<op::create_user::CreateUser>(engine),
+        bind::<op::publish_add_packages::PublishAddPackages>(engine),
+        bind::<op::get_add_packages::GetAddPackages>(engine),
+        bind::<op::dequeue::Dequeue>(engine),
+        bind_parts::<op::federated_enqueue::FederatedEnqueue>(engine),
+    ]
+}

@@ -49,7 +49,7 @@ impl Auth {
             signature: Default::default(),
             co_signatures: List::default(),
         };
-        let covered = CallTbs::new(call, &frame, audience);
+        let covered = CallTbs::encoding(call, &frame, audience);
         frame.signature = self.key.sign(LABEL, &covered)?;
         if let Some(key) = &self.co_signer {
             let signature = key.sign(LABEL, &covered)?;

@@ -1,3 +1,7 @@
 //! The ports of Phoenix as exams that any adapter takes.
 
+#[cfg(feature = "world")]
+pub mod network;
 pub mod store;
+#[cfg(feature = "world")]
+pub mod world;

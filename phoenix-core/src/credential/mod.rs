@@ -20,4 +20,4 @@ pub use types::{
 pub use verified::VerifiedClientCredential;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

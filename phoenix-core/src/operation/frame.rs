@@ -62,7 +62,7 @@ impl Frame {
             nonce: frame.nonce,
             signature: frame.signature.clone(),
             co_signatures: frame.co_signatures.to_vec(),
-            covered: CallTbs::new(call, frame, audience),
+            covered: CallTbs::encoding(call, frame, audience),
         }
     }
 

@@ -8,3 +8,9 @@ pub trait Entropy: Send + Sync + 'static {
     /// Fills the whole buffer.
     fn fill(&self, buffer: &mut [u8]);
 }
+
+impl<T: Entropy + ?Sized> Entropy for std::sync::Arc<T> {
+    fn fill(&self, buffer: &mut [u8]) {
+        self.as_ref().fill(buffer);
+    }
+}

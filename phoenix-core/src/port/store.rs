@@ -43,6 +43,21 @@ pub trait Store: Send + Sync + 'static {
     async fn due(&self, space: Space, now: crate::Timestamp, limit: usize) -> Result<Vec<PartitionKey>, StoreError>;
 }
 
+#[async_trait]
+impl<T: Store + ?Sized> Store for std::sync::Arc<T> {
+    async fn read(&self, places: &[Place]) -> Result<Vec<Snapshot>, StoreError> {
+        self.as_ref().read(places).await
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
+        self.as_ref().commit(batch).await
+    }
+
+    async fn due(&self, space: Space, now: crate::Timestamp, limit: usize) -> Result<Vec<PartitionKey>, StoreError> {
+        self.as_ref().due(space, now, limit).await
+    }
+}
+
 /// The key spaces of one homeserver. A store keeps each in a table of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]

@@ -22,6 +22,17 @@ pub trait Transport: Send + Sync + 'static {
     async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError>;
 }
 
+#[async_trait]
+impl<T: Transport + ?Sized> Transport for std::sync::Arc<T> {
+    async fn send(&self, to: &Fqdn, outgoing: Outgoing) -> Result<Result<Bytes, ErrorReply>, TransportError> {
+        self.as_ref().send(to, outgoing).await
+    }
+
+    async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
+        self.as_ref().fetch(from, service).await
+    }
+}
+
 /// A call on its way out.
 #[derive(Clone, Debug)]
 pub struct Outgoing {

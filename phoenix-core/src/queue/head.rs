@@ -189,6 +189,12 @@ impl Head {
         self.next_seq.saturating_sub(self.first_seq).saturating_sub(self.dropped)
     }
 
+    /// About how many bytes its entries have.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Entries below this number were dropped unread.
     #[must_use]
     pub const fn gap_before(&self) -> Option<u64> {

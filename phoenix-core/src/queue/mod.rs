@@ -12,6 +12,7 @@ mod ratchet;
 pub use client::{ClientRatchet, RatchetError};
 pub use dequeue::{MAX_REPLY_BYTES, check_dequeue};
 pub use head::{Head, QueuePolicy, RatchetPolicy, WhenFull, row_key};
+pub use ratchet::MAX_CONTENT;
 
 #[cfg(test)]
 mod tests;

@@ -110,6 +110,9 @@ fn aad(seq: u64, salt: &[u8; 16]) -> [u8; 24] {
 const LABEL: &[u8] = b"phoenix queue";
 /// message key, nonce, next key.
 const OUTPUT: usize = 32 + 12 + 32;
+/// Longest content of an entry that is certain to fit when padded: the last Padmé step before 2 MiB, less what stands
+/// around the content.
+pub const MAX_CONTENT: usize = (63 << 15) - 64;
 /// Shortest padded entry (06, "Entry").
 const FLOOR: usize = 256;
 

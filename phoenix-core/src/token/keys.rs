@@ -8,7 +8,7 @@ use crate::{
     Fingerprint, Fqdn, Reject, Timestamp,
     crypto::{Chance, sha256},
     time::{DAY, HOUR},
-    wire::{List, Opaque},
+    wire::{List, Opaque, Wire},
 };
 
 /// All token keys that a homeserver knows: those that issue, the next ones, and those that can still be spent.
@@ -203,7 +203,7 @@ impl SpentNonce {
     fn new(class: Class, nonce: &[u8; 32], redeem_until: u64) -> Self {
         let mut hashed = Vec::with_capacity(1 + nonce.len());
         // The class as on the wire.
-        hashed.extend_from_slice(&crate::wire::Wire::encode(&class));
+        hashed.extend_from_slice(&class.encode());
         hashed.extend_from_slice(nonce);
         let expires = Timestamp::from_secs(redeem_until).plus_secs(CLOCK_MARGIN);
         Self { key: sha256(&hashed), expires }

@@ -118,7 +118,7 @@ pub struct CallTbs {
 impl CallTbs {
     /// The encoding that is signed.
     #[must_use]
-    pub fn new(call: &Call, frame: &AuthFrame, audience: Audience) -> Bytes {
+    pub fn encoding(call: &Call, frame: &AuthFrame, audience: Audience) -> Bytes {
         Self {
             version: call.version,
             endpoint: call.endpoint,

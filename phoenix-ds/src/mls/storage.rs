@@ -1,6 +1,6 @@
 //! The storage that OpenMLS reads a public group from and writes it to: four slots and a list, in memory.
 
-use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use openmls_traits::{
     public_storage::PublicStorageProvider,
@@ -12,31 +12,36 @@ use serde::de::DeserializeOwned;
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     /// The ratchet tree with what is known of it.
-    pub(crate) tree: RefCell<Option<Vec<u8>>>,
+    pub(crate) tree: Mutex<Option<Vec<u8>>>,
     /// The group context.
-    pub(crate) context: RefCell<Option<Vec<u8>>>,
+    pub(crate) context: Mutex<Option<Vec<u8>>>,
     /// The interim transcript hash.
-    pub(crate) transcript: RefCell<Option<Vec<u8>>>,
+    pub(crate) transcript: Mutex<Option<Vec<u8>>>,
     /// The confirmation tag.
-    pub(crate) tag: RefCell<Option<Vec<u8>>>,
+    pub(crate) tag: Mutex<Option<Vec<u8>>>,
     /// References and proposals of the proposal store.
-    pub(crate) proposals: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
+    pub(crate) proposals: Mutex<Vec<(Vec<u8>, Vec<u8>)>>,
 }
 
-type Slot = RefCell<Option<Vec<u8>>>;
+type Slot = Mutex<Option<Vec<u8>>>;
 type Outcome<T> = Result<T, postcard::Error>;
 
+/// The content of a slot. One thread at a time has a group, so nothing ever waits here.
+pub(crate) fn lock<T>(slot: &Mutex<T>) -> MutexGuard<'_, T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn put<T: Entity<CURRENT_VERSION>>(slot: &Slot, value: &T) -> Outcome<()> {
-    slot.replace(Some(postcard::to_allocvec(value)?));
+    *lock(slot) = Some(postcard::to_allocvec(value)?);
     Ok(())
 }
 
 fn take<T: DeserializeOwned>(slot: &Slot) -> Outcome<Option<T>> {
-    slot.borrow().as_deref().map(postcard::from_bytes).transpose()
+    lock(slot).as_deref().map(postcard::from_bytes).transpose()
 }
 
 fn clear(slot: &Slot) -> Outcome<()> {
-    slot.replace(None);
+    *lock(slot) = None;
     Ok(())
 }
 
@@ -92,7 +97,7 @@ impl PublicStorageProvider<CURRENT_VERSION> for Slots {
         proposal: &P,
     ) -> Outcome<()> {
         let queued = (postcard::to_allocvec(reference)?, postcard::to_allocvec(proposal)?);
-        self.proposals.borrow_mut().push(queued);
+        lock(&self.proposals).push(queued);
         Ok(())
     }
 
@@ -104,7 +109,7 @@ impl PublicStorageProvider<CURRENT_VERSION> for Slots {
         &self,
         _: &G,
     ) -> Outcome<Vec<(R, P)>> {
-        let proposals = self.proposals.borrow();
+        let proposals = lock(&self.proposals);
         proposals.iter().map(|(r, p)| Ok((postcard::from_bytes(r)?, postcard::from_bytes(p)?))).collect()
     }
 
@@ -164,7 +169,7 @@ impl PublicStorageProvider<CURRENT_VERSION> for Slots {
         reference: &R,
     ) -> Outcome<()> {
         let reference = postcard::to_allocvec(reference)?;
-        self.proposals.borrow_mut().retain(|(queued, _)| *queued != reference);
+        lock(&self.proposals).retain(|(queued, _)| *queued != reference);
         Ok(())
     }
 
@@ -172,7 +177,7 @@ impl PublicStorageProvider<CURRENT_VERSION> for Slots {
         &self,
         _: &G,
     ) -> Outcome<()> {
-        self.proposals.borrow_mut().clear();
+        lock(&self.proposals).clear();
         Ok(())
     }
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::lock::{Mutex, MutexGuard};
 use phoenix_core::Timestamp;
-use phoenix_core::port::{
-    Batch, Commit, PartitionKey, Place, Snapshot, Space, Store, StoreError, Wanted,
-};
+use phoenix_core::port::{Batch, Commit, PartitionKey, Place, Snapshot, Space, Store, StoreError, Wanted};
 
 use super::{Model, Violation};
 
@@ -110,8 +108,12 @@ impl Store for Checked {
         let answer = self.inner.commit(batch).await;
         state.open = None;
         match answer {
-            _ if !is_valid => state.retain("a batch beyond a bound is invalid", |_| answer == Err(StoreError::Invalid)),
-            Ok(commit) => state.retain("a commit ends as its bases and rows say", |world| world.commit(batch) == commit),
+            _ if !is_valid => {
+                state.retain("a batch beyond a bound is invalid", |_| answer == Err(StoreError::Invalid))
+            }
+            Ok(commit) => {
+                state.retain("a commit ends as its bases and rows say", |world| world.commit(batch) == commit)
+            }
             Err(StoreError::Invalid) => state.retain("a batch within the bounds is valid", |_| false),
             Err(StoreError::Unavailable | StoreError::Full | StoreError::Corrupt) => {
                 state.branch(batch);
@@ -127,7 +129,9 @@ impl Store for Checked {
     async fn due(&self, space: Space, now: Timestamp, limit: usize) -> Result<Vec<PartitionKey>, StoreError> {
         let mut state = self.enter().await;
         let keys = self.inner.due(space, now, limit).await?;
-        state.retain("the oldest alarms are due, in their order", |world| world.allows_due((space, now, limit), &keys));
+        state.retain("the oldest alarms are due, in their order", |world| {
+            world.allows_due((space, now, limit), &keys)
+        });
         Ok(keys)
     }
 }

@@ -103,7 +103,7 @@ macro_rules! store_cases {
     (@table_of [$unused:expr] $conditions:ident $($clause:ident { $($name:ident)* })*) => {
         &[$($(Case { name: stringify!($name), run: |sitting| Box::pin(case::$clause::$name(sitting)) },)*)*]
     };
-    (@all $then:ident [$candidate:expr] $conditions:ident) => { $crate::store_cases!(@$then [$candidate] $conditions
+    (@all $then:ident [$candidate:expr] $conditions:ident) => { $crate::store_cases! { @$then [$candidate] $conditions
         s1 {
             s1_a_stale_base_undoes_the_other_parts
             s1_a_missing_row_to_take_undoes_what_stands_before_it
@@ -168,7 +168,7 @@ macro_rules! store_cases {
             s11_a_conflict_takes_no_number
             s11_many_who_append_at_once_leave_no_gap
         }
-    ) };
+    } };
 }
 
 /// All cases, in the order of the clauses.

@@ -68,8 +68,12 @@ impl Model {
             Wanted::Mark | Wanted::Keys(_) => usize::MAX,
             Wanted::Range { limit, .. } => usize::try_from(limit).unwrap_or(usize::MAX),
         };
-        let mut rows: Vec<_> =
-            partition.rows.iter().filter(|(key, _)| wanted(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
+        let mut rows: Vec<_> = partition
+            .rows
+            .iter()
+            .filter(|(key, _)| wanted(key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
         let more = rows.len() > limit;
         rows.truncate(limit);
         Snapshot { mark: partition.mark, alarm: partition.alarm, rows, more }

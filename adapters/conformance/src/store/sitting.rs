@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use phoenix_core::Timestamp;
 use phoenix_core::port::{
-    Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, Snapshot, Space, Store, StoreError, Wanted, Write,
+    Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, Snapshot, Space, Store, StoreError, Wanted,
+    Write,
 };
 
 use super::{Candidate, Violation};
@@ -21,7 +22,11 @@ pub struct Sitting<'a> {
 impl<'a> Sitting<'a> {
     /// A sitting of `store`; `candidate` brings replicas and revived stores, where there are any.
     #[must_use]
-    pub const fn new(case: &'static str, store: Arc<dyn Store>, candidate: Option<&'a dyn Candidate>) -> Self {
+    pub const fn new(
+        case: &'static str,
+        store: Arc<dyn Store>,
+        candidate: Option<&'a dyn Candidate>,
+    ) -> Self {
         Self { case, store, candidate }
     }
 
@@ -86,7 +91,12 @@ impl<'a> Sitting<'a> {
         self.look(partition, Wanted::first(u32::MAX)).await
     }
 
-    pub(super) async fn due(&self, space: Space, now: u64, limit: usize) -> Result<Vec<PartitionKey>, Violation> {
+    pub(super) async fn due(
+        &self,
+        space: Space,
+        now: u64,
+        limit: usize,
+    ) -> Result<Vec<PartitionKey>, Violation> {
         self.answered(self.store.due(space, Timestamp(now), limit).await)
     }
 }
@@ -173,9 +183,12 @@ pub(super) fn on_threads<F: Future<Output = Result<(), Violation>> + Send>(
 ) -> Result<(), Violation> {
     let futures: Vec<F> = futures.into_iter().collect();
     std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            futures.into_iter().map(|future| scope.spawn(move || futures::executor::block_on(future))).collect();
-        let panicked = |_| Err(Violation { case: "a thread of a case", what: "it ends without a panic".to_owned() });
+        let threads: Vec<_> = futures
+            .into_iter()
+            .map(|future| scope.spawn(move || futures::executor::block_on(future)))
+            .collect();
+        let panicked =
+            |_| Err(Violation { case: "a thread of a case", what: "it ends without a panic".to_owned() });
         threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(panicked))
     })
 }

@@ -1,18 +1,22 @@
 //! S1 atomic: a batch is applied whole or not at all, whatever fails and whoever looks.
 
 use bytes::Bytes;
+use futures::FutureExt;
 use phoenix_core::Timestamp;
 use phoenix_core::port::{
-    Alarm, Base, MAX_BATCH_BYTES, MAX_PARTS, MAX_VALUE, MAX_WRITES, Part, RowKey, Snapshot, Space, Wanted, Write,
+    Alarm, Base, MAX_BATCH_BYTES, MAX_PARTS, MAX_VALUE, MAX_WRITES, Part, RowKey, Snapshot, Space, Wanted,
+    Write,
 };
 
-use crate::store::sitting::{
-    Sitting, alarm, append, bytes, check, delete, fresh_mark, numbered, on_threads, pause, put, queue, rows, take,
-    write,
-};
 use crate::store::Violation;
+use crate::store::sitting::{
+    Sitting, alarm, append, bytes, check, delete, fresh_mark, numbered, on_threads, pause, put, queue, rows,
+    take, write,
+};
 
-pub(in crate::store) async fn s1_a_stale_base_undoes_the_other_parts(sitting: &Sitting<'_>) -> Result<(), Violation> {
+pub(in crate::store) async fn s1_a_stale_base_undoes_the_other_parts(
+    sitting: &Sitting<'_>,
+) -> Result<(), Violation> {
     // given two partitions, one with an alarm
     let (first, second, third) = (queue("first"), queue("second"), queue("third"));
     sitting.done(&[write(&first, [put("row", "old")]), alarm(&second, Alarm::At(Timestamp(7)))]).await?;
@@ -20,8 +24,12 @@ pub(in crate::store) async fn s1_a_stale_base_undoes_the_other_parts(sitting: &S
 
     // when a batch writes them and a third, but expects something wrong of a fourth
     let stale = check(&queue("fourth"), Base::At(fresh_mark()));
-    let parts =
-        [write(&first, [put("row", "new")]), alarm(&second, Alarm::Never), write(&third, [append("new")]), stale];
+    let parts = [
+        write(&first, [put("row", "new")]),
+        alarm(&second, Alarm::Never),
+        write(&third, [append("new")]),
+        stale,
+    ];
     sitting.conflict(&parts).await?;
 
     // then nothing has changed
@@ -70,9 +78,9 @@ pub(in crate::store) async fn s1_whoever_looks_sees_all_partitions_of_a_batch_or
     // when someone else looks at one and then at the other, then the other is never behind
     let reader = || async {
         for round in 0..ROUNDS {
-            let order = if round % 2 == 0 { [&first, &second] } else { [&second, &first] };
-            let earlier = count(sitting.look(order[0], Wanted::first(1)).await?);
-            let later = count(sitting.look(order[1], Wanted::first(1)).await?);
+            let (one, other) = if round % 2 == 0 { (&first, &second) } else { (&second, &first) };
+            let earlier = count(sitting.look(one, Wanted::first(1)).await?);
+            let later = count(sitting.look(other, Wanted::first(1)).await?);
             sitting.expect(earlier <= later, "who has seen one partition of a batch sees all of them")?;
             pause().await;
         }
@@ -80,10 +88,10 @@ pub(in crate::store) async fn s1_whoever_looks_sees_all_partitions_of_a_batch_or
     };
     let (wrote, read) = futures::join!(writer(), reader());
     wrote.and(read)?;
-    let boxed: [futures::future::BoxFuture<'_, _>; 2] = [Box::pin(writer()), Box::pin(reader())];
-    // The second writer begins again at nought, which a fresh start allows for.
+
+    // and the same holds on threads of their own, once both begin anew
     sitting.done(&[write(&first, [Write::Drop]), write(&second, [Write::Drop])]).await?;
-    on_threads(boxed)
+    on_threads([writer().boxed(), reader().boxed()])
 }
 
 pub(in crate::store) async fn s1_the_writes_of_a_part_apply_in_their_order(
@@ -94,7 +102,8 @@ pub(in crate::store) async fn s1_the_writes_of_a_part_apply_in_their_order(
     sitting.done(&[write(&partition, [put("a", "1"), put("b", "2"), put("c", "3")])]).await?;
 
     // when a part writes rows more than once
-    let writes = [put("a", "4"), Write::DeleteBelow(bytes("b")), put("a", "5"), delete("c"), take("b"), put("c", "6")];
+    let writes =
+        [put("a", "4"), Write::DeleteBelow(bytes("b")), put("a", "5"), delete("c"), take("b"), put("c", "6")];
     sitting.done(&[write(&partition, writes)]).await?;
 
     // then the last word on each row counts
@@ -102,13 +111,21 @@ pub(in crate::store) async fn s1_the_writes_of_a_part_apply_in_their_order(
         sitting.whole(&partition).await?.rows == rows(&[("a", "5"), ("c", "6")]),
         "writes are applied in their order",
     )?;
-    sitting.done(&[write(&partition, [put("d", "7"), Write::Drop, put("e", "8"), take("e"), put("f", "9")])]).await?;
-    sitting.expect(sitting.whole(&partition).await?.rows == rows(&[("f", "9")]), "a drop removes what stands before it")
+    sitting
+        .done(&[write(&partition, [put("d", "7"), Write::Drop, put("e", "8"), take("e"), put("f", "9")])])
+        .await?;
+    sitting.expect(
+        sitting.whole(&partition).await?.rows == rows(&[("f", "9")]),
+        "a drop removes what stands before it",
+    )
 }
 
-pub(in crate::store) async fn s1_a_batch_at_every_bound_is_applied(sitting: &Sitting<'_>) -> Result<(), Violation> {
+pub(in crate::store) async fn s1_a_batch_at_every_bound_is_applied(
+    sitting: &Sitting<'_>,
+) -> Result<(), Violation> {
     // given batches of as many parts, writes and bytes as the contract allows
-    let parts: Vec<Part> = most_parts().map(|number| write(&numbered(Space::Lane, number), [append("x")])).collect();
+    let parts: Vec<Part> =
+        most_parts().map(|number| write(&numbered(Space::Lane, number), [append("x")])).collect();
     let writes: Vec<Write> = most_writes().map(|number| Write::Put(row(number), Bytes::new())).collect();
     let many = Part { writes, ..write(&numbered(Space::As, 0), []) };
     let value = Bytes::from(vec![7; MAX_VALUE]);
@@ -126,7 +143,8 @@ pub(in crate::store) async fn s1_a_batch_at_every_bound_is_applied(sitting: &Sit
     let found = sitting.whole(&numbered(Space::As, 0)).await?;
     sitting.expect(found.rows.len() == MAX_WRITES, "every write of a full batch is applied")?;
     let found = sitting.whole(&numbered(Space::Ds, 0)).await?;
-    sitting.expect(found.rows.iter().all(|(_, found)| *found == value), "the largest value comes back as it was")
+    sitting
+        .expect(found.rows.iter().all(|(_, found)| *found == value), "the largest value comes back as it was")
 }
 
 pub(in crate::store) async fn s1_a_batch_beyond_a_bound_is_invalid_and_changes_nothing(
@@ -134,9 +152,8 @@ pub(in crate::store) async fn s1_a_batch_beyond_a_bound_is_invalid_and_changes_n
 ) -> Result<(), Violation> {
     // given batches that each break one bound
     let partition = queue("queue");
-    let too_many_parts: Vec<Part> = (0..=MAX_PARTS as u64)
-        .map(|number| write(&numbered(Space::Qs, number), [append("x")]))
-        .collect();
+    let too_many_parts: Vec<Part> =
+        (0..).take(MAX_PARTS + 1).map(|number| write(&numbered(Space::Qs, number), [append("x")])).collect();
     let too_many_writes = vec![append("x"); MAX_WRITES + 1];
     let half = Write::Append(Bytes::from(vec![7; MAX_VALUE]));
     let too_many_bytes = vec![half; MAX_BATCH_BYTES / MAX_VALUE];
@@ -151,7 +168,8 @@ pub(in crate::store) async fn s1_a_batch_beyond_a_bound_is_invalid_and_changes_n
     // and nothing has changed
     let first = sitting.look(&numbered(Space::Qs, 0), Wanted::Mark).await?;
     sitting.expect(first.mark.is_none(), "an invalid batch changes nothing")?;
-    sitting.expect(sitting.whole(&partition).await? == Snapshot::default(), "an invalid batch changes nothing")
+    sitting
+        .expect(sitting.whole(&partition).await? == Snapshot::default(), "an invalid batch changes nothing")
 }
 
 fn most_parts() -> impl Iterator<Item = u64> {

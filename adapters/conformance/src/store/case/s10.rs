@@ -44,10 +44,8 @@ pub(in crate::store) async fn s10_a_batch_given_again_is_done_though_its_base_ha
     sitting.expect(before == both(sitting, &token, &record).await?, "a batch given again changes nothing")?;
 
     // but the same with marks of its own is a conflict
-    let others: Vec<Part> = parts
-        .iter()
-        .map(|part| Part { mark: write(&part.partition, []).mark, ..part.clone() })
-        .collect();
+    let others: Vec<Part> =
+        parts.iter().map(|part| Part { mark: write(&part.partition, []).mark, ..part.clone() }).collect();
     sitting.conflict(&others).await
 }
 

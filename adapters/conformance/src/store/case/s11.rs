@@ -103,7 +103,10 @@ pub(in crate::store) async fn s11_many_who_append_at_once_leave_no_gap(
     let values: Vec<u64> = rows.iter().filter_map(number_of).collect();
     for who in 0..4 {
         let own = values.iter().copied().filter(|value| value / 1_000 == who);
-        sitting.expect(own.eq((0..ROUNDS).map(|round| who * 1_000 + round)), "rows keep the order of their commits")?;
+        sitting.expect(
+            own.eq((0..ROUNDS).map(|round| who * 1_000 + round)),
+            "rows keep the order of their commits",
+        )?;
     }
     Ok(())
 }
@@ -116,7 +119,11 @@ async fn has_no_gap(sitting: &Sitting<'_>, lane: &PartitionKey) -> Result<Vec<By
     Ok(rows.into_iter().map(|(_, value)| value).collect())
 }
 
-async fn numbers_are(sitting: &Sitting<'_>, partition: &PartitionKey, expected: &[u64]) -> Result<(), Violation> {
+async fn numbers_are(
+    sitting: &Sitting<'_>,
+    partition: &PartitionKey,
+    expected: &[u64],
+) -> Result<(), Violation> {
     let rows = sitting.whole(partition).await?.rows;
     let numbers: Vec<_> = rows.iter().filter_map(|(row, _)| number_of(row)).collect();
     sitting.expect(numbers == expected, "each number is given once, in the order of the commits")

@@ -46,7 +46,9 @@ pub(in crate::store) async fn s2_a_written_partition_carries_the_mark_of_its_par
     }
 
     // and a part that sets the alarm alone, or removes what is not there, is a write as well
-    for again in [alarm(&first, Alarm::At(Timestamp(9))), write(&first, [crate::store::sitting::delete("missing")])] {
+    for again in
+        [alarm(&first, Alarm::At(Timestamp(9))), write(&first, [crate::store::sitting::delete("missing")])]
+    {
         sitting.done(std::slice::from_ref(&again)).await?;
         let mark = sitting.look(&first, Wanted::Mark).await?.mark;
         sitting.expect(mark == Some(again.mark), "every write leaves its mark")?;
@@ -64,7 +66,9 @@ pub(in crate::store) async fn s2_a_partition_only_checked_keeps_its_mark(
 
     // when batches check it, then its mark stays
     let base = Base::At(part.mark);
-    sitting.done(&[check(&watched, base), check(&absent, Base::Absent), write(&other, [append("x")])]).await?;
+    sitting
+        .done(&[check(&watched, base), check(&absent, Base::Absent), write(&other, [append("x")])])
+        .await?;
     sitting.done(&[check(&watched, Base::Any), check(&absent, Base::Any)]).await?;
     let found = sitting.whole(&watched).await?;
     sitting.expect(found.mark == Some(part.mark), "a check leaves the mark as it is")?;
@@ -95,7 +99,8 @@ pub(in crate::store) async fn s2_of_many_who_write_on_one_base_one_wins(
     let mut base = Base::Absent;
     for _ in 0..10 {
         // given one base, and many who know it
-        let parts: Vec<Part> = (0..8).map(|_| Part { base, ..write(&partition, [put("row", "x")]) }).collect();
+        let parts: Vec<Part> =
+            (0..8).map(|_| Part { base, ..write(&partition, [put("row", "x")]) }).collect();
         let won = AtomicUsize::new(0);
 
         // when all write at once, some by one task and some by threads of their own
@@ -108,7 +113,8 @@ pub(in crate::store) async fn s2_of_many_who_write_on_one_base_one_wins(
             }
         };
         let (together, apart) = parts.split_at(4);
-        let together = async { futures::future::try_join_all(together.iter().cloned().map(attempt)).await.map(drop) };
+        let together =
+            async { futures::future::try_join_all(together.iter().cloned().map(attempt)).await.map(drop) };
         let apart = apart.iter().cloned().map(attempt).map(futures::future::FutureExt::boxed);
         on_threads(apart.chain([futures::future::FutureExt::boxed(together)]))?;
 

@@ -32,8 +32,11 @@ async fn write_on(sitting: &Sitting<'_>, partition: &PartitionKey) -> Result<(),
         let part = write(partition, []);
         let mark = Bytes::copy_from_slice(&part.mark.0);
         let time = Bytes::copy_from_slice(&round.to_be_bytes());
-        let writes =
-            vec![Write::Put(bytes("a"), mark.clone()), Write::Put(bytes("m"), time), Write::Put(bytes("z"), mark)];
+        let writes = vec![
+            Write::Put(bytes("a"), mark.clone()),
+            Write::Put(bytes("m"), time),
+            Write::Put(bytes("z"), mark),
+        ];
         sitting.done(&[Part { writes, alarm: Alarm::At(Timestamp(round)), ..part }]).await?;
         pause().await;
     }

@@ -6,12 +6,16 @@ use phoenix_core::port::{Alarm, Part, Space};
 use crate::store::Violation;
 use crate::store::sitting::{Sitting, append, number_of, numbered, put, queue, write};
 
-pub(in crate::store) async fn s5_what_was_done_is_there_after_a_kill(sitting: &Sitting<'_>) -> Result<(), Violation> {
+pub(in crate::store) async fn s5_what_was_done_is_there_after_a_kill(
+    sitting: &Sitting<'_>,
+) -> Result<(), Violation> {
     for round in 0..12 {
         // given a batch that was done
         let partition = numbered(Space::Ds, round);
         let row = write(&partition, [put("row", "value")]);
-        sitting.done(&[Part { alarm: Alarm::At(Timestamp(round)), ..row }, write(&queue("log"), [append("x")])]).await?;
+        sitting
+            .done(&[Part { alarm: Alarm::At(Timestamp(round)), ..row }, write(&queue("log"), [append("x")])])
+            .await?;
         let before = sitting.whole(&partition).await?;
 
         // when the store is killed at once
@@ -26,7 +30,9 @@ pub(in crate::store) async fn s5_what_was_done_is_there_after_a_kill(sitting: &S
     Ok(())
 }
 
-pub(in crate::store) async fn s5_the_numbering_goes_on_after_a_kill(sitting: &Sitting<'_>) -> Result<(), Violation> {
+pub(in crate::store) async fn s5_the_numbering_goes_on_after_a_kill(
+    sitting: &Sitting<'_>,
+) -> Result<(), Violation> {
     // given a partition of which rows were taken
     let partition = queue("queue");
     let append = || append("x");

@@ -14,7 +14,9 @@ pub(in crate::store) async fn s6_a_partition_is_due_from_its_alarm_on(
     let twin = numbered(Space::Lane, 1);
     let silent = numbered(Space::Spent, 2);
     let later = Timestamp(2_000);
-    sitting.done(&[alarm(&partition, at(1_000)), alarm(&twin, at(500)), write(&silent, [put("row", "x")])]).await?;
+    sitting
+        .done(&[alarm(&partition, at(1_000)), alarm(&twin, at(500)), write(&silent, [put("row", "x")])])
+        .await?;
 
     // when time passes, then it is due from its alarm on, and stays so
     for (now, is_due) in [(0, false), (999, false), (1_000, true), (1_001, true), (u64::MAX, true)] {
@@ -23,7 +25,10 @@ pub(in crate::store) async fn s6_a_partition_is_due_from_its_alarm_on(
         sitting.expect(due == expected, "a partition is due from its alarm on, in its own space")?;
     }
     sitting.done(&[alarm(&partition, Alarm::At(later))]).await?;
-    sitting.expect(sitting.due(Space::Spent, 1_999, 10).await?.is_empty(), "an alarm that was moved rings later")?;
+    sitting.expect(
+        sitting.due(Space::Spent, 1_999, 10).await?.is_empty(),
+        "an alarm that was moved rings later",
+    )?;
     let alarm = sitting.whole(&partition).await?.alarm;
     sitting.expect(alarm == Some(later), "a read shows the alarm")
 }
@@ -63,7 +68,10 @@ async fn rings_exactly_from(
     partition: &PartitionKey,
     expected: Option<u64>,
 ) -> Result<(), Violation> {
-    sitting.expect(sitting.whole(partition).await?.alarm == expected.map(Timestamp), "the last alarm is shown")?;
+    sitting.expect(
+        sitting.whole(partition).await?.alarm == expected.map(Timestamp),
+        "the last alarm is shown",
+    )?;
     for now in 0..100 {
         let due = sitting.due(partition.space(), now, 10).await?;
         let is_due = expected.is_some_and(|alarm| alarm <= now);
@@ -87,7 +95,8 @@ pub(in crate::store) async fn s6_the_oldest_alarm_comes_first_and_no_more_than_a
     // when some are asked for, then they are the oldest, in their order
     for limit in [0, 1, 2, 17, 40, 100] {
         let due = sitting.due(Space::Peers, 205, limit).await?;
-        let oldest = expected.iter().filter(|(_, time)| *time <= 205).take(limit).map(|(partition, _)| partition);
+        let oldest =
+            expected.iter().filter(|(_, time)| *time <= 205).take(limit).map(|(partition, _)| partition);
         sitting.expect(due.iter().eq(oldest), "the oldest alarms come first, and no more than asked")?;
     }
     Ok(())
@@ -115,7 +124,8 @@ pub(in crate::store) async fn s6_the_first_and_the_last_instant_can_be_alarms(
     // given alarms at the ends of time, and around where a signed count would turn over
     let middle = u64::MAX / 2;
     let times = [0, 1, middle - 1, middle, middle + 1, u64::MAX - 1, u64::MAX];
-    let partitions: Vec<_> = (0..).zip(times).map(|(number, time)| (numbered(Space::Ds, number), time)).collect();
+    let partitions: Vec<_> =
+        (0..).zip(times).map(|(number, time)| (numbered(Space::Ds, number), time)).collect();
     for (partition, time) in &partitions {
         sitting.done(&[alarm(partition, at(*time))]).await?;
     }

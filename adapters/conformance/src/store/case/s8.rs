@@ -4,7 +4,9 @@ use phoenix_core::Timestamp;
 use phoenix_core::port::{Alarm, Base, Part, PartitionKey, Place, Snapshot, Wanted, Write};
 
 use crate::store::Violation;
-use crate::store::sitting::{Sitting, alarm, append, bytes, check, delete, number_of, put, queue, take, write};
+use crate::store::sitting::{
+    Sitting, alarm, append, bytes, check, delete, number_of, put, queue, take, write,
+};
 
 pub(in crate::store) async fn s8_the_last_row_takes_its_partition_along(
     sitting: &Sitting<'_>,
@@ -24,7 +26,9 @@ pub(in crate::store) async fn s8_the_last_row_takes_its_partition_along(
     Ok(())
 }
 
-pub(in crate::store) async fn s8_an_alarm_alone_keeps_a_partition(sitting: &Sitting<'_>) -> Result<(), Violation> {
+pub(in crate::store) async fn s8_an_alarm_alone_keeps_a_partition(
+    sitting: &Sitting<'_>,
+) -> Result<(), Violation> {
     // given a partition with an alarm and no row
     let partition = queue("queue");
     let spent = Part { base: Base::Absent, ..alarm(&partition, Alarm::At(Timestamp(5))) };
@@ -44,13 +48,19 @@ pub(in crate::store) async fn s8_an_alarm_alone_keeps_a_partition(sitting: &Sitt
 pub(in crate::store) async fn s8_a_dropped_partition_is_gone(sitting: &Sitting<'_>) -> Result<(), Violation> {
     // given a partition with rows and an alarm
     let partition = queue("queue");
-    let full = Part { alarm: Alarm::At(Timestamp(5)), ..write(&partition, [append("a"), append("b"), put("c", "d")]) };
+    let full = Part {
+        alarm: Alarm::At(Timestamp(5)),
+        ..write(&partition, [append("a"), append("b"), put("c", "d")])
+    };
     sitting.done(&[full]).await?;
 
     // when it is dropped, then it is gone
     sitting.done(&[write(&partition, [Write::Drop])]).await?;
     is_gone(sitting, &partition).await?;
-    sitting.expect(sitting.due(partition.space(), u64::MAX, 10).await?.is_empty(), "a drop takes the alarm along")?;
+    sitting.expect(
+        sitting.due(partition.space(), u64::MAX, 10).await?.is_empty(),
+        "a drop takes the alarm along",
+    )?;
 
     // and one made anew counts from nought
     sitting.done(&[Part { base: Base::Absent, ..write(&partition, [append("x")]) }]).await?;
@@ -95,7 +105,10 @@ async fn is_gone(sitting: &Sitting<'_>, partition: &PartitionKey) -> Result<(), 
     for wanted in [Wanted::Mark, Wanted::first(9), Wanted::Keys(vec![bytes("a")])] {
         let place = Place { partition: partition.clone(), wanted };
         let found = sitting.read(&[place]).await?;
-        sitting.expect(found == [Snapshot::default()], "a partition without rows and alarm is gone, with its mark")?;
+        sitting.expect(
+            found == [Snapshot::default()],
+            "a partition without rows and alarm is gone, with its mark",
+        )?;
     }
     sitting.done(&[check(partition, Base::Absent)]).await
 }

@@ -1,0 +1,99 @@
+//! Homeservers of one process that reach each other without sockets.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use phoenix_core::{
+    ErrorReply, Fqdn, Origin,
+    api::ServiceName,
+    port::{Outgoing, Transport, TransportError},
+};
+use phoenix_homeserver::Homeserver;
+
+/// The homeservers that can be reached. Cheap to clone; all clones are one network.
+///
+/// It owns its homeservers, and their transports know it weakly: once the network is dropped, or a homeserver
+/// has left it, the other side is unreachable.
+#[derive(Clone, Default)]
+pub struct Network {
+    homes: Arc<Homes>,
+}
+
+impl Network {
+    /// Makes a homeserver reachable under its domain, instead of one that was there before.
+    pub fn join(&self, home: Homeserver) {
+        self.homes.lock().insert(home.domain().clone(), home);
+    }
+
+    /// Makes a domain unreachable. What it was asked before is still answered.
+    pub fn leave(&self, domain: &Fqdn) -> Option<Homeserver> {
+        self.homes.lock().remove(domain)
+    }
+
+    /// The homeserver of a domain.
+    #[must_use]
+    pub fn home(&self, domain: &Fqdn) -> Option<Homeserver> {
+        self.homes.lock().get(domain).cloned()
+    }
+
+    /// Where homeservers and clients find each other.
+    #[must_use]
+    pub fn transport(&self) -> NetworkTransport {
+        NetworkTransport { homes: Arc::downgrade(&self.homes) }
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.homes.lock().keys()).finish()
+    }
+}
+
+/// The way into a [`Network`]: a call runs inside the caller's own task.
+#[derive(Clone)]
+pub struct NetworkTransport {
+    homes: Weak<Homes>,
+}
+
+impl NetworkTransport {
+    fn home(&self, domain: &Fqdn) -> Result<Homeserver, TransportError> {
+        let homes = self.homes.upgrade().ok_or(TransportError::Unreachable)?;
+        let home = homes.lock().get(domain).cloned();
+        home.ok_or(TransportError::Unreachable)
+    }
+}
+
+#[async_trait]
+impl Transport for NetworkTransport {
+    async fn send(&self, to: &Fqdn, outgoing: Outgoing) -> Result<Result<Bytes, ErrorReply>, TransportError> {
+        let Outgoing { service, name, call, circuit: _ } = outgoing;
+        Ok(self.home(to)?.call(service, name, call, Origin::default()).await)
+    }
+
+    async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
+        self.home(from)?.document(service).await.map_err(|_| TransportError::Unreachable)
+    }
+}
+
+impl fmt::Debug for NetworkTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NetworkTransport")
+    }
+}
+
+#[derive(Default)]
+struct Homes {
+    by_domain: Mutex<BTreeMap<Fqdn, Homeserver>>,
+}
+
+impl Homes {
+    /// No step leaves the map half changed, so a thread that panicked leaves it usable.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Fqdn, Homeserver>> {
+        self.by_domain.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

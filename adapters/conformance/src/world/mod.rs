@@ -1,0 +1,1 @@
+//! Whole worlds of homeservers and clients, in one thread, with faults.

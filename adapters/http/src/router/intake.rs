@@ -1,0 +1,122 @@
+//! Takes calls in, within bounds that hold before anything is decoded (02, "HTTP binding"; 10, T20).
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{body::Body, extract::Request};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use http::{
+    HeaderMap,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
+use phoenix_core::{
+    ErrorReply, Reject,
+    api::Description,
+    wire::{Call, VERSION, Wire},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use super::refused;
+use crate::{MEDIA_TYPE, token};
+
+/// Reads requests, as many at once as fit into memory.
+pub(super) struct Intake {
+    memory: Arc<Semaphore>,
+}
+
+/// The memory that a call in progress is charged for, given back when dropped.
+pub(super) type Charge = OwnedSemaphorePermit;
+
+impl Intake {
+    /// With so many bytes for all requests together.
+    pub(super) fn new(bytes: usize) -> Self {
+        Self { memory: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))) }
+    }
+
+    /// Reads the call of a request to an endpoint.
+    ///
+    /// # Errors
+    /// What the caller is told: `too_large`, `malformed`, `unsupported_version`, or `unavailable` while there is
+    /// no memory for it.
+    pub(super) async fn read(
+        &self,
+        endpoint: &Description,
+        request: Request,
+    ) -> Result<(Call, Charge), ErrorReply> {
+        let (parts, body) = request.into_parts();
+        let token = token::token_of(&parts.headers).map_err(refused)?;
+        check_headers(&parts.headers, endpoint).map_err(refused)?;
+        let reading = self.collect(body, endpoint.body_limit.saturating_add(ENVELOPE));
+        let (bytes, charge) =
+            timeout(BODY_TIME, reading).await.unwrap_or(Err(Reject::Malformed("body"))).map_err(refused)?;
+        let mut call = decode(&bytes, endpoint).map_err(refused)?;
+        call.token = token;
+        Ok((call, charge))
+    }
+
+    /// Collects a body and pays for each piece of it when it comes: who announces much and sends nothing holds
+    /// nothing.
+    async fn collect(&self, body: Body, limit: usize) -> Result<(Bytes, Charge), Reject> {
+        let mut charge = self.charge(FLOOR)?;
+        let mut pieces = body.into_data_stream();
+        let mut bytes = BytesMut::new();
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|_| Reject::Malformed("body"))?;
+            if bytes.len().saturating_add(piece.len()) > limit {
+                return Err(TOO_LARGE);
+            }
+            charge.merge(self.charge(piece.len())?);
+            bytes.extend_from_slice(&piece);
+        }
+        Ok((bytes.freeze(), charge))
+    }
+
+    fn charge(&self, bytes: usize) -> Result<Charge, Reject> {
+        let bytes = u32::try_from(bytes).map_err(|_| TOO_LARGE)?;
+        Arc::clone(&self.memory).try_acquire_many_owned(bytes).map_err(|_| Reject::Unavailable(FULL_RETRY_S))
+    }
+}
+
+fn check_headers(headers: &HeaderMap, endpoint: &Description) -> Result<(), Reject> {
+    let media_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+    if !media_type.is_some_and(|it| it.eq_ignore_ascii_case(MEDIA_TYPE.as_bytes())) {
+        return Err(Reject::Malformed("content type"));
+    }
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > endpoint.body_limit.saturating_add(ENVELOPE)) {
+        return Err(TOO_LARGE);
+    }
+    Ok(())
+}
+
+/// Decodes a call that must be for this endpoint, and whose token is not in it but in the header.
+fn decode(bytes: &[u8], endpoint: &Description) -> Result<Call, Reject> {
+    // Before the rest: the calls of another version may look otherwise.
+    if bytes.first_chunk().is_some_and(|version| u16::from_be_bytes(*version) != VERSION) {
+        return Err(Reject::UnsupportedVersion);
+    }
+    let call = Call::decode(bytes).map_err(|_| Reject::Malformed("call"))?;
+    if call.endpoint != endpoint.id {
+        return Err(Reject::Malformed("endpoint"));
+    }
+    if call.token.is_some() {
+        return Err(Reject::Malformed("token"));
+    }
+    if call.body.len() > endpoint.body_limit {
+        return Err(TOO_LARGE);
+    }
+    Ok(call)
+}
+
+const TOO_LARGE: Reject = Reject::TooLarge("body");
+/// What a call is charged at least: about what its task holds besides the request, which bounds the tasks too.
+const FLOOR: usize = 1 << 10;
+/// Room around the body: version, endpoint and the frame, whose largest sender is a client credential.
+const ENVELOPE: usize = 16 << 10;
+/// How long a body may take; 2 MiB come in that time over a line of 600 kbit/s.
+const BODY_TIME: Duration = Duration::from_secs(30);
+/// When to come back while there is no memory: calls are over in moments.
+const FULL_RETRY_S: u32 = 1;

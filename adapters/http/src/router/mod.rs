@@ -1,0 +1,159 @@
+//! The homeserver as an axum router (02, "HTTP binding"; 08).
+
+mod intake;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Path, Request, State},
+    response::Response,
+    routing::{get, post},
+};
+use bytes::Bytes;
+use http::{
+    HeaderValue,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
+use phoenix_core::{
+    ErrorReply, Origin, Refusal, Reject,
+    api::{Binding, Description, ServiceName},
+    wire::VERSION,
+};
+
+use self::intake::Intake;
+use crate::{
+    MEDIA_TYPE,
+    error::{problem, wants_token},
+    home::Home,
+    well_known::Document,
+};
+
+/// What an operator may say about a router.
+#[derive(Clone, Debug)]
+pub struct RouterOptions {
+    /// Where clients and peers find the AS, as `host` or `host:port`; the domain itself when absent.
+    pub as_host: Option<String>,
+    /// Where they find the QS; the domain itself when absent.
+    pub qs_host: Option<String>,
+    /// Where they find the DS; the domain itself when absent.
+    pub ds_host: Option<String>,
+    /// For how many seconds others may keep what is published; 60 s to 7 d (08), by default an hour.
+    pub max_age_s: u64,
+    /// Bytes of requests that may be in memory at once; by default 64 MiB (02).
+    pub memory: usize,
+}
+
+impl Default for RouterOptions {
+    fn default() -> Self {
+        Self { as_host: None, qs_host: None, ds_host: None, max_age_s: 3_600, memory: 64 << 20 }
+    }
+}
+
+/// The routes of a homeserver. Service hosts may be set with `RouterOptions`; without, all services are at the
+/// domain itself.
+pub(crate) fn routes(home: Arc<dyn Home>, options: RouterOptions) -> Router {
+    let table = home.descriptions().into_iter().filter(|it| it.binding == Binding::Post).collect();
+    let gate = Arc::new(Gate { table, intake: Intake::new(options.memory), home, options });
+    Router::new()
+        .route("/v1/{service}/{name}", post(call))
+        .route("/.well-known/phoenix", get(discovery))
+        .route("/.well-known/phoenix/as-keys", get(|gate| document(gate, ServiceName::As)))
+        .route("/.well-known/phoenix/qs-keys", get(|gate| document(gate, ServiceName::Qs)))
+        .route("/.well-known/phoenix/ds-keys", get(|gate| document(gate, ServiceName::Ds)))
+        .with_state(gate)
+}
+
+struct Gate {
+    home: Arc<dyn Home>,
+    table: Vec<Description>,
+    intake: Intake,
+    options: RouterOptions,
+}
+
+impl Gate {
+    fn endpoint(&self, service: &str, name: &str) -> Option<Description> {
+        self.table.iter().find(|it| it.service.as_str() == service && it.name == name).copied()
+    }
+
+    /// Reads the call and carries it out.
+    async fn answer(&self, endpoint: Description, request: Request) -> Result<Bytes, ErrorReply> {
+        let origin = origin(&request);
+        let (call, charge) = self.intake.read(&endpoint, request).await?;
+        let home = Arc::clone(&self.home);
+        // A task of its own: the call runs to its end though the caller hangs up, else hanging up buys free work.
+        let running = tokio::spawn(async move {
+            let answer = home.call(&endpoint, call, origin).await;
+            drop(charge);
+            answer
+        });
+        running.await.unwrap_or_else(|_| Err(refused(Reject::Internal)))
+    }
+}
+
+async fn call(
+    State(gate): State<Arc<Gate>>,
+    Path((service, name)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let Some(endpoint) = gate.endpoint(&service, &name) else { return problem(&refused(Reject::NotFound), None) };
+    match gate.answer(endpoint, request).await {
+        Ok(reply) => content(reply, MEDIA_TYPE, HeaderValue::from_static("no-store")),
+        Err(error) => {
+            let class = endpoint.token.filter(|_| wants_token(error.code));
+            let challenge = class.and_then(|class| gate.home.challenge(class));
+            problem(&error, challenge.as_ref())
+        }
+    }
+}
+
+async fn discovery(State(gate): State<Arc<Gate>>) -> Response {
+    let options = &gate.options;
+    let domain = gate.home.domain().to_string();
+    let host = |host: &Option<String>| host.clone().unwrap_or_else(|| domain.clone());
+    let document = Document {
+        auth: host(&options.as_host),
+        ds: host(&options.ds_host),
+        qs: host(&options.qs_host),
+        domain: domain.clone(),
+        versions: vec![VERSION],
+        max_age_s: options.max_age_s,
+    };
+    let json = serde_json::to_vec(&document).unwrap_or_default();
+    content(json.into(), JSON, max_age(options))
+}
+
+async fn document(State(gate): State<Arc<Gate>>, service: ServiceName) -> Response {
+    match gate.home.document(service).await {
+        Ok(json) => content(json, JSON, max_age(&gate.options)),
+        Err(error) => problem(&error, None),
+    }
+}
+
+fn content(body: Bytes, media_type: &'static str, caching: HeaderValue) -> Response {
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response.headers_mut().insert(CACHE_CONTROL, caching);
+    response
+}
+
+fn max_age(options: &RouterOptions) -> HeaderValue {
+    HeaderValue::from_str(&format!("max-age={}", options.max_age_s)).unwrap_or(HeaderValue::from_static("no-store"))
+}
+
+/// Where a request came from: the peer of its connection, where the serving function tells.
+fn origin(request: &Request) -> Origin {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    Origin {
+        address: peer.map(|ConnectInfo(peer)| peer.ip().to_canonical()),
+        // A number to find a request in a log by; where the system has no randomness, none can be found.
+        request: getrandom::u64().unwrap_or_default(),
+    }
+}
+
+fn refused(reject: Reject) -> ErrorReply {
+    Refusal::from(reject).into()
+}
+
+const JSON: &str = "application/json";

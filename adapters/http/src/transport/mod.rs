@@ -1,0 +1,187 @@
+//! Reaches homeservers over HTTPS (02, "HTTP binding"; 08, "Discovery").
+
+mod circuits;
+mod discovery;
+mod exchange;
+mod resolver;
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{
+    HeaderValue, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
+};
+use phoenix_core::{
+    ErrorReply, Fqdn,
+    api::ServiceName,
+    port::{Outgoing, Transport, TransportError},
+    wire::Wire,
+};
+
+use self::{circuits::Circuits, discovery::Discovery, exchange::Answer, resolver::Resolver};
+use crate::{
+    MEDIA_TYPE, PROBLEM_TYPE,
+    error::reply_in,
+    tls::{self, TlsError},
+    token,
+};
+
+/// The transport over HTTPS: finds a domain's services, checks where it connects to, and keeps circuits apart.
+///
+/// It takes nothing from its surroundings: no proxy, no process-wide TLS provider.
+#[derive(Clone)]
+pub struct HttpTransport(Arc<Parts>);
+
+struct Parts {
+    discovery: Discovery,
+    circuits: Circuits,
+    resolver: Arc<Resolver>,
+}
+
+/// What an operator may say about the transport.
+#[derive(Clone, Debug, Default)]
+pub struct HttpTransportBuilder {
+    authorities: Option<Vec<u8>>,
+    overrides: HashMap<Fqdn, SocketAddr>,
+    own: Vec<IpAddr>,
+    call_time: Option<Duration>,
+}
+
+impl HttpTransport {
+    /// For the internet: the web's roots, the system's resolver.
+    ///
+    /// # Errors
+    /// [`TlsError`] when TLS cannot be set up.
+    pub fn new() -> Result<Self, TlsError> {
+        Self::builder().build()
+    }
+
+    /// With what an operator wants otherwise.
+    #[must_use]
+    pub fn builder() -> HttpTransportBuilder {
+        HttpTransportBuilder::default()
+    }
+}
+
+impl HttpTransportBuilder {
+    /// Trusts these authorities (certificates in PEM) in place of the web's roots.
+    #[must_use]
+    pub fn authorities(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.authorities = Some(pem.into());
+        self
+    }
+
+    /// Reaches a host, and the hosts below it, at this address and port, which may then be a private one (08).
+    #[must_use]
+    pub fn resolve(mut self, host: Fqdn, to: SocketAddr) -> Self {
+        self.overrides.insert(host, to);
+        self
+    }
+
+    /// Never connects to this address because a name resolves to it: it is this server's own (08).
+    #[must_use]
+    pub fn own_address(mut self, address: IpAddr) -> Self {
+        self.own.push(address.to_canonical());
+        self
+    }
+
+    /// How long a call may take in all. By default 45 s, since long polls take up to 35 s.
+    #[must_use]
+    pub fn call_time(mut self, time: Duration) -> Self {
+        self.call_time = Some(time);
+        self
+    }
+
+    /// The transport.
+    ///
+    /// # Errors
+    /// [`TlsError`] when the authorities cannot be read.
+    pub fn build(self) -> Result<HttpTransport, TlsError> {
+        let resolver = Arc::new(Resolver::new(self.overrides.clone(), self.own.clone()));
+        self.build_with(resolver)
+    }
+
+    fn build_with(self, resolver: Arc<Resolver>) -> Result<HttpTransport, TlsError> {
+        let roots = match self.authorities.as_deref() {
+            Some(pem) => tls::own_roots(pem)?,
+            None => tls::web_roots(),
+        };
+        let time = self.call_time.unwrap_or(CALL_TIME);
+        let circuits = Circuits::new(tls::client(roots)?, Arc::clone(&resolver), time);
+        let anonymous = circuits.client(LOOK_UP_TIME).map_err(|_| TlsError::Unusable("configuration"))?;
+        let discovery = Discovery::new(anonymous, Arc::clone(&resolver));
+        Ok(HttpTransport(Arc::new(Parts { discovery, circuits, resolver })))
+    }
+}
+
+impl Parts {
+    async fn url(&self, domain: &Fqdn, service: ServiceName, path: &str) -> Result<String, TransportError> {
+        let hosts = self.discovery.hosts(domain).await?;
+        Ok(format!("https://{}{path}", self.resolver.authority(hosts.host(service))))
+    }
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn send(&self, to: &Fqdn, outgoing: Outgoing) -> Result<Result<Bytes, ErrorReply>, TransportError> {
+        let Outgoing { service, name, mut call, circuit } = outgoing;
+        let client = self.0.circuits.of(circuit)?;
+        let url = self.0.url(to, service, &format!("/v1/{}/{name}", service.as_str())).await?;
+        let token = call.token.take();
+        let mut request = client
+            .post(url)
+            .header(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))
+            .header(ACCEPT, HeaderValue::from_static(MEDIA_TYPE))
+            .body(call.encode());
+        if let Some(value) = token.as_ref().and_then(token::authorization) {
+            request = request.header(AUTHORIZATION, value);
+        }
+        match exchange::exchange(request, MAX_REPLY).await {
+            Ok(answer) => read(answer),
+            Err(error) => {
+                self.0.discovery.doubt(to).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
+        let path = format!("/.well-known/phoenix/{}-keys", service.as_str());
+        let url = self.0.url(from, service, &path).await?;
+        let request = self.0.discovery.client().get(url);
+        match exchange::exchange(request, MAX_DOCUMENT).await {
+            Ok(answer) if answer.status == StatusCode::OK => Ok(answer.body),
+            Ok(answer) => Err(exchange::verdict(answer.status)),
+            Err(error) => {
+                self.0.discovery.doubt(from).await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What an answer to a call says.
+fn read(answer: Answer) -> Result<Result<Bytes, ErrorReply>, TransportError> {
+    let Answer { status, media_type, body } = answer;
+    if status == StatusCode::OK {
+        return if media_type == MEDIA_TYPE { Ok(Ok(body)) } else { Err(TransportError::Refused) };
+    }
+    let error = if media_type == PROBLEM_TYPE { reply_in(&body) } else { None };
+    error.map(Err).ok_or(exchange::verdict(status))
+}
+
+/// Longest published document that is read: some thousand keys.
+const MAX_DOCUMENT: usize = 256 << 10;
+/// Longest reply that is read: a large group's tree, or a page of a queue.
+const MAX_REPLY: usize = 8 << 20;
+/// How long a call may take in all.
+const CALL_TIME: Duration = Duration::from_secs(45);
+/// How long a published document may take.
+const LOOK_UP_TIME: Duration = Duration::from_secs(10);

@@ -1,0 +1,141 @@
+//! How many tokens who gets (05, "Issuance").
+
+use phoenix_core::{Reject, Timestamp, time::DAY, token::Class};
+
+use crate::{
+    record::Domain,
+    settings::{Allowances, RemoteAllowance},
+};
+
+/// The time in which an allowance holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// Counted from the Unix epoch.
+    pub(crate) number: u64,
+    /// Its first moment that is not in it.
+    pub(crate) ends: Timestamp,
+}
+
+impl Window {
+    /// The window of a class that a time lies in: a day, or 30 d for aliases.
+    pub(crate) fn of(class: Class, now: Timestamp) -> Self {
+        let seconds = match class {
+            Class::Standard | Class::Home | Class::Contact => DAY,
+            Class::Alias => 30 * DAY,
+        };
+        let number = now.as_secs().checked_div(seconds).unwrap_or(0);
+        let ends = Timestamp::from_secs(number.saturating_add(1).saturating_mul(seconds));
+        Self { number, ends }
+    }
+
+    /// What one gets who has used up an allowance of this window.
+    pub(crate) fn refusal(&self, now: Timestamp) -> Reject {
+        let seconds = self.ends.as_secs().saturating_sub(now.as_secs());
+        Reject::RateLimited(u32::try_from(seconds).unwrap_or(u32::MAX))
+    }
+}
+
+impl RemoteAllowance {
+    /// What a domain gets of a class in a day, after so many days on which it used at least half.
+    pub(crate) fn of_domain(&self, class: Class, good_days: u32, allowances: &Allowances) -> u64 {
+        let mut standard = self.floor.min(self.ceiling);
+        for _ in 0..good_days {
+            let grown = standard.saturating_mul(self.growth_percent) / 100;
+            if grown <= standard || grown >= self.ceiling {
+                standard = grown.clamp(standard, self.ceiling);
+                break;
+            }
+            standard = grown;
+        }
+        in_proportion(standard, class, allowances)
+    }
+
+    /// What one client of such a domain gets in a day, beside what every client gets.
+    pub(crate) fn of_client(&self, of_domain: u64) -> u64 {
+        self.client_floor.max(of_domain / 10)
+    }
+
+    /// What all new domains get of a class in a day.
+    pub(crate) fn of_newcomers(&self, class: Class, allowances: &Allowances) -> u64 {
+        in_proportion(self.ceiling.saturating_mul(self.newcomers_percent) / 100, class, allowances)
+    }
+}
+
+impl Domain {
+    /// A domain that is seen for the first time.
+    pub(crate) const fn new(day: u64) -> Self {
+        Self { first_day: day, day, used: 0, good_days: 0 }
+    }
+
+    /// The record on a day: an earlier day is closed, and counts where at least half of its allowance was used.
+    pub(crate) fn on(self, day: u64, allowance_then: u64) -> Self {
+        if day <= self.day {
+            return self;
+        }
+        let was_good = self.used.saturating_mul(2) >= allowance_then && self.used > 0;
+        Self { day, used: 0, good_days: self.good_days.saturating_add(u32::from(was_good)), ..self }
+    }
+
+    /// Whether the domain is known for less than 30 d.
+    pub(crate) const fn is_new(&self, day: u64) -> bool {
+        day.saturating_sub(self.first_day) < NEW_DAYS
+    }
+}
+
+/// Of other classes in proportion to what one client gets of each; at least one token.
+fn in_proportion(standard: u64, class: Class, allowances: &Allowances) -> u64 {
+    let of_class = u64::from(allowances.of(class));
+    let of_standard = u64::from(allowances.of(Class::Standard)).max(1);
+    (standard.saturating_mul(of_class) / of_standard).max(1)
+}
+
+/// Days for which a domain is new; after as many without use it starts again.
+pub(crate) const NEW_DAYS: u64 = 30;
+
+#[cfg(test)]
+mod tests {
+    use phoenix_core::{Reject, Timestamp, time::DAY, token::Class};
+
+    use super::Window;
+    use crate::{
+        record::Domain,
+        settings::{Allowances, RemoteAllowance},
+    };
+
+    const ALLOWANCES: Allowances = Allowances { standard: 1_000, home: 100, contact: 50, alias: 5 };
+
+    #[test]
+    fn a_window_ends_with_its_day_or_its_thirty_days() {
+        let now = Timestamp::from_secs(30 * DAY * 600 + 10 * DAY + 5);
+
+        let (day, month) = (Window::of(Class::Standard, now), Window::of(Class::Alias, now));
+
+        assert_eq!(day.ends, Timestamp::from_secs(30 * DAY * 600 + 11 * DAY));
+        assert_eq!(month.ends, Timestamp::from_secs(30 * DAY * 601));
+        assert_eq!(day.refusal(now), Reject::RateLimited(86_395));
+        assert_ne!(day.number, Window::of(Class::Standard, day.ends).number);
+    }
+
+    #[test]
+    fn a_domains_allowance_grows_with_its_good_days_up_to_the_ceiling() {
+        let remote = RemoteAllowance::default();
+        let standard = |days| remote.of_domain(Class::Standard, days, &ALLOWANCES);
+
+        assert_eq!([standard(0), standard(1), standard(2)], [1_000, 1_300, 1_690]);
+        assert_eq!(standard(27), 1_000_000);
+        assert_eq!(standard(u32::MAX), 1_000_000);
+        assert_eq!(remote.of_domain(Class::Contact, 0, &ALLOWANCES), 50);
+        assert_eq!((remote.of_client(1_000), remote.of_client(50)), (100, 20));
+        assert_eq!(remote.of_newcomers(Class::Standard, &ALLOWANCES), 50_000);
+    }
+
+    #[test]
+    fn a_day_counts_where_half_of_its_allowance_was_used() {
+        let domain = Domain { used: 500, ..Domain::new(10) };
+
+        assert_eq!(domain.on(10, 1_000), domain);
+        assert_eq!(domain.on(12, 1_000), Domain { first_day: 10, day: 12, used: 0, good_days: 1 });
+        assert_eq!(domain.on(12, 1_001).good_days, 0);
+        assert!(domain.is_new(39) && !domain.is_new(40));
+    }
+}

@@ -1,0 +1,131 @@
+//! Direct queues: the queue of 06 with its ratchet, for sealed messages between clients (04, "State").
+//!
+//! A queue's partition holds its head, and a row for each entry under its number. Users' clients and aliases have
+//! the same; only where it lies differs.
+
+use bytes::Bytes;
+use phoenix_core::{
+    ConfigId, Failure, Fault, Reject,
+    api::{
+        Empty,
+        queue::{DequeueReply, DequeueRequest, Entry, EntryKind, NotifyClass, QueueEntry},
+    },
+    crypto::HpkePublicKey,
+    operation::{Context, Decision, Hint, Local, Next, Reading, Rows},
+    port::{Alarm, RowKey, Topic, Wanted, Write},
+    queue::{Head, row_key},
+    wire::Opaque,
+};
+
+use crate::{AuthService, record};
+
+/// A queue, with the entries that a request asks for.
+pub(crate) struct DirectQueue {
+    at: Local,
+    head: Head,
+    entries: Vec<QueueEntry>,
+}
+
+/// Reads a queue's head, to change it.
+pub(crate) fn reading(at: Local) -> Reading {
+    Reading::change(at, Wanted::Keys(vec![HEAD]))
+}
+
+/// Reads a queue's head and the entries that a request asks for, all of one instant: numbers are dense, so their
+/// rows can be named beforehand.
+pub(crate) fn reading_entries(at: Local, request: &DequeueRequest) -> Reading {
+    let numbers = (0..u64::from(request.max.min(PAGE))).map_while(|step| request.from.checked_add(step));
+    let rows = numbers.map(entry_row).chain([HEAD]);
+    Reading::change(at, Wanted::Keys(rows.collect()))
+}
+
+/// The writes that make a queue, instead of whatever was there: its head, and the entry that tells the client the
+/// ratchet's first key.
+///
+/// # Errors
+/// [`Reject::Malformed`] where nothing can be sealed to the key.
+pub(crate) fn creation(queue_key: &HpkePublicKey, cx: &Context<AuthService>) -> Result<Vec<Write>, Reject> {
+    let (head, first) = Head::create(queue_key.clone(), cx.now, &mut cx.chance("queue"))?;
+    Ok(vec![Write::Drop, stored(&first), Write::Put(HEAD, record::encode(&head))])
+}
+
+impl DirectQueue {
+    /// The queue at a place that was read, if there is one.
+    ///
+    /// # Errors
+    /// A fault where what is stored is none.
+    pub(crate) fn found(rows: &Rows, place: usize, at: Local) -> Result<Option<Self>, Fault> {
+        let Some(head) = rows.row(place, &HEAD)? else { return Ok(None) };
+        let head = record::decode(head)?;
+        let entries = rows.rows(place)?.iter().filter(|(row, _)| *row != HEAD);
+        let entries = entries.map(|(_, entry)| record::decode(entry)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(Self { at, head, entries }))
+    }
+
+    /// Adds a sealed message.
+    ///
+    /// # Errors
+    /// [`Reject::RateLimited`] where the queue is full.
+    pub(crate) fn push(self, content: &[u8], cx: &Context<AuthService>) -> Result<Decision<Empty>, Failure> {
+        let topic = self.topic(cx);
+        let entry = Entry {
+            kind: EntryKind::Direct,
+            config: ConfigId([0; 16]),
+            notify: NotifyClass::Normal,
+            accepted_at: cx.now.as_secs(),
+            content: Opaque::new(content.to_vec())?,
+        };
+        let Self { at, head, entries: _ } = self;
+        let (head, entries) = head.push(&entry, &cx.settings.queue, cx.now, &mut cx.chance("entry"))?;
+        let mut writes: Vec<_> = entries.iter().map(stored).collect();
+        writes.push(Write::Put(HEAD, record::encode(&head)));
+        Ok(Decision::reply(Empty {}).change(at, writes, Alarm::Keep).hint(Hint::Wake(topic)))
+    }
+
+    /// Deletes what was acknowledged, and answers with the entries; waits for one where there is none yet.
+    ///
+    /// # Errors
+    /// None in practice: the reply is cut to its bounds.
+    pub(crate) fn read(
+        self,
+        request: &DequeueRequest,
+        cx: &Context<AuthService>,
+    ) -> Result<Decision<DequeueReply>, Failure> {
+        let topic = self.topic(cx);
+        let Self { at, head, entries } = self;
+        let is_acknowledging = request.ack_below.min(head.next_seq()) > head.first_seq();
+        let head = head.acknowledge(request.ack_below);
+        let until = cx.started.plus_secs(u64::from(request.wait_s));
+        let is_waiting = request.from >= head.next_seq() && cx.now < until;
+        let next = match is_waiting {
+            true => Next::Wait { on: topic, until },
+            false => Next::Reply(head.reply(request, entries)?),
+        };
+        let decision = Decision::new(next);
+        if !is_acknowledging {
+            return Ok(decision);
+        }
+        let deleted = Write::DeleteBelow(entry_row(head.first_seq()));
+        let writes = vec![deleted, Write::Put(HEAD, record::encode(&head))];
+        Ok(decision.change(at, writes, Alarm::Keep))
+    }
+
+    /// What a reader of this queue waits for.
+    fn topic(&self, cx: &Context<AuthService>) -> Topic {
+        let place = [&[self.at.kind], self.at.key.as_ref()].concat();
+        Topic(cx.keys.at_rest.prf("queue topic", &place).to_vec().into())
+    }
+}
+
+fn stored(entry: &QueueEntry) -> Write {
+    Write::Put(entry_row(entry.seq), record::encode(entry))
+}
+
+fn entry_row(seq: u64) -> RowKey {
+    Bytes::copy_from_slice(&row_key(seq))
+}
+
+/// The head's row: behind those of all entries that will ever be, so that deleting below one spares it.
+const HEAD: Bytes = Bytes::from_static(&[0xff; 9]);
+/// Entries in one answer at most: of the largest, about 1 MiB.
+const PAGE: u16 = 64;

@@ -1,0 +1,50 @@
+//! The service as a type, and its endpoints.
+
+use std::sync::Arc;
+
+use phoenix_core::{
+    api::ServiceName,
+    engine::{Engine, Handler, bind},
+    operation::{OnAlarm, Service},
+    port::Space,
+};
+
+use crate::{AuthKeys, AuthSettings, op};
+
+/// The authentication service.
+#[derive(Clone, Copy, Debug)]
+pub struct AuthService;
+
+impl Service for AuthService {
+    const NAME: ServiceName = ServiceName::As;
+    const SPACE: Space = Space::As;
+    type Keys = AuthKeys;
+    type Settings = AuthSettings;
+
+    /// What has ended is dropped, whatever it was.
+    fn on_alarm(_kind: u8) -> OnAlarm {
+        OnAlarm::Drop
+    }
+}
+
+/// All endpoints of the AS, over one engine.
+#[must_use]
+pub fn handlers(engine: &Arc<Engine<AuthService>>) -> Vec<Arc<dyn Handler>> {
+    vec![
+        bind::<op::AsCredentials>(engine),
+        bind::<op::RegistrationChallenge>(engine),
+        bind::<op::RegisterInit>(engine),
+        bind::<op::RegisterFinish>(engine),
+        bind::<op::PublishConnectionPackages>(engine),
+        bind::<op::GetConnectionPackage>(engine),
+        bind::<op::EnqueueOffer>(engine),
+        bind::<op::DequeueOffers>(engine),
+        bind::<op::AliasRegister>(engine),
+        bind::<op::AliasPublishPackages>(engine),
+        bind::<op::AliasGetPackage>(engine),
+        bind::<op::AliasEnqueueOffer>(engine),
+        bind::<op::AliasDequeue>(engine),
+        bind::<op::IssueTokens>(engine),
+        bind::<op::TokenKeys>(engine),
+    ]
+}

@@ -1,0 +1,252 @@
+//! The group after a commit: rows, fan-out and answer, all in one decision (07, "Accepting a commit").
+
+use bytes::Bytes;
+use openmls::prelude::Member as Leaf;
+use phoenix_core::{
+    Epoch, Failure, Fault, KeyPackageRef, LeafIndex, Pseudonym, Reject,
+    api::{
+        delivery::{
+            CommitAccepted, ContentKind, GroupContent, MAX_ATTRIBUTION, MemberKeys, Mls, WelcomeBundle,
+        },
+        mls::Roles,
+        queue::ClientQueueConfig,
+    },
+    crypto::{Chance, HpkePublicKey, VerifyingKey, sha256},
+    operation::{Context, Decision},
+    port::Write,
+    time::Month,
+    wire::{Flag, List, Opaque, Wire},
+};
+
+use crate::{
+    commit::{Committer, Staged, Submission},
+    fanout::{FanOut, Urgency},
+    group::{self, Clear, Group, Members},
+    kinds,
+    mls::{self, context},
+    roster::{Awaited, Member, Roster},
+    sealed::LEAST_TREE,
+    service::DeliveryService,
+    snapshot::{MAX_SNAPSHOTS, Snapshot, SnapshotJoiner},
+    tree::Tree,
+};
+
+/// A member that a commit brings.
+pub(crate) struct Newcomer {
+    /// Its leaf's signature key.
+    pub(crate) key: VerifyingKey,
+    /// Its pseudonym.
+    pub(crate) pseudonym: Pseudonym,
+    /// Where its messages go.
+    pub(crate) config: ClientQueueConfig,
+    /// What members know it by.
+    pub(crate) keys: MemberKeys,
+    /// Set where it was added, rather than joined by itself.
+    pub(crate) invitation: Option<Invitation>,
+}
+
+/// How a member that was added learns of it.
+pub(crate) struct Invitation {
+    /// The KeyPackage that it was added by.
+    pub(crate) package: KeyPackageRef,
+    /// The KeyPackage's init key.
+    pub(crate) init_key: HpkePublicKey,
+    /// Whether it is a last-resort package.
+    pub(crate) last_resort: Flag,
+    /// Last second of the KeyPackage.
+    pub(crate) expires: u64,
+    /// Its Welcome.
+    pub(crate) welcome: Mls,
+    /// The attribution info that its inviter made.
+    pub(crate) attribution: Opaque<MAX_ATTRIBUTION>,
+}
+
+/// Where a commit led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrived {
+    /// The new epoch.
+    pub(crate) epoch: Epoch,
+    /// The committer's leaf.
+    pub(crate) committer: LeafIndex,
+}
+
+/// Accepts a commit.
+///
+/// # Errors
+/// [`Reject::Malformed`] where the GroupInfo does not verify; [`Reject::TooLarge`] over the group's limits.
+pub(crate) fn accept<R>(
+    staged: Staged<'_>,
+    newcomers: Vec<Newcomer>,
+    cx: &Context<DeliveryService>,
+    reply: impl FnOnce(Arrived) -> R,
+) -> Result<Decision<R>, Failure> {
+    let Staged { group, submission, committer, commit, path_keys, added_keys: _, crypto } = staged;
+    let Group { members: Members { site, roster: before }, clear, tree } = group;
+    let leaf = match committer {
+        Committer::Member(leaf) => leaf,
+        Committer::Joiner => mls::leaf_index(tree.group.ext_commit_sender_index(&commit).map_err(|_| NO_LEAF)?),
+    };
+    let path_changed = commit.update_path_leaf_node().is_some();
+    let tree = tree.advance(&crypto, commit, leaf, submission.update)?;
+    let change = Change { committer: leaf, path: path_changed, path_keys, newcomers: &newcomers };
+    let roster = advance_roster(&before, &tree, change, cx)?;
+    let fan_out = announce(submission, leaf, (&before, &roster), &newcomers, FanOut::new(submission.access, &site.at, cx))?;
+    let clear = Clear { month: Month::of(cx.now), ..clear };
+    let group = Group { members: Members { site, roster }, clear, tree };
+    let chance = &mut cx.chance("group");
+    let mut writes = group.writes(chance)?;
+    writes.extend(snapshots(&group, &before, &newcomers, chance)?);
+    let decision = Decision::reply(reply(Arrived { epoch: group.tree.epoch(), committer: leaf }));
+    let decision = decision.change(group.members.site.at, writes, group::expiry(cx.now));
+    Ok(fan_out.into_deliveries().into_iter().fold(decision, Decision::deliver))
+}
+
+struct Change<'a> {
+    committer: LeafIndex,
+    path: bool,
+    path_keys: Option<MemberKeys>,
+    newcomers: &'a [Newcomer],
+}
+
+/// The roster of the next epoch, in the order of the tree's leaves.
+fn advance_roster(
+    before: &Roster,
+    tree: &Tree,
+    change: Change<'_>,
+    cx: &Context<DeliveryService>,
+) -> Result<Roster, Failure> {
+    let roles = context::roles(tree.group.group_context())?;
+    let (epoch, month) = (tree.epoch(), Month::of(cx.now));
+    let mut members = Vec::new();
+    for leaf in tree.group.members() {
+        let mut member = match change.newcomers.iter().find(|it| it.key.key.as_slice() == leaf.signature_key) {
+            Some(newcomer) => join(newcomer, leaf.index.u32(), epoch, month),
+            None => stay(before, &leaf, tree, &change, month)?,
+        };
+        member.admin = roles.admins.contains(&member.pseudonym).into();
+        member.awaited = member.awaited.filter(|it| it.expires >= cx.now.as_secs());
+        members.push(member);
+    }
+    if members.len() > cx.settings.max_members {
+        return Err(Reject::TooLarge("members").into());
+    }
+    let closed = Flag::from(before.closed.is_set() || !change.newcomers.is_empty());
+    forget_oldest(&mut members);
+    Ok(Roster { epoch, closed, members: List::new(members).map_err(Reject::from)? })
+}
+
+fn join(newcomer: &Newcomer, leaf: u32, epoch: Epoch, month: Month) -> Member {
+    let awaited = newcomer.invitation.as_ref().map(|it| Awaited { epoch, expires: it.expires });
+    Member {
+        leaf: LeafIndex(leaf),
+        pseudonym: newcomer.pseudonym,
+        key: newcomer.key.clone(),
+        config: newcomer.config.clone(),
+        admin: Flag::No,
+        keys: newcomer.keys.clone(),
+        active: month,
+        active_epoch: epoch,
+        since: epoch,
+        last_resort: newcomer.invitation.as_ref().map_or(Flag::No, |it| it.last_resort),
+        awaited,
+    }
+}
+
+fn stay(before: &Roster, leaf: &Leaf, tree: &Tree, change: &Change<'_>, month: Month) -> Result<Member, Failure> {
+    let index = LeafIndex(leaf.index.u32());
+    let member = before.member(index).cloned().ok_or(Fault::Broken("a leaf without a member"))?;
+    if index != change.committer {
+        return Ok(member);
+    }
+    let node = tree.leaf(index).ok_or(NO_LEAF)?;
+    let key = mls::signature_key(tree.suite()?, node)?;
+    let pseudonym = if change.path { mls::credential(node)?.pseudonym } else { member.pseudonym };
+    let keys = change.path_keys.clone().unwrap_or_else(|| member.keys.clone());
+    let last_resort = if change.path { Flag::No } else { member.last_resort };
+    let active_epoch = tree.epoch();
+    Ok(Member { key, pseudonym, keys, last_resort, active: month, active_epoch, awaited: None, ..member })
+}
+
+/// At most so many snapshots are kept: the joiners of older ones resync (07).
+fn forget_oldest(members: &mut [Member]) {
+    let mut epochs: Vec<_> = members.iter().filter_map(|it| it.awaited).map(|it| it.epoch).collect();
+    epochs.sort_unstable();
+    epochs.dedup();
+    let oldest = epochs.len().checked_sub(MAX_SNAPSHOTS).and_then(|place| epochs.get(place)).copied();
+    for member in members {
+        member.awaited = member.awaited.filter(|it| oldest.is_none_or(|oldest| it.epoch >= oldest));
+    }
+}
+
+/// The commit goes to all that were members before it, also to those that it removes; its committer learns what
+/// became of it in the same order; those that it adds are invited.
+fn announce(
+    submission: Submission<'_>,
+    committer: LeafIndex,
+    (before, after): (&Roster, &Roster),
+    newcomers: &[Newcomer],
+    mut fan_out: FanOut,
+) -> Result<FanOut, Failure> {
+    let message = submission.commit.clone();
+    let own = after.member(committer).ok_or(NO_LEAF)?;
+    // A joiner may land on the leaf of a member that its commit removes.
+    let is_committer = |member: &Member| member.leaf == committer && member.since == own.since;
+    let others = before.members.iter().filter(|member| !is_committer(member)).map(|member| &member.config);
+    let accepted = CommitAccepted { epoch: after.epoch, hash: sha256(&message) };
+    let content = GroupContent { kind: ContentKind::Commit, sender: committer, message };
+    fan_out.send(Urgency::SILENT, &content, others)?;
+    let message = Opaque::new(accepted.encode()).map_err(Reject::from)?;
+    let content = GroupContent { kind: ContentKind::CommitAccepted, sender: committer, message };
+    fan_out.send(Urgency::SILENT, &content, std::iter::once(&own.config))?;
+    for newcomer in newcomers {
+        invite(newcomer, submission, after, &mut fan_out)?;
+    }
+    Ok(fan_out)
+}
+
+fn invite(newcomer: &Newcomer, submission: Submission<'_>, after: &Roster, fan_out: &mut FanOut) -> Result<(), Failure> {
+    let Some(invitation) = &newcomer.invitation else { return Ok(()) };
+    let member = after.members.iter().find(|it| it.key == newcomer.key).ok_or(NO_LEAF)?;
+    let bundle = WelcomeBundle {
+        welcome: invitation.welcome.clone(),
+        attribution: invitation.attribution.clone(),
+        access: submission.access.clone(),
+        epoch: after.epoch,
+        leaf: member.leaf,
+    };
+    let sealed = bundle.seal(&invitation.init_key, &invitation.package, fan_out.chance())?;
+    Ok(fan_out.send_sealed(Urgency::NORMAL, sealed, &newcomer.config)?)
+}
+
+/// Writes the snapshot of this epoch, where it has joiners, and removes those that nobody waits for any more.
+fn snapshots(
+    group: &Group,
+    before: &Roster,
+    newcomers: &[Newcomer],
+    chance: &mut Chance,
+) -> Result<Vec<Write>, Failure> {
+    let Members { site, roster } = &group.members;
+    let mut writes = forgotten(&group.members, before);
+    let joiner = |it: &Newcomer| {
+        let package = it.invitation.as_ref()?.package;
+        Some(SnapshotJoiner { package, key: it.key.clone() })
+    };
+    let joiners: Vec<_> = newcomers.iter().filter_map(joiner).collect();
+    if !joiners.is_empty() {
+        let joiners = List::new(joiners).map_err(Reject::from)?;
+        let snapshot = Snapshot { joiners, tree: group.tree.ratchet_tree()?, roster: roster.published()? };
+        let row: Bytes = kinds::snapshot(&site.ear, roster.epoch);
+        writes.push(Write::Put(row.clone(), site.ear.seal(&row, &snapshot, LEAST_TREE, chance)?));
+    }
+    Ok(writes)
+}
+
+/// Removes snapshots that were waited for, and are no more.
+pub(crate) fn forgotten(members: &Members, before: &Roster) -> Vec<Write> {
+    let awaited = members.roster.awaited();
+    let gone = before.awaited().into_iter().filter(|epoch| !awaited.contains(epoch));
+    gone.map(|epoch| Write::Delete(kinds::snapshot(&members.site.ear, epoch))).collect()
+}
+
+
+const NO_LEAF: Fault = Fault::Broken("a committer or joiner without a leaf");

@@ -1,0 +1,124 @@
+//! Accepting a commit (07, "Accepting a commit"): one way for all endpoints.
+
+use openmls::{
+    group::{PublicProcessMessageError, StageCommitError},
+    prelude::{
+        ProcessedMessageContent, ProposalValidationError, PublicMessageIn, Sender as MlsSender, StagedCommit,
+    },
+};
+use openmls_rust_crypto::RustCrypto;
+use phoenix_core::{
+    Failure, LeafIndex, Reject,
+    api::delivery::{CommitAad, GroupAccess, GroupInfoUpdate, MemberKeys, Mls},
+    wire::Wire,
+};
+
+use crate::{
+    group::Group,
+    mls::frames,
+    rules::{self, Act},
+};
+
+/// What a request brings for a commit.
+#[derive(Clone, Copy)]
+pub(crate) struct Submission<'a> {
+    /// The group.
+    pub(crate) access: &'a GroupAccess,
+    /// The commit, as an MLSMessage.
+    pub(crate) commit: &'a Mls,
+    /// For the GroupInfo of the next epoch.
+    pub(crate) update: &'a GroupInfoUpdate,
+}
+
+/// Who commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Committer {
+    /// A member.
+    Member(LeafIndex),
+    /// Who joins by it.
+    Joiner,
+}
+
+/// A commit that is valid for its group and allowed at its endpoint; nothing is changed yet.
+pub(crate) struct Staged<'a> {
+    /// The group before it.
+    pub(crate) group: Group,
+    /// What was submitted.
+    pub(crate) submission: Submission<'a>,
+    /// Who commits.
+    pub(crate) committer: Committer,
+    /// What it does.
+    pub(crate) commit: StagedCommit,
+    /// Keys of the path's leaf, where its credential is new.
+    pub(crate) path_keys: Option<MemberKeys>,
+    /// Keys of added leaves, in the order of the Adds.
+    pub(crate) added_keys: Vec<MemberKeys>,
+    /// For what follows.
+    pub(crate) crypto: RustCrypto,
+}
+
+/// Validates a commit as a receiving client would, and by the rules of its endpoint. A stale epoch comes first,
+/// since it is what happens in a race, and costs nothing.
+///
+/// # Errors
+/// [`Reject::Conflict`] with the current epoch; [`Reject::PendingProposals`]; [`Reject::DuplicateKey`];
+/// [`Reject::Malformed`] for all that clients would not take.
+pub(crate) fn stage<'a>(
+    group: Group,
+    submission: Submission<'a>,
+    committer: Committer,
+    act: Act,
+) -> Result<Staged<'a>, Failure> {
+    let message = frames::commit(submission.commit, &submission.access.group)?;
+    let epoch = group.members.roster.epoch.0;
+    if message.epoch().as_u64() != epoch {
+        return Err(Reject::Conflict(Some(epoch)).into());
+    }
+    let crypto = RustCrypto::default();
+    let (commit, aad) = process(&group, &crypto, message, committer)?;
+    rules::check_proposals(&commit, act)?;
+    let new_path = match committer {
+        Committer::Member(leaf) => {
+            rules::check_coverage(&group, &commit)?;
+            rules::check_path(&group, &commit, leaf)?
+        }
+        Committer::Joiner => true,
+    };
+    rules::check_keys(&aad, new_path, commit.add_proposals().count())?;
+    let mut keys = aad.keys.into_vec();
+    let added_keys = keys.split_off(usize::from(new_path).min(keys.len()));
+    Ok(Staged { group, submission, committer, commit, path_keys: keys.pop(), added_keys, crypto })
+}
+
+fn process(
+    group: &Group,
+    crypto: &RustCrypto,
+    message: PublicMessageIn,
+    committer: Committer,
+) -> Result<(StagedCommit, CommitAad), Reject> {
+    let processed = group.tree.group.process_message(crypto, message).map_err(|error| refusal(&error))?;
+    let expected = match (committer, processed.sender()) {
+        (Committer::Member(leaf), MlsSender::Member(index)) => index.u32() == leaf.0,
+        (Committer::Joiner, MlsSender::NewMemberCommit) => true,
+        _ => false,
+    };
+    if !expected {
+        return Err(Reject::Malformed("committer"));
+    }
+    let aad = CommitAad::decode(processed.aad()).map_err(|_| Reject::Malformed("authenticated data"))?;
+    match processed.into_content() {
+        ProcessedMessageContent::StagedCommitMessage(staged) => Ok((*staged, aad)),
+        _ => Err(Reject::Malformed("commit")),
+    }
+}
+
+/// Keys that are in the group already have an error of their own, since another AddPackage helps.
+const fn refusal(error: &PublicProcessMessageError) -> Reject {
+    use ProposalValidationError as Invalid;
+    match error {
+        PublicProcessMessageError::InvalidCommit(StageCommitError::ProposalValidationError(
+            Invalid::DuplicateSignatureKey | Invalid::DuplicateEncryptionKey | Invalid::DuplicateInitKey,
+        )) => Reject::DuplicateKey,
+        _ => Reject::Malformed("commit"),
+    }
+}

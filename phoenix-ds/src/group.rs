@@ -1,0 +1,166 @@
+//! A group as requests find it: its rows, opened with the EAR key that the request brings.
+
+use bytes::Bytes;
+use phoenix_core::{
+    Failure, GroupId, LeafIndex, Reject, Timestamp,
+    api::delivery::GroupAccess,
+    crypto::{Chance, HpkePublicKey},
+    operation::{Context, Frame, Local, Proven, Purpose, Reading, Rows},
+    port::{Alarm, Wanted, Write},
+    time::{DAY, Month},
+    wire::Sender,
+};
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+
+use crate::{
+    kinds,
+    roster::Roster,
+    sealed::{Ear, LEAST_ROSTER, LEAST_TREE, unversioned, versioned},
+    service::DeliveryService,
+    tree::{Tree, TreeRecord},
+};
+
+/// What is known of a group without its EAR key (09).
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Clear {
+    /// The month of the last commit.
+    pub(crate) month: Month,
+    /// Notes about queues that are gone are sealed to it.
+    pub(crate) tombstone: HpkePublicKey,
+    /// Which EAR key the group's rows are under.
+    pub(crate) ear_key_id: u32,
+}
+
+/// A group's place, and the key to its rows.
+pub(crate) struct Site {
+    /// The group's partition.
+    pub(crate) at: Local,
+    /// The key.
+    pub(crate) ear: Ear,
+}
+
+impl Site {
+    /// The site that a request names.
+    ///
+    /// # Errors
+    /// [`Reject::NotFound`] for a group of another domain.
+    pub(crate) fn of(access: &GroupAccess, cx: &Context<DeliveryService>) -> Result<Self, Reject> {
+        if access.group.domain != cx.domain {
+            return Err(Reject::NotFound);
+        }
+        let at = kinds::group(&cx.keys.at_rest, &access.group);
+        let ear = Ear::new(access, &at);
+        Ok(Self { at, ear })
+    }
+
+    /// Reads rows of the group.
+    pub(crate) fn reading(&self, rows: Vec<Bytes>, purpose: Purpose) -> Reading {
+        Reading { at: self.at.clone(), wanted: Wanted::Keys(rows), purpose }
+    }
+}
+
+/// The members of a group; all that an application message needs.
+pub(crate) struct Members {
+    /// Where.
+    pub(crate) site: Site,
+    /// Who.
+    pub(crate) roster: Roster,
+}
+
+impl Members {
+    /// The members, if the request's key opens them.
+    ///
+    /// # Errors
+    /// [`Reject::NotFound`] where there is no such group or its key is another.
+    pub(crate) fn open(
+        access: &GroupAccess,
+        found: &Rows,
+        cx: &Context<DeliveryService>,
+    ) -> Result<Self, Failure> {
+        let site = Site::of(access, cx)?;
+        let roster = site.ear.open(&kinds::ROSTER, found.row(0, &kinds::ROSTER)?)?;
+        Ok(Self { site, roster })
+    }
+
+    /// The write of the members' row.
+    pub(crate) fn write(&self, chance: &mut Chance) -> Result<Write, Reject> {
+        let sealed = self.site.ear.seal(&kinds::ROSTER, &self.roster, LEAST_ROSTER, chance)?;
+        Ok(Write::Put(kinds::ROSTER, sealed))
+    }
+}
+
+/// A whole group.
+pub(crate) struct Group {
+    /// Its members.
+    pub(crate) members: Members,
+    /// Its row in clear.
+    pub(crate) clear: Clear,
+    /// Its public MLS group.
+    pub(crate) tree: Tree,
+}
+
+impl Group {
+    /// Reads all that a commit needs.
+    ///
+    /// # Errors
+    /// [`Reject::NotFound`] for a group of another domain.
+    pub(crate) fn reading(
+        access: &GroupAccess,
+        purpose: Purpose,
+        cx: &Context<DeliveryService>,
+    ) -> Result<Reading, Reject> {
+        let rows = vec![kinds::CLEAR, kinds::ROSTER, kinds::TREE];
+        Ok(Site::of(access, cx)?.reading(rows, purpose))
+    }
+
+    /// The group, if the request's key opens it.
+    ///
+    /// # Errors
+    /// [`Reject::NotFound`] where there is no such group or its key is another.
+    pub(crate) fn open(
+        access: &GroupAccess,
+        found: &Rows,
+        cx: &Context<DeliveryService>,
+    ) -> Result<Self, Failure> {
+        let members = Members::open(access, found, cx)?;
+        let clear = found.row(0, &kinds::CLEAR)?.ok_or(Reject::NotFound)?;
+        let record: TreeRecord = members.site.ear.open(&kinds::TREE, found.row(0, &kinds::TREE)?)?;
+        let tree = Tree::load(record, &access.group)?;
+        Ok(Self { members, clear: unversioned(clear)?, tree })
+    }
+
+    /// The writes of the group's rows.
+    ///
+    /// # Errors
+    /// [`Reject::TooLarge`] where the group is over the bound of stored values.
+    pub(crate) fn writes(&self, chance: &mut Chance) -> Result<Vec<Write>, Failure> {
+        let tree = self.members.site.ear.seal(&kinds::TREE, &self.tree.record()?, LEAST_TREE, chance)?;
+        Ok(vec![
+            Write::Put(kinds::CLEAR, versioned(&self.clear).into()),
+            self.members.write(chance)?,
+            Write::Put(kinds::TREE, tree),
+        ])
+    }
+}
+
+/// Proves that the member at the leaf that a frame names signed it.
+///
+/// # Errors
+/// [`Reject::Unauthenticated`] where it names another group, no member, or another signed.
+pub(crate) fn prove_leaf(frame: &Frame, group: &GroupId, roster: &Roster) -> Result<Proven<LeafIndex>, Reject> {
+    let Sender::Leaf(named, leaf) = frame.sender() else { return Err(Reject::Unauthenticated) };
+    if named != group {
+        return Err(Reject::Unauthenticated);
+    }
+    let member = roster.member(*leaf).ok_or(Reject::Unauthenticated)?;
+    frame.prove(&member.key, *leaf)
+}
+
+/// When a group that had its last commit now is given up: 90 days after the month's end, so that the alarm tells no
+/// more than the month does (09, "Expiry").
+pub(crate) fn expiry(now: Timestamp) -> Alarm {
+    Alarm::At(Month::of(now).plus(1).start().plus_secs(UNUSED_DAYS * DAY))
+}
+
+/// A group without a commit for so long is dropped.
+const UNUSED_DAYS: u64 = 90;

@@ -1,0 +1,92 @@
+//! Queue configs that were opened lately: opening one and checking its signature costs 90 µs, and each message to a
+//! group names the same ones.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use phoenix_core::{
+    Reject,
+    api::queue::{QueueConfig, QueueConfigTbs},
+    crypto::VerifyingKey,
+    wire::Flag,
+};
+
+/// An opened queue config. Whether it is genuine, only the record of the client that it names can tell.
+pub(crate) struct OpenedConfig {
+    config: QueueConfig,
+    verified_by: OnceLock<VerifyingKey>,
+}
+
+impl OpenedConfig {
+    pub(crate) const fn new(config: QueueConfig) -> Self {
+        Self { config, verified_by: OnceLock::new() }
+    }
+
+    /// What it claims.
+    pub(crate) const fn payload(&self) -> &QueueConfigTbs {
+        &self.config.payload
+    }
+
+    /// Checks that the client with this auth key made it.
+    ///
+    /// # Errors
+    /// [`Reject::Unauthenticated`] where it did not.
+    pub(crate) fn verify(&self, auth_key: &VerifyingKey) -> Result<(), Reject> {
+        if self.verified_by.get() == Some(auth_key) {
+            return Ok(());
+        }
+        self.config.verify(auth_key)?;
+        // Only one key verifies a signature; whoever set it first set the same.
+        let _ = self.verified_by.set(auth_key.clone());
+        Ok(())
+    }
+}
+
+/// Keeps opened configs in memory, by the digest of their sealed form, in two generations: when the younger is
+/// full, the older goes.
+#[derive(Default)]
+pub(crate) struct ConfigCache(Mutex<Generations>);
+
+#[derive(Default)]
+struct Generations {
+    younger: HashMap<[u8; 32], Arc<OpenedConfig>>,
+    older: HashMap<[u8; 32], Arc<OpenedConfig>>,
+}
+
+impl ConfigCache {
+    /// The config with this digest, where it was opened with this `any`.
+    pub(crate) fn find(&self, digest: &[u8; 32], any: Flag) -> Option<Arc<OpenedConfig>> {
+        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = match generations.younger.get(digest) {
+            Some(found) => found.clone(),
+            None => {
+                let found = generations.older.remove(digest)?;
+                generations.insert(*digest, found.clone());
+                found
+            }
+        };
+        (found.payload().any() == any).then_some(found)
+    }
+
+    /// Keeps a config.
+    pub(crate) fn keep(&self, digest: [u8; 32], config: OpenedConfig) -> Arc<OpenedConfig> {
+        let config = Arc::new(config);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, config.clone());
+        config
+    }
+}
+
+impl Generations {
+    fn insert(&mut self, digest: [u8; 32], config: Arc<OpenedConfig>) {
+        if self.younger.len() >= GENERATION {
+            self.older = std::mem::take(&mut self.younger);
+        }
+        self.younger.insert(digest, config);
+    }
+}
+
+/// Configs in one generation: with two of them about 16 MB, and more than the members of the groups that are
+/// talking at a time.
+const GENERATION: usize = 8_192;

@@ -1,0 +1,101 @@
+//! The partitions of the QS: what each holds, under which rows, and what its alarm does.
+
+use bytes::Bytes;
+use phoenix_core::{
+    Fqdn, QsClientId, QsUserId, Timestamp,
+    crypto::AtRestKey,
+    operation::Local,
+    port::Topic,
+    time::{DAY, Month},
+    wire::Wire,
+};
+
+/// A user record, by its id; row [`RECORD`]. Its alarm drops it.
+pub(crate) const USER: u8 = 1;
+/// A client and its queue, by the client's id, in one partition, so that a message changes one for each queue: rows
+/// [`RECORD`] and [`QUEUE`], and each entry under its number. Its alarm drops it.
+pub(crate) const CLIENT: u8 = 2;
+/// A client's AddPackages, by the client's id: row [`RECORD`] lists them, each is a row under its number. Its alarm
+/// drops them.
+pub(crate) const PACKAGES: u8 = 3;
+/// What became of a part of a delivery, by keyed hash: row [`RECORD`]. Its alarm drops it.
+pub(crate) const RECEIPT: u8 = 4;
+/// Queue configs with a delivery that was put off, by keyed hash of the source: a row for each config, by keyed
+/// hash. Its alarm drops it.
+pub(crate) const HELD: u8 = 5;
+/// What waits for another homeserver, by keyed hash of domain and shard: row [`RECORD`] names the domain, the
+/// messages are numbered rows. Its alarm ticks: `dispatch` is to look at it.
+pub const MAILBOX: u8 = 6;
+/// How far sending of a mailbox is, by the same hash: row [`RECORD`]. Apart from the mailbox, so that messages are
+/// appended while one decides about sending. Its alarm drops it.
+pub(crate) const ROUND: u8 = 7;
+/// Deliveries that their destination refused as bad, by keyed hash of the domain: numbered rows. Its alarm drops it.
+pub(crate) const ASIDE: u8 = 8;
+
+/// The one record of most partitions. Above all numbers, so that what lies below a number is entries only.
+pub(crate) const RECORD: Bytes = Bytes::from_static(b"record");
+/// The queue's head beside a client's record. Above all numbers.
+pub(crate) const QUEUE: Bytes = Bytes::from_static(b"queue");
+/// Above all numbers of entries and messages, below all named rows.
+pub(crate) const ABOVE_NUMBERS: Bytes = Bytes::from_static(b"a");
+
+/// Where a user record is.
+pub(crate) fn user(id: &QsUserId) -> Local {
+    Local::new(USER, id.as_bytes().to_vec())
+}
+
+/// Where a client and its queue are.
+pub(crate) fn client(id: &QsClientId) -> Local {
+    Local::new(CLIENT, id.as_bytes().to_vec())
+}
+
+/// Where a client's AddPackages are.
+pub(crate) fn packages(id: &QsClientId) -> Local {
+    Local::new(PACKAGES, id.as_bytes().to_vec())
+}
+
+/// Where the results of a part of a delivery are kept.
+pub(crate) fn receipt(key: &AtRestKey, source: &Fqdn, part: &[u8; 16]) -> Local {
+    Local::new(RECEIPT, key.prf("receipt", &(source.clone(), *part).encode()).to_vec())
+}
+
+/// Where deliveries of a source are listed that were put off.
+pub(crate) fn held(key: &AtRestKey, source: &Fqdn) -> Local {
+    Local::new(HELD, key.prf("held", &source.encode()).to_vec())
+}
+
+/// The mailboxes of a domain; what is on one lane goes into one of them, by the lane's hash.
+pub(crate) fn mailbox_key(key: &AtRestKey, domain: &Fqdn, shard: u8) -> [u8; 32] {
+    key.prf("mailbox", &(domain.clone(), shard).encode())
+}
+
+/// Where what waits for another homeserver is, by the mailbox's key.
+#[must_use]
+pub fn mailbox(key: &[u8; 32]) -> Local {
+    Local::new(MAILBOX, key.to_vec())
+}
+
+/// Where the state of sending a mailbox is.
+pub(crate) fn round(mailbox: &[u8; 32]) -> Local {
+    Local::new(ROUND, mailbox.to_vec())
+}
+
+/// Where deliveries are that a domain refused as bad.
+pub(crate) fn aside(key: &AtRestKey, domain: &Fqdn) -> Local {
+    Local::new(ASIDE, key.prf("aside", &domain.encode()).to_vec())
+}
+
+/// What wakes those who wait at a queue.
+pub(crate) fn topic(key: &AtRestKey, client: &QsClientId) -> Topic {
+    Topic(key.prf("queue topic", client.as_bytes()).to_vec().into())
+}
+
+/// When something ends that was last used in a month: 90 d after that month (09).
+pub(crate) fn end_of_use(month: Month) -> Timestamp {
+    month.plus(1).start().plus_secs(UNUSED_DAYS * DAY)
+}
+
+/// Mailboxes of one domain, and so transactions in flight to it (08).
+pub(crate) const SHARDS: u8 = 4;
+/// Days for which what is not used is kept (09).
+const UNUSED_DAYS: u64 = 90;

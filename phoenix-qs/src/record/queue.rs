@@ -1,0 +1,113 @@
+//! A queue's head, with what its entries' expiry needs.
+
+use bytes::Bytes;
+use phoenix_core::{
+    Reject, Timestamp,
+    api::queue::{Entry, QueueEntry},
+    crypto::{Chance, HpkePublicKey},
+    port::Write,
+    queue::{Head, QueuePolicy, row_key},
+    time::Month,
+    wire::List,
+};
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+
+use super::to_row;
+use crate::kinds::{QUEUE, end_of_use};
+
+/// A queue, beside its entries.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct QueueRecord {
+    /// The queue.
+    pub(crate) head: Head,
+    /// From which number on entries are of which month, oldest first: they expire by months.
+    months: List<MonthMark, MAX_MONTHS>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+struct MonthMark {
+    month: Month,
+    first_seq: u64,
+}
+
+impl QueueRecord {
+    /// A new queue and the rows of its first entry.
+    ///
+    /// # Errors
+    /// [`Reject::Malformed`] where nothing can be sealed to the key.
+    pub(crate) fn create(
+        key: HpkePublicKey,
+        now: Timestamp,
+        chance: &mut Chance,
+    ) -> Result<(Self, Vec<Write>), Reject> {
+        let (head, entry) = Head::create(key, now, chance)?;
+        let months = List::new(vec![MonthMark { month: Month::of(now), first_seq: entry.seq }])?;
+        Ok((Self { head, months }, vec![put(entry)]))
+    }
+
+    /// The queue with one more entry, and the rows to store with it.
+    ///
+    /// # Errors
+    /// [`Reject::TooLarge`] for an entry over its bound.
+    pub(crate) fn push(
+        self,
+        entry: &Entry,
+        policy: &QueuePolicy,
+        now: Timestamp,
+        chance: &mut Chance,
+    ) -> Result<(Self, Vec<Write>), Reject> {
+        let Self { head, months } = self;
+        let (month, first_seq) = (Month::of(now), head.next_seq());
+        let mut months = months.into_vec();
+        if months.last().is_none_or(|last| last.month < month) {
+            months.push(MonthMark { month, first_seq });
+        }
+        if months.len() > MAX_MONTHS {
+            months.remove(0);
+        }
+        let (head, entries) = head.push(entry, policy, now, chance)?;
+        Ok((Self { head, months: List::new(months)? }, entries.into_iter().map(put).collect()))
+    }
+
+    /// The queue without entries whose time is over (09); what was unread of them is told as a gap.
+    pub(crate) fn expire(self, now: Timestamp) -> Self {
+        let Self { head, months } = self;
+        let mut months = months.into_vec();
+        let mut below = head.first_seq();
+        while let Some(first) = months.first()
+            && end_of_use(first.month) <= now
+        {
+            below = months.get(1).map_or_else(|| head.next_seq(), |next| next.first_seq);
+            months.remove(0);
+        }
+        // It has only become shorter.
+        Self { head: head.expire(below), months: List::new(months).unwrap_or_default() }
+    }
+
+    /// The queue with everything below a number acknowledged.
+    pub(crate) fn acknowledge(self, below: u64) -> Self {
+        Self { head: self.head.acknowledge(below), months: self.months }
+    }
+
+    /// The row of this record.
+    pub(crate) fn put(&self) -> Write {
+        Write::Put(QUEUE, to_row(self))
+    }
+
+    /// Deletes the rows of what was acknowledged or has expired.
+    pub(crate) fn delete_below(&self) -> Write {
+        Write::DeleteBelow(entry_key(self.head.first_seq()))
+    }
+}
+
+/// The row key of an entry.
+pub(crate) fn entry_key(seq: u64) -> Bytes {
+    row_key(seq).to_vec().into()
+}
+
+fn put(entry: QueueEntry) -> Write {
+    Write::Put(entry_key(entry.seq), to_row(&entry))
+}
+
+/// Months within which entries can be unexpired: 90 d touch four or five.
+const MAX_MONTHS: usize = 8;
