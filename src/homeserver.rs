@@ -56,7 +56,7 @@ impl Homeserver {
         delivery: DeliverySettings,
     ) -> Result<Self, BuildError> {
         let Keys { root, auth: auth_keys, queue: queue_keys, delivery: delivery_keys } = keys;
-        let tokens = auth_keys.tokens();
+        let tokens = auth_keys.tokens().clone();
         let ring = |label| (tokens.clone(), root.derive(label));
         let shared = Shared::new(ports, domain, root.derive("core"));
         let (tokens, at_rest) = ring("as");
@@ -125,23 +125,23 @@ impl Homeserver {
 
     fn published(&self, service: ServiceName) -> Result<Bytes, Fault> {
         let now = self.inner.shared.ports().clock.now();
-        match service {
+        let document = match service {
             ServiceName::As => {
-                let ring = self.inner.auth.ring();
-                let list = ring.service.key_list()?;
-                Ok(AsDocument::encode(&ring.service.identity(now)?, &list))
+                let (identity, tokens) = self.inner.auth.ring().service.published(now)?;
+                AsDocument::encode(&identity, &tokens)
             }
-            ServiceName::Qs => Ok(QsDocument::encode(&self.inner.queue.ring().service.published())),
-            ServiceName::Ds => Ok(DsDocument::encode(&self.inner.delivery.ring().service.published())),
-        }
+            ServiceName::Qs => QsDocument::encode(self.domain(), &self.inner.queue.ring().service.public(now)),
+            ServiceName::Ds => DsDocument::encode(self.domain(), self.inner.delivery.ring().service.public()),
+        };
+        document.map_err(|_| Fault::Broken("the homeserver's own keys cannot be published"))
     }
 
     /// The challenge and the issuing key of a class, for those who come without its token (RFC 9577 §2.1).
     #[must_use]
     pub fn challenge(&self, class: Class) -> (Bytes, Bytes) {
         let now = self.inner.shared.ports().clock.now();
-        let key = self.inner.auth.ring().service.key_list().ok();
-        let key = key.and_then(|list| list.list.issuing(class, now).map(|key| key.public_key.bytes()));
+        let ring = self.inner.auth.ring();
+        let key = ring.service.key_list().list.issuing(class, now).map(|key| key.public_key.bytes());
         (challenge(self.domain()), key.unwrap_or_default())
     }
 

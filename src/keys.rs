@@ -89,7 +89,7 @@ async fn make(ports: &Ports, domain: &Fqdn, operator: Option<&OperatorKey>) -> R
         }
     };
     let services = [
-        (AUTH, AuthKeys::generate(domain, now, &mut chance).encode()),
+        (AUTH, AuthKeys::generate(domain, now, &mut chance)?.encode()),
         (QUEUE, QueueKeys::generate(domain, now, &mut chance).encode()),
         (DELIVERY, DeliveryKeys::generate(domain, now, &mut chance).encode()),
     ];

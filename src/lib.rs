@@ -30,7 +30,7 @@ pub mod delivery {
     pub use phoenix_ds::DeliverySettings as Settings;
 }
 
-pub use admin::{Admin, MailboxState};
+pub use admin::Admin;
 pub use builder::{BuildError, Builder};
 pub use defaults::{OsEntropy, SystemClock, Threads};
 pub use homeserver::Homeserver;

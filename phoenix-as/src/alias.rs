@@ -1,8 +1,9 @@
 //! What is known of an alias.
 
 use phoenix_core::{
-    AliasHash, Failure, Reject,
-    operation::{Anyone, Context, Decoded, Operation, Proven, Reading, Rows},
+    AliasHash, Failure, Reject, Timestamp,
+    crypto::VerifyingKey,
+    operation::{Anyone, Context, Decoded, Frame, Operation, Proven, Reading, Rows},
     port::Wanted,
     wire::Sender,
 };
@@ -12,12 +13,27 @@ use crate::{
     record::{self, Alias},
 };
 
-/// The alias that a frame names; nothing is proven yet.
+/// An alias that there is.
+pub(crate) struct Known {
+    pub(crate) auth_key: VerifyingKey,
+    /// When it expires.
+    pub(crate) ends: Timestamp,
+}
+
+/// The alias that a call's frame names; nothing is proven yet.
 ///
 /// # Errors
 /// [`Reject::Unauthenticated`] where it names none.
 pub(crate) fn claimed<O: Operation>(call: &Decoded<O>) -> Result<&AliasHash, Reject> {
-    match call.frame()?.sender() {
+    named(call.frame()?)
+}
+
+/// The alias that a frame names.
+///
+/// # Errors
+/// [`Reject::Unauthenticated`] where it names none.
+pub(crate) fn named(frame: &Frame) -> Result<&AliasHash, Reject> {
+    match frame.sender() {
         Sender::Alias(alias) => Ok(alias),
         _ => Err(Reject::Unauthenticated),
     }
@@ -28,21 +44,26 @@ pub(crate) fn reading(alias: &AliasHash, cx: &Context<AuthService>) -> Reading {
     Reading::watch(kinds::alias(alias, cx), Wanted::Keys(vec![record::ROW]))
 }
 
-/// The record at a place that [`reading`] asked for, if there is such an alias and it has not expired.
+/// The alias at a place that [`reading`] asked for, if there is one and it has not expired.
 ///
 /// # Errors
 /// A fault where what is stored is none.
-pub(crate) fn found(rows: &Rows, place: usize, cx: &Context<AuthService>) -> Result<Option<Alias>, Failure> {
-    let has_expired = rows.place(place)?.alarm.is_some_and(|alarm| alarm <= cx.now);
-    let stored = rows.row(place, &record::ROW)?.filter(|_| !has_expired);
-    Ok(stored.map(|stored| record::decode(stored)).transpose()?)
+pub(crate) fn found(rows: &Rows, place: usize, cx: &Context<AuthService>) -> Result<Option<Known>, Failure> {
+    let ends = rows.place(place)?.alarm.unwrap_or(Timestamp::MAX);
+    let stored = rows.row(place, &record::ROW)?.filter(|_| cx.now < ends);
+    let Some(stored) = stored else { return Ok(None) };
+    let Alias { auth_key } = record::decode(stored)?;
+    Ok(Some(Known { auth_key, ends }))
 }
 
 /// Proves that a frame is of an alias that there is.
 ///
 /// # Errors
 /// [`Reject::Unauthenticated`] where there is none, or the signature is not its key's.
-pub(crate) fn prove<O: Operation>(call: &Decoded<O>, known: Option<&Alias>) -> Result<Proven<Anyone>, Reject> {
+pub(crate) fn prove<O: Operation>(
+    call: &Decoded<O>,
+    known: Option<&Known>,
+) -> Result<Proven<Anyone>, Reject> {
     let known = known.ok_or(Reject::Unauthenticated)?;
     call.frame()?.prove(&known.auth_key, Anyone)
 }

@@ -73,7 +73,7 @@ impl DirectQueue {
             config: ConfigId([0; 16]),
             notify: NotifyClass::Normal,
             accepted_at: cx.now.as_secs(),
-            content: Opaque::new(content.to_vec())?,
+            content: Opaque::new(content.to_vec()).map_err(Reject::from)?,
         };
         let Self { at, head, entries: _ } = self;
         let (head, entries) = head.push(&entry, &cx.settings.queue, cx.now, &mut cx.chance("entry"))?;

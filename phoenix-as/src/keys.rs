@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc};
 use phoenix_core::{
     Fault, Fqdn, Timestamp,
     credential::{
-        AsCredential, AsIdentity, AsIntermediateCredential, AsKeys, AuthorityStatement, AuthorityStatementTbs,
-        ExpirationData, RevocationList, RevocationListTbs,
+        AsCredential, AsIdentity, AsIntermediateCredential, AsKeys, AuthorityStatement,
+        AuthorityStatementTbs, ExpirationData, RevocationList, RevocationListTbs,
     },
     crypto::{Chance, SigningKey, Suite},
     time::{DAY, HOUR},
@@ -56,7 +56,8 @@ impl AuthKeys {
     pub fn generate(domain: &Fqdn, now: Timestamp, chance: &mut Chance) -> Result<Self, Fault> {
         let authority = Authority::generate(domain, now, chance)?;
         let opaque = OpaqueServer::generate(&mut chance.child("opaque"));
-        let tokens = TokenKeys::generate(domain.clone(), now, &Rotation::default(), &mut chance.child("tokens"));
+        let tokens =
+            TokenKeys::generate(domain.clone(), now, &Rotation::default(), &mut chance.child("tokens"));
         Self::assemble(authority, opaque, Arc::new(tokens))
     }
 
@@ -88,7 +89,12 @@ impl AuthKeys {
     ///
     /// # Errors
     /// None in practice: as [`AuthKeys::generate`].
-    pub fn rotated(&self, now: Timestamp, rotation: &Rotation, chance: &mut Chance) -> Result<Option<Self>, Fault> {
+    pub fn rotated(
+        &self,
+        now: Timestamp,
+        rotation: &Rotation,
+        chance: &mut Chance,
+    ) -> Result<Option<Self>, Fault> {
         let Some(tokens) = self.tokens.rotated(now, rotation, chance) else { return Ok(None) };
         let opaque = OpaqueServer::decode(&self.opaque.encode())?;
         Self::assemble(self.authority.clone(), opaque, Arc::new(tokens)).map(Some)

@@ -7,7 +7,8 @@
 use std::fmt;
 
 use opaque_ke::{
-    CipherSuite, RegistrationRequest, RegistrationUpload, Ristretto255, ServerRegistration, ServerSetup, TripleDh,
+    CipherSuite, RegistrationRequest, RegistrationUpload, Ristretto255, ServerRegistration, ServerSetup,
+    TripleDh,
     argon2::Argon2,
     rand::{CryptoRng, Error, RngCore},
 };
@@ -47,7 +48,8 @@ impl OpaqueServer {
     pub(crate) fn register(&self, request: &[u8], user: &UserId) -> Result<Opaque<MAX_OPAQUE>, Reject> {
         let malformed = |_| Reject::Malformed("opaque");
         let request = RegistrationRequest::deserialize(request).map_err(malformed)?;
-        let started = ServerRegistration::<Suite>::start(&self.0, request, &user.encode()).map_err(malformed)?;
+        let started =
+            ServerRegistration::<Suite>::start(&self.0, request, &user.encode()).map_err(malformed)?;
         Ok(Opaque::new(started.message.serialize().to_vec())?)
     }
 }
@@ -110,38 +112,92 @@ impl CryptoRng for Adapted<'_> {}
 /// Bytes drawn at a time.
 const BLOCK: usize = 32;
 
+/// The client's side, for tests; its stretching is as cheap as it can be.
+#[cfg(test)]
+pub(crate) mod client {
+    use opaque_ke::{
+        ClientRegistration, ClientRegistrationFinishParameters, Identifiers, RegistrationResponse,
+        argon2::{Algorithm, Argon2, Params, Version},
+    };
+    use phoenix_core::{Fqdn, Reject, UserId, crypto::Chance, wire::Wire};
+
+    use super::{Adapted, Suite};
+
+    pub(crate) struct Started(ClientRegistration<Suite>);
+
+    pub(crate) fn start(chance: &mut Chance) -> Result<(Started, Vec<u8>), Reject> {
+        let started = ClientRegistration::start(&mut Adapted(chance), PASSWORD);
+        let started = started.map_err(|_| Reject::Internal)?;
+        Ok((Started(started.state), started.message.serialize().to_vec()))
+    }
+
+    impl Started {
+        pub(crate) fn finish(
+            self,
+            response: &[u8],
+            user: &UserId,
+            server: &Fqdn,
+            chance: &mut Chance,
+        ) -> Result<Vec<u8>, Reject> {
+            let response =
+                RegistrationResponse::deserialize(response).map_err(|_| Reject::Malformed("opaque"))?;
+            let user = user.encode();
+            let names = Identifiers { client: Some(&user), server: Some(server.as_str().as_bytes()) };
+            let cheap = Params::new(Params::MIN_M_COST, 1, 1, None).map_err(|_| Reject::Internal)?;
+            let stretching = Argon2::new(Algorithm::Argon2id, Version::V0x13, cheap);
+            let parameters = ClientRegistrationFinishParameters::new(names, Some(&stretching));
+            let finished = self.0.finish(&mut Adapted(chance), PASSWORD, response, parameters);
+            Ok(finished.map_err(|_| Reject::Internal)?.message.serialize().to_vec())
+        }
+    }
+
+    const PASSWORD: &[u8] = b"correct horse";
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use opaque_ke::ClientRegistration;
-    use phoenix_core::{Uuid, crypto::Chance};
+    use phoenix_core::{Fqdn, UserId, Uuid, crypto::Chance};
 
-    use super::{Adapted, OpaqueServer, Suite, checked_record};
-    use phoenix_core::UserId;
+    use super::{OpaqueServer, checked_record, client};
+
+    fn server() -> OpaqueServer {
+        OpaqueServer::generate(&mut Chance::from_seed([1; 32]))
+    }
+
+    fn user(uuid: u8) -> UserId {
+        UserId { uuid: Uuid([uuid; 16]), domain: "alpha.test".parse().unwrap() }
+    }
 
     #[test]
-    fn stored_secrets_answer_as_the_fresh_ones_did() {
-        let server = OpaqueServer::generate(&mut Chance::from_seed([1; 32]));
-        let user = UserId { uuid: Uuid([1; 16]), domain: "alpha.test".parse().unwrap() };
+    fn stored_secrets_answer_as_the_fresh_ones_did_and_each_user_otherwise() {
+        let (_, request) = client::start(&mut Chance::from_seed([2; 32])).unwrap();
+
+        let restored = OpaqueServer::decode(&server().encode()).unwrap();
+
+        assert_eq!(server().register(&request, &user(1)), restored.register(&request, &user(1)));
+        assert_ne!(server().register(&request, &user(1)), server().register(&request, &user(2)));
+    }
+
+    #[test]
+    fn a_record_is_stored_as_the_client_made_it() {
         let mut chance = Chance::from_seed([2; 32]);
-        let started = ClientRegistration::<Suite>::start(&mut Adapted(&mut chance), b"password").unwrap();
-        let request = started.message.serialize();
+        let (started, request) = client::start(&mut chance).unwrap();
+        let response = server().register(&request, &user(1)).unwrap();
+        let domain: Fqdn = "alpha.test".parse().unwrap();
 
-        let restored = OpaqueServer::decode(&server.encode()).unwrap();
+        let record = started.finish(&response, &user(1), &domain, &mut chance).unwrap();
 
-        assert_eq!(server.register(&request, &user), restored.register(&request, &user));
-        let other = UserId { uuid: Uuid([2; 16]), ..user.clone() };
-        assert_ne!(server.register(&request, &user), server.register(&request, &other));
+        assert_eq!(record.len(), 192);
+        assert_eq!(checked_record(&record).unwrap().as_slice(), record);
+        assert!(checked_record(&[record, vec![0]].concat()).is_err());
     }
 
     #[test]
     fn what_is_no_message_of_the_protocol_is_refused() {
-        let server = OpaqueServer::generate(&mut Chance::from_seed([1; 32]));
-        let user = UserId { uuid: Uuid([1; 16]), domain: "alpha.test".parse().unwrap() };
-
-        for bytes in [&[][..], &[0; 32], &[0xff; 32], &[1; 192], &[1; 300]] {
-            assert!(server.register(bytes, &user).is_err());
+        for bytes in [&[][..], &[0; 32], &[0xff; 32], &[0xff; 192], &[1; 300]] {
+            assert!(server().register(bytes, &user(1)).is_err());
             assert!(checked_record(bytes).is_err());
         }
     }

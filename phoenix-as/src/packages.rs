@@ -57,11 +57,11 @@ impl<T> Package<T> {
     }
 }
 
-/// The writes that put packages in the place of those there, and when the last of them has ended: at most at
-/// `latest`, the last second of whom they lead to.
+/// The writes that put packages, which were checked, in the place of those there, and when the last of them has
+/// ended: at most at `latest`, the last second of whom they lead to.
 ///
 /// # Errors
-/// [`Reject::Malformed`] where there is none, or one has a lifetime that is over, not begun, or too long.
+/// [`Reject::Malformed`] where there is none, or one has too long a lifetime.
 pub(crate) fn publication<T: Payload>(
     packages: &[T],
     latest: u64,
@@ -81,7 +81,6 @@ pub(crate) fn publication<T: Payload>(
 
 fn row<T: Payload>(package: &T, place: usize, cx: &Context<AuthService>) -> Result<RowKey, Reject> {
     let payload = package.payload();
-    payload.check(cx.now)?;
     if payload.lifetime.not_after > cx.now.plus_secs(cx.settings.package_lifetime_s).as_secs() {
         return Err(Reject::Malformed("lifetime"));
     }

@@ -7,6 +7,7 @@ pub mod api;
 pub mod credential;
 pub mod crypto;
 pub mod engine;
+mod fan_out;
 mod fault;
 pub mod group;
 mod id;
@@ -22,6 +23,7 @@ pub mod time;
 pub mod token;
 pub mod wire;
 
+pub use fan_out::MAX_PART;
 pub use fault::Fault;
 pub use id::{
     AliasHash, ClientId, ConfigId, Epoch, Fingerprint, Fqdn, GroupId, KeyId, KeyPackageRef, LeafIndex, MessageId,

@@ -8,7 +8,6 @@ use phoenix_core::{
         delivery::{
             CommitAccepted, ContentKind, GroupContent, MAX_ATTRIBUTION, MemberKeys, Mls, WelcomeBundle,
         },
-        mls::Roles,
         queue::ClientQueueConfig,
     },
     crypto::{Chance, HpkePublicKey, VerifyingKey, sha256},
@@ -84,13 +83,21 @@ pub(crate) fn accept<R>(
     let Group { members: Members { site, roster: before }, clear, tree } = group;
     let leaf = match committer {
         Committer::Member(leaf) => leaf,
-        Committer::Joiner => mls::leaf_index(tree.group.ext_commit_sender_index(&commit).map_err(|_| NO_LEAF)?),
+        Committer::Joiner => {
+            mls::leaf_index(tree.group.ext_commit_sender_index(&commit).map_err(|_| NO_LEAF)?)
+        }
     };
     let path_changed = commit.update_path_leaf_node().is_some();
     let tree = tree.advance(&crypto, commit, leaf, submission.update)?;
     let change = Change { committer: leaf, path: path_changed, path_keys, newcomers: &newcomers };
     let roster = advance_roster(&before, &tree, change, cx)?;
-    let fan_out = announce(submission, leaf, (&before, &roster), &newcomers, FanOut::new(submission.access, &site.at, cx))?;
+    let fan_out = announce(
+        submission,
+        leaf,
+        (&before, &roster),
+        &newcomers,
+        FanOut::new(submission.access, &site.at, cx),
+    )?;
     let clear = Clear { month: Month::of(cx.now), ..clear };
     let group = Group { members: Members { site, roster }, clear, tree };
     let chance = &mut cx.chance("group");
@@ -119,7 +126,8 @@ fn advance_roster(
     let (epoch, month) = (tree.epoch(), Month::of(cx.now));
     let mut members = Vec::new();
     for leaf in tree.group.members() {
-        let mut member = match change.newcomers.iter().find(|it| it.key.key.as_slice() == leaf.signature_key) {
+        let mut member = match change.newcomers.iter().find(|it| it.key.key.as_slice() == leaf.signature_key)
+        {
             Some(newcomer) => join(newcomer, leaf.index.u32(), epoch, month),
             None => stay(before, &leaf, tree, &change, month)?,
         };
@@ -152,7 +160,13 @@ fn join(newcomer: &Newcomer, leaf: u32, epoch: Epoch, month: Month) -> Member {
     }
 }
 
-fn stay(before: &Roster, leaf: &Leaf, tree: &Tree, change: &Change<'_>, month: Month) -> Result<Member, Failure> {
+fn stay(
+    before: &Roster,
+    leaf: &Leaf,
+    tree: &Tree,
+    change: &Change<'_>,
+    month: Month,
+) -> Result<Member, Failure> {
     let index = LeafIndex(leaf.index.u32());
     let member = before.member(index).cloned().ok_or(Fault::Broken("a leaf without a member"))?;
     if index != change.committer {
@@ -204,7 +218,12 @@ fn announce(
     Ok(fan_out)
 }
 
-fn invite(newcomer: &Newcomer, submission: Submission<'_>, after: &Roster, fan_out: &mut FanOut) -> Result<(), Failure> {
+fn invite(
+    newcomer: &Newcomer,
+    submission: Submission<'_>,
+    after: &Roster,
+    fan_out: &mut FanOut,
+) -> Result<(), Failure> {
     let Some(invitation) = &newcomer.invitation else { return Ok(()) };
     let member = after.members.iter().find(|it| it.key == newcomer.key).ok_or(NO_LEAF)?;
     let bundle = WelcomeBundle {
@@ -247,6 +266,5 @@ pub(crate) fn forgotten(members: &Members, before: &Roster) -> Vec<Write> {
     let gone = before.awaited().into_iter().filter(|epoch| !awaited.contains(epoch));
     gone.map(|epoch| Write::Delete(kinds::snapshot(&members.site.ear, epoch))).collect()
 }
-
 
 const NO_LEAF: Fault = Fault::Broken("a committer or joiner without a leaf");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use openmls::prelude::KeyPackage;
+use openmls::prelude::{KeyPackage, Proposal};
 use phoenix_core::{
     Failure, KeyPackageRef, Pseudonym, Reject,
     api::{
@@ -46,7 +46,11 @@ pub(crate) fn newcomers(
     peers: &Peers,
     cx: &Context<DeliveryService>,
 ) -> Result<Vec<Newcomer>, Failure> {
-    let packages: Vec<_> = staged.commit.add_proposals().map(|it| it.add_proposal().key_package()).collect();
+    let added = staged.commit.queued_proposals().filter_map(|queued| match queued.proposal() {
+        Proposal::Add(add) => Some(add.key_package()),
+        _ => None,
+    });
+    let packages: Vec<_> = added.collect();
     let welcome = Welcome::decode(&request.welcome, staged.group.tree.suite()?)?;
     if packages.len() != request.joiners.len() || welcome.len() != packages.len() {
         return Err(Reject::Malformed("joiners").into());
@@ -116,7 +120,8 @@ fn check_config(package: &KeyPackage, joiner: &Joiner) -> Result<(), Reject> {
 fn check_new(staged: &Staged<'_>, newcomer: &Newcomer, seen: &mut Seen) -> Result<(), Reject> {
     let Newcomer { pseudonym, config, .. } = newcomer;
     rules::check_pseudonym(&staged.group, &rules::roles(&staged.group)?, pseudonym)?;
-    let used = staged.group.members.roster.uses_config(&config.sealed, None) || seen.configs.contains(&config.sealed);
+    let used = staged.group.members.roster.uses_config(&config.sealed, None)
+        || seen.configs.contains(&config.sealed);
     if used || !seen.pseudonyms.insert(*pseudonym) {
         return Err(Reject::DuplicateKey);
     }

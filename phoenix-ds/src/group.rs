@@ -60,7 +60,7 @@ impl Site {
 }
 
 /// The members of a group; all that an application message needs.
-pub(crate) struct Members {
+pub struct Members {
     /// Where.
     pub(crate) site: Site,
     /// Who.
@@ -90,7 +90,7 @@ impl Members {
 }
 
 /// A whole group.
-pub(crate) struct Group {
+pub struct Group {
     /// Its members.
     pub(crate) members: Members,
     /// Its row in clear.
@@ -147,13 +147,18 @@ impl Group {
 ///
 /// # Errors
 /// [`Reject::Unauthenticated`] where it names another group, no member, or another signed.
-pub(crate) fn prove_leaf(frame: &Frame, group: &GroupId, roster: &Roster) -> Result<Proven<LeafIndex>, Reject> {
+pub(crate) fn prove_leaf<T>(
+    frame: &Frame,
+    group: &GroupId,
+    roster: &Roster,
+    claim: impl FnOnce(LeafIndex) -> T,
+) -> Result<Proven<T>, Reject> {
     let Sender::Leaf(named, leaf) = frame.sender() else { return Err(Reject::Unauthenticated) };
     if named != group {
         return Err(Reject::Unauthenticated);
     }
     let member = roster.member(*leaf).ok_or(Reject::Unauthenticated)?;
-    frame.prove(&member.key, *leaf)
+    frame.prove(&member.key, claim(*leaf))
 }
 
 /// When a group that had its last commit now is given up: 90 days after the month's end, so that the alarm tells no

@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn keys_come_back_from_their_encoding() {
         let now = Timestamp::from_secs(1_800_000_000);
-        let keys = DeliveryKeys::generate(&"alpha.test".parse().unwrap(), now, &mut Chance::from_seed([1; 32]));
+        let keys =
+            DeliveryKeys::generate(&"alpha.test".parse().unwrap(), now, &mut Chance::from_seed([1; 32]));
 
         let again = DeliveryKeys::decode(&keys.encode()).unwrap();
 

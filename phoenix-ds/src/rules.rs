@@ -43,7 +43,8 @@ pub(crate) fn check_role(group: &Group, sender: LeafIndex, act: Act) -> Result<(
 /// # Errors
 /// [`Reject::Malformed`] where it does not.
 pub(crate) fn check_proposals(staged: &StagedCommit, act: Act) -> Result<(), Reject> {
-    let inline = |it: &&openmls::prelude::QueuedProposal| it.proposal_or_ref_type() == ProposalOrRefType::Proposal;
+    let inline =
+        |it: &&openmls::prelude::QueuedProposal| it.proposal_or_ref_type() == ProposalOrRefType::Proposal;
     let mut count = 0_usize;
     for proposal in staged.queued_proposals().filter(inline) {
         match (proposal.proposal(), act) {
@@ -66,7 +67,8 @@ pub(crate) fn check_proposals(staged: &StagedCommit, act: Act) -> Result<(), Rej
 /// [`Reject::PendingProposals`] with them where it does not.
 pub(crate) fn check_coverage(group: &Group, staged: &StagedCommit) -> Result<(), Failure> {
     let stored = group.tree.stored()?;
-    let covered = |reference: &_| staged.queued_proposals().any(|it| it.proposal_reference_ref() == reference);
+    let covered =
+        |reference: &_| staged.queued_proposals().any(|it| it.proposal_reference_ref() == reference);
     if stored.iter().all(covered) {
         return Ok(());
     }

@@ -29,7 +29,13 @@ impl Ear {
     }
 
     /// Seals a record for its row, padded with Padmé to at least `floor` bytes.
-    pub(crate) fn seal<T: Wire>(&self, row: &[u8], record: &T, floor: usize, chance: &mut Chance) -> Result<Bytes, Reject> {
+    pub(crate) fn seal<T: Wire>(
+        &self,
+        row: &[u8],
+        record: &T,
+        floor: usize,
+        chance: &mut Chance,
+    ) -> Result<Bytes, Reject> {
         let padded = pad(&versioned(record), floor);
         if padded.len().saturating_add(SEAL_OVERHEAD) > MAX_VALUE {
             return Err(Reject::TooLarge("group"));

@@ -10,7 +10,7 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 /// The state of an epoch that added members.
 #[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
-pub(crate) struct Snapshot {
+pub struct Snapshot {
     /// Who may read it.
     pub(crate) joiners: List<SnapshotJoiner, MAX_ADDS>,
     /// The ratchet tree.

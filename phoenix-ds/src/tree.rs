@@ -2,10 +2,11 @@
 
 use openmls::{
     ciphersuite::hash_ref::ProposalRef,
+    messages::group_info::VerifiableGroupInfo,
     prelude::{
-    GroupId as MlsGroupId, LeafNode, LeafNodeIndex, OpenMlsSignaturePublicKey, ProposalStore, PublicGroup, RatchetTreeIn,
-    Serialize as _, StagedCommit, DeserializeBytes as _, Verifiable as _,
-},
+         GroupId as MlsGroupId, LeafNode, LeafNodeIndex, OpenMlsSignaturePublicKey,
+        ProposalStore, PublicGroup, RatchetTreeIn, StagedCommit, Verifiable as _,
+    },
 };
 use openmls_rust_crypto::RustCrypto;
 use phoenix_core::{
@@ -15,9 +16,12 @@ use phoenix_core::{
     port::MAX_VALUE,
     wire::{List, Opaque, Wire},
 };
-use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+use tls_codec::{DeserializeBytes as _, Serialize as _, TlsDeserializeBytes, TlsSerialize, TlsSize};
 
-use crate::mls::{self, frames, storage::{Slots, lock}};
+use crate::mls::{
+    self, frames,
+    storage::{Slots, lock},
+};
 
 /// A public group, with the GroupInfo of its epoch and its stored proposals as MLSMessages.
 pub(crate) struct Tree {
@@ -120,7 +124,8 @@ impl Tree {
     ) -> Result<Self, Failure> {
         self.group.merge_commit(&self.slots, staged).map_err(|_| Fault::Broken("merging a commit"))?;
         self.proposals = List::default();
-        let encoded = |part: Result<Vec<u8>, _>| part.map_err(|_: tls_codec::Error| Fault::Broken("encoding a group"));
+        let encoded =
+            |part: Result<Vec<u8>, _>| part.map_err(|_: tls_codec::Error| Fault::Broken("encoding a group"));
         let context = encoded(self.group.group_context().tls_serialize_detached())?;
         let tag = encoded(self.group.confirmation_tag().tls_serialize_detached())?;
         let signed = (committer.0, &update.signature);
@@ -172,7 +177,7 @@ impl Tree {
 }
 
 /// The GroupInfo must have the key for external joins, and travels without its tree.
-fn check_extensions(info: &openmls::prelude::VerifiableGroupInfo) -> Result<(), Reject> {
+fn check_extensions(info: &VerifiableGroupInfo) -> Result<(), Reject> {
     let extensions = info.extensions();
     if extensions.external_pub().is_none() || extensions.ratchet_tree().is_some() {
         return Err(Reject::Malformed("group info extensions"));

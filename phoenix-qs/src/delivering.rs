@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use phoenix_core::{
-    Failure, Fqdn, Reject, Timestamp,
+    Fqdn, MAX_PART, QsClientId, Reject, Timestamp,
     api::{
         ServiceName,
         delivery::UndeliveredRequest,
@@ -15,7 +15,6 @@ use phoenix_core::{
     operation::{Context, Delivery},
     time::Month,
     wire::{List, Opaque, Wire},
-    QsClientId,
 };
 
 use crate::{
@@ -42,14 +41,8 @@ pub(crate) struct Reached {
     pub(crate) queue: QueueRecord,
 }
 
-/// Opens the recipients' queue configs.
-///
-/// # Errors
-/// [`Reject::TooLarge`] for more recipients than fit into one batch.
-pub(crate) fn targets(request: &DeliverRequest, cx: &Context<QueueService>) -> Result<Vec<Target>, Failure> {
-    if request.message.recipients.len() > MAX_PART {
-        return Err(Reject::TooLarge("recipients").into());
-    }
+/// Opens the recipients' queue configs: of as many as fit into one batch.
+pub(crate) fn targets(request: &DeliverRequest, cx: &Context<QueueService>) -> Vec<Target> {
     let is_remote = request.source != cx.domain;
     let target = |recipient| match cx.keys.service.open_config(recipient) {
         Ok(config) if is_for(&config, &request.source, cx.now) => Target::Queue(config),
@@ -57,7 +50,7 @@ pub(crate) fn targets(request: &DeliverRequest, cx: &Context<QueueService>) -> R
         Err(Closed::UnknownKey) if is_remote => Target::Later,
         Ok(_) | Err(Closed::UnknownKey | Closed::Bad) => Target::Gone,
     };
-    Ok(request.message.recipients.iter().map(target).collect())
+    request.message.recipients.iter().take(MAX_PART).map(target).collect()
 }
 
 /// The clients that are named, each once.
@@ -110,6 +103,3 @@ fn is_for(config: &OpenedConfig, source: &Fqdn, now: Timestamp) -> bool {
     let payload = config.payload();
     payload.audience.as_ref().is_none_or(|audience| audience == source) && Month::of(now) <= payload.expires
 }
-
-/// Queues that one batch reaches: with what pays for it and what is remembered of it, a batch has 64 parts at most.
-pub(crate) const MAX_PART: usize = 60;

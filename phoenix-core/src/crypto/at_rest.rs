@@ -130,6 +130,8 @@ const NONCE: usize = 12;
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a test may fail loudly
+
     use super::{AtRestKey, SEAL_OVERHEAD, open_with_key, seal_with_key};
     use crate::{crypto::Chance, wire::Secret};
 

@@ -62,6 +62,8 @@ const PREFIX: &str = "Phoenix 1.0 ";
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a test may fail loudly
+
     use super::{derive, labelled};
 
     #[test]

@@ -64,6 +64,8 @@ const LENGTH: usize = 4;
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a test may fail loudly
+
     use super::{pad, pad_to, padme, unpad};
 
     #[test]

@@ -49,7 +49,7 @@ pub trait Courier: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Reject::Conflict`] where the row is gone; [`Reject::Unavailable`] and faults where it must be carried
-    /// again later; any other refusal where it can never be carried, and was removed.
+    /// again later; any other refusal where it can never be carried, and is to be removed.
     async fn carry(&self, row: LaneRow, fare: Fare) -> Result<(), Failure>;
 }
 
@@ -129,19 +129,21 @@ impl Lanes {
         let Some(found) = found.into_iter().next() else { return false };
         let Some(mark) = found.mark else { return false };
         if found.rows.is_empty() {
-            return !self.schedule(lane, Base::At(mark), Alarm::Never).await;
+            return !self.write(lane, Base::At(mark), Vec::new(), Alarm::Never).await;
         }
         for (row, sealed) in found.rows {
-            match self.carry(&lane, row, &sealed).await {
+            match self.carry(&lane, row.clone(), &sealed).await {
                 Ok(()) => {}
                 // Somebody else is on this lane: they go on.
                 Err(Failure::Refused(refusal)) if refusal.reject == Reject::Conflict(None) => return false,
+                // It must not hold up those behind it.
                 Err(Failure::Refused(refusal)) if !matches!(refusal.reject, Reject::Unavailable(_)) => {
-                    tracing::warn!(reject = %refusal.reject, "a delivery could not be carried and was dropped");
+                    tracing::error!(reject = %refusal.reject, "a delivery could not be carried and was dropped");
+                    self.write(lane.clone(), Base::Any, vec![Write::Take(row)], Alarm::Keep).await;
                 }
                 Err(_) => {
                     let later = self.shared.ports.clock.now().plus_millis(RETRY_MS);
-                    self.schedule(lane, Base::Any, Alarm::At(later)).await;
+                    self.write(lane, Base::Any, Vec::new(), Alarm::At(later)).await;
                     return false;
                 }
             }
@@ -151,16 +153,17 @@ impl Lanes {
 
     async fn carry(&self, lane: &PartitionKey, row: RowKey, sealed: &[u8]) -> Result<(), Failure> {
         let fare = Fare::Row { lane: lane.clone(), row };
-        let plain = self.shared.at_rest.open(lane.key(), sealed)?;
-        let row = LaneRow::decode(&plain).map_err(|_| Fault::Broken("a lane's row"))?;
+        // Sealed by another key, or damaged: nobody will ever read it.
+        let plain = self.shared.at_rest.open(lane.key(), sealed).map_err(|_| Reject::Internal)?;
+        let row = LaneRow::decode(&plain)?;
         self.courier.carry(row, fare).await
     }
 
-    /// Sets the alarm of a lane, and says whether that was done.
-    async fn schedule(&self, partition: PartitionKey, base: Base, alarm: Alarm) -> bool {
+    /// Writes to a lane, and says whether that was done.
+    async fn write(&self, partition: PartitionKey, base: Base, writes: Vec<Write>, alarm: Alarm) -> bool {
         let mut mark = [0; 16];
         self.shared.ports.entropy.fill(&mut mark);
-        let part = Part { partition, base, mark: Mark(mark), writes: Vec::<Write>::new(), alarm };
+        let part = Part { partition, base, mark: Mark(mark), writes, alarm };
         matches!(self.shared.ports.store.commit(&Batch { parts: vec![part] }).await, Ok(Commit::Done))
     }
 }

@@ -1,5 +1,7 @@
 //! A queue and its client's ratchet, side by side.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a test may fail loudly
+
 mod bounds;
 mod pair;
 

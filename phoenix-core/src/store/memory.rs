@@ -199,3 +199,57 @@ impl Partition {
 fn owned((key, value): (&RowKey, &Bytes)) -> (RowKey, Bytes) {
     (key.clone(), value.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+    use bytes::Bytes;
+    use futures::executor::block_on;
+
+    use super::MemoryStore;
+    use crate::port::{Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Space, Store, Write};
+
+    #[test]
+    fn a_clone_shares_the_state_and_a_fork_does_not() {
+        // given a store with a row, its clone and its fork
+        let store = MemoryStore::new();
+        append(&store, 1);
+        let (clone, fork) = (store.clone(), store.fork());
+
+        // when both are written
+        append(&clone, 2);
+        append(&fork, 3);
+        append(&fork, 4);
+
+        // then the clone's row is the store's, and the fork's are its own
+        assert_eq!([rows(&store), rows(&clone), rows(&fork)], [2, 2, 3]);
+    }
+
+    #[test]
+    fn a_dump_shows_every_partition_of_every_space() {
+        let store = MemoryStore::new();
+        for space in Space::ALL {
+            append_to(&store, PartitionKey::new(space, Bytes::from_static(b"p")), 1);
+        }
+
+        let dump = store.dump();
+
+        assert!(dump.iter().map(|(key, _)| key.space()).eq(Space::ALL));
+        assert!(dump.iter().all(|(_, snapshot)| snapshot.rows.len() == 1 && !snapshot.more));
+    }
+
+    fn append(to: &MemoryStore, mark: u8) {
+        append_to(to, PartitionKey::new(Space::Qs, Bytes::new()), mark);
+    }
+
+    fn append_to(store: &MemoryStore, partition: PartitionKey, mark: u8) {
+        let writes = vec![Write::Append(Bytes::from_static(b"row"))];
+        let part = Part { partition, base: Base::Any, mark: Mark([mark; 16]), writes, alarm: Alarm::Keep };
+        assert_eq!(block_on(store.commit(&Batch { parts: vec![part] })), Ok(Commit::Done));
+    }
+
+    fn rows(store: &MemoryStore) -> usize {
+        store.dump().iter().map(|(_, snapshot)| snapshot.rows.len()).sum()
+    }
+}

@@ -141,6 +141,12 @@ impl TokenKeys {
         &self.domain
     }
 
+    /// All keys: those that issue, the next ones, and those that can still be spent.
+    #[must_use]
+    pub fn keys(&self) -> &[TokenKey] {
+        &self.keys
+    }
+
     /// Grows with each rotation.
     #[must_use]
     pub const fn serial(&self) -> u64 {

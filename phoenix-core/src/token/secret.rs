@@ -65,21 +65,21 @@ impl TokenSecretKey {
         &self.key_id
     }
 
+    /// Whether blinded elements can be evaluated: about 5 µs each.
+    ///
+    /// # Errors
+    /// As [`TokenSecretKey::evaluate`].
+    pub fn check(blinded: &[[u8; 32]]) -> Result<(), Reject> {
+        elements(blinded).map(|_| ())
+    }
+
     /// Evaluates blinded elements, with one proof for all: about 76 µs each.
     ///
     /// # Errors
     /// [`Reject::Malformed`] where there is none, or one is no element or the identity; [`Reject::TooLarge`] for
     /// more than [`MAX_BATCH`].
     pub fn evaluate(&self, blinded: &[[u8; 32]], chance: &mut Chance) -> Result<IssueReply, Reject> {
-        if blinded.is_empty() {
-            return Err(Reject::Malformed("blinded"));
-        }
-        if blinded.len() > MAX_BATCH {
-            return Err(Reject::TooLarge("blinded"));
-        }
-        let elements: Result<Vec<_>, _> =
-            blinded.iter().map(|bytes| BlindedElement::deserialize(bytes)).collect();
-        let elements = elements.map_err(|_| Reject::Malformed("blinded"))?;
+        let elements = elements(blinded)?;
         let result =
             self.server.batch_blind_evaluate(chance, &elements).map_err(|_| Reject::Malformed("blinded"))?;
         let evaluated = result.messages.iter().map(|element| element.serialize().into()).collect();
@@ -100,6 +100,19 @@ impl TokenSecretKey {
         let public: [u8; 32] = Ristretto255::serialize_elem(server.get_public_key()).into();
         Self { server, public, key_id: sha256(&public) }
     }
+}
+
+/// The elements of a request.
+fn elements(blinded: &[[u8; 32]]) -> Result<Vec<BlindedElement<Ristretto255>>, Reject> {
+    if blinded.is_empty() {
+        return Err(Reject::Malformed("blinded"));
+    }
+    if blinded.len() > MAX_BATCH {
+        return Err(Reject::TooLarge("blinded"));
+    }
+    let elements: Result<Vec<_>, _> =
+        blinded.iter().map(|bytes| BlindedElement::deserialize(bytes)).collect();
+    elements.map_err(|_| Reject::Malformed("blinded"))
 }
 
 impl fmt::Debug for TokenSecretKey {

@@ -1,16 +1,16 @@
 //! What the protocol keeps in the group context: roles, and the offer of a connection (07, "MLS profile").
 
-use openmls::prelude::{CredentialType, Extension, ExtensionType, Extensions, GroupContext, Serialize as _};
+use openmls::prelude::{CredentialType, Extension, ExtensionType, Extensions, GroupContext};
 use phoenix_core::{
     Reject, Timestamp,
     api::{
         delivery::DsPublicKeys,
         mls::{CONNECTION_EXTENSION, Connection, LEAF_CREDENTIAL, ROLES_EXTENSION, Roles},
     },
-    crypto::{Suite, VerifyingKey, sha256},
+    crypto::{VerifyingKey, sha256},
     wire::{List, Opaque, Secret, Wire},
 };
-use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+use tls_codec::{Serialize as _, TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 /// The roles of a group.
 ///
@@ -33,7 +33,11 @@ pub(crate) fn connection(context: &GroupContext) -> Result<Option<Connection>, R
 ///
 /// # Errors
 /// [`Reject::NotFound`] where it does not, for whatever reason.
-pub(crate) fn check_join_code(context: &GroupContext, code: &Secret<32>, now: Timestamp) -> Result<(), Reject> {
+pub(crate) fn check_join_code(
+    context: &GroupContext,
+    code: &Secret<32>,
+    now: Timestamp,
+) -> Result<(), Reject> {
     let offer = connection(context).ok().flatten().ok_or(Reject::NotFound)?;
     let opens = Secret::new(sha256(code.expose())) == Secret::new(offer.join_code_hash);
     if opens && now.as_secs() <= offer.expires { Ok(()) } else { Err(Reject::NotFound) }
@@ -46,7 +50,6 @@ pub(crate) fn check_join_code(context: &GroupContext, code: &Secret<32>, now: Ti
 /// [`Reject::Malformed`], with the part that does not fit.
 pub(crate) fn check_new(
     context: &GroupContext,
-    suite: Suite,
     current: &VerifyingKey,
     published: &DsPublicKeys,
 ) -> Result<(), Reject> {
@@ -56,9 +59,9 @@ pub(crate) fn check_new(
     }
     check_required(context)?;
     let senders = external_senders(extensions)?;
-    let key_of = |sender: &ExternalSender| VerifyingKey { suite, key: sender.key.clone() };
-    let is_ours = |sender: &ExternalSender| published.verifying.iter().any(|it| it.key == key_of(sender));
-    if senders.iter().all(is_ours) && senders.iter().any(|sender| key_of(sender) == *current) {
+    // Keys of both suites may stand there; only the group's own can sign for it.
+    let is_ours = |sender: &ExternalSender| published.verifying.iter().any(|it| it.key.key == sender.key);
+    if senders.iter().all(is_ours) && senders.iter().any(|sender| sender.key == current.key) {
         Ok(())
     } else {
         Err(Reject::Malformed("external senders"))
@@ -75,7 +78,9 @@ fn check_required(context: &GroupContext) -> Result<(), Reject> {
     if credential && extension(ROLES_EXTENSION) && connection && no_more { Ok(()) } else { Err(REQUIRED) }
 }
 
-fn external_senders(extensions: &Extensions<GroupContext>) -> Result<List<ExternalSender, MAX_SENDERS>, Reject> {
+fn external_senders(
+    extensions: &Extensions<GroupContext>,
+) -> Result<List<ExternalSender, MAX_SENDERS>, Reject> {
     let found = extensions.iter().find_map(|extension| match extension {
         Extension::ExternalSenders(senders) => Some(senders.tls_serialize_detached()),
         _ => None,

@@ -1,7 +1,8 @@
 //! MLS messages that the DS reads or makes itself, since they need no cryptography (RFC 9420 §6, §12.4.3).
 
+use openmls::messages::group_info::VerifiableGroupInfo;
 use openmls::prelude::{
-    ContentType, DeserializeBytes as _, MlsMessageBodyIn, MlsMessageIn, PublicMessageIn, VerifiableGroupInfo,
+    ContentType, MlsMessageBodyIn, MlsMessageIn, PublicMessageIn,
 };
 use phoenix_core::{
     Epoch, GroupId, KeyPackageRef, Reject,
@@ -9,7 +10,7 @@ use phoenix_core::{
     crypto::Suite,
     wire::{List, Opaque, Wire},
 };
-use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+use tls_codec::{DeserializeBytes as _, TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 /// The commit that a request brings.
 ///
@@ -149,7 +150,8 @@ mod tests {
         let group = GroupId { uuid: Uuid([1; 16]), domain: "alpha.test".parse()? };
         for length in 0..200_u8 {
             for byte in [0, 1, 2, 0x3f, 0x40, 0x80, 0xff] {
-                let message: Mls = Opaque::new([vec![0, 1, 0, byte % 6], vec![byte; length.into()]].concat())?;
+                let message: Mls =
+                    Opaque::new([vec![0, 1, 0, byte % 6], vec![byte; length.into()]].concat())?;
                 assert!(commit(&message, &group).is_err());
                 assert!(group_info(&message).is_err());
                 assert!(application_epoch(&message, &group).is_err());

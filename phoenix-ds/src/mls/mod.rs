@@ -46,6 +46,6 @@ pub(crate) fn credential(leaf: &LeafNode) -> Result<LeafCredential, Reject> {
 }
 
 /// The index in the protocol's type.
-pub(crate) const fn leaf_index(index: LeafNodeIndex) -> LeafIndex {
+pub(crate) fn leaf_index(index: LeafNodeIndex) -> LeafIndex {
     LeafIndex(index.u32())
 }

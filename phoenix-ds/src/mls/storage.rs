@@ -137,10 +137,7 @@ impl PublicStorageProvider<CURRENT_VERSION> for Slots {
         take(&self.transcript)
     }
 
-    fn confirmation_tag<
-        G: traits::GroupId<CURRENT_VERSION>,
-        T: traits::ConfirmationTag<CURRENT_VERSION>,
-    >(
+    fn confirmation_tag<G: traits::GroupId<CURRENT_VERSION>, T: traits::ConfirmationTag<CURRENT_VERSION>>(
         &self,
         _: &G,
     ) -> Outcome<Option<T>> {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use phoenix_core::{
-    Fault,
+    Fault, Timestamp,
     api::{
         federation::SealedDelivery,
         queue::{FanOutMessage, MAX_BACK, MAX_RECIPIENTS},
@@ -67,6 +67,18 @@ pub(crate) struct RoundRecord {
     pub(crate) attempts: u32,
     /// Messages that the destination put off.
     pub(crate) held: List<HeldRow, MAX_HELD>,
+}
+
+impl RoundRecord {
+    /// Whether a row was put off and its time has not come.
+    pub(crate) fn is_held(&self, row: u64, now: Timestamp) -> bool {
+        self.held.iter().any(|held| held.row == row && now < Timestamp(held.until))
+    }
+
+    /// When the next row that was put off may be sent again, in milliseconds.
+    pub(crate) fn next_held(&self, now: Timestamp) -> u64 {
+        self.held.iter().map(|held| held.until).filter(|until| now < Timestamp(*until)).min().unwrap_or(now.0)
+    }
 }
 
 /// A message that its destination put off.

@@ -14,7 +14,7 @@ use phoenix_core::{
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
-pub(crate) use mailbox::{HeldRow, MailboxBody, MailboxRecord, RoundRecord};
+pub(crate) use mailbox::{HeldRow, MAX_HELD, MailboxBody, MailboxRecord, RoundRecord};
 pub(crate) use packages::{PackageIndex, PackageNote};
 pub(crate) use queue::{QueueRecord, entry_key};
 pub(crate) use receipt::{HeldConfig, ReceiptRecord};

@@ -1,9 +1,7 @@
 //! What is remembered of deliveries of other homeservers.
 
-use phoenix_core::{Timestamp, api::federation::RecipientResult, wire::List};
+use phoenix_core::{MAX_PART, Timestamp, api::federation::RecipientResult, wire::List};
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
-
-use crate::delivering::MAX_PART;
 
 /// What became of a part of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]

@@ -1,5 +1,7 @@
 //! What sealing must hold.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a test may fail loudly
+
 use super::HpkeSecretKey;
 use crate::{
     crypto::{Chance, HpkeCiphertext, HpkePublicKey, Suite},

@@ -39,7 +39,7 @@ fn a_token_is_good_once_issued_for_its_class_domain_and_time() {
 fn no_changed_byte_of_a_token_is_accepted() {
     let mut chance = Chance::from_seed([1; 32]);
     let keys = keys(&mut chance);
-    let key = keys.keys.iter().find(|key| key.class == Class::Standard).unwrap();
+    let key = keys.keys().iter().find(|key| key.class == Class::Standard).unwrap();
     let token = tokens(&key.secret, 1, &mut chance).remove(0).encode();
 
     for at in 0..token.len() {
@@ -134,14 +134,14 @@ fn keys_rotate_ahead_of_time_and_go_when_nothing_of_theirs_can_be_spent() {
     let mut chance = Chance::from_seed([1; 32]);
     let rotation = Rotation::default();
     let first = keys(&mut chance);
-    let old = first.keys[0].clone();
+    let old = first.keys()[0].clone();
     let token = tokens(&old.secret, 1, &mut chance).remove(0);
     let due = first.rotates_at(&rotation);
 
     assert_eq!(due, NOW.plus_secs(6 * DAY - 1));
     assert!(first.rotated(NOW.plus_secs(5 * DAY), &rotation, &mut chance).is_none());
     let second = first.rotated(due, &rotation, &mut chance).unwrap();
-    assert_eq!((second.keys.len(), second.serial()), (8, first.serial() + 1));
+    assert_eq!((second.keys().len(), second.serial()), (8, first.serial() + 1));
     assert!(second.rotated(due, &rotation, &mut chance).is_none());
     // There is no second in which a class has no key that issues.
     let list = second.list(Authority::new("alpha.test", Suite::Ed25519).intermediate.fingerprint()).unwrap();
@@ -160,19 +160,19 @@ fn a_server_that_slept_for_long_has_keys_again_at_once() {
 
     let keys = keys(&mut chance).rotated(late, &Rotation::default(), &mut chance).unwrap();
 
-    assert_eq!(keys.keys.len(), 4);
-    assert!(keys.keys.iter().all(|key| key.issues_at(late)));
+    assert_eq!(keys.keys().len(), 4);
+    assert!(keys.keys().iter().all(|key| key.issues_at(late)));
 }
 
 #[test]
 fn stored_keys_verify_what_they_issued() {
     let mut chance = Chance::from_seed([1; 32]);
     let keys = keys(&mut chance);
-    let token = tokens(&keys.keys[0].secret, 1, &mut chance).remove(0);
+    let token = tokens(&keys.keys()[0].secret, 1, &mut chance).remove(0);
 
     let stored = TokenKeys::decode(&keys.encode()).unwrap();
 
-    assert!(stored.verify(&token, keys.keys[0].class, NOW).is_ok());
+    assert!(stored.verify(&token, keys.keys()[0].class, NOW).is_ok());
     assert!(TokenKeys::decode(&keys.encode()[1..]).is_err());
 }
 

@@ -1,0 +1,79 @@
+//! `dequeue_offers`: reads a client's direct queue (04, 06).
+
+use phoenix_core::{
+    Failure, Reject,
+    api::{auth, queue::DequeueReply},
+    credential::VerifiedClientCredential,
+    operation::{Authorised, Context, Decision, Decoded, Need, Operation, Peers, Proven, Reading, Rows},
+    port::Alarm,
+    queue::check_dequeue,
+};
+
+use crate::{
+    AuthService, account,
+    direct_queue::{self, DirectQueue},
+    kinds,
+    record::Client,
+};
+
+/// Answers with entries, and deletes those that were acknowledged.
+pub(crate) struct DequeueOffers;
+
+/// The client and its queue, where there are.
+pub(crate) struct State {
+    client: Option<Client>,
+    queue: Option<DirectQueue>,
+}
+
+impl Operation for DequeueOffers {
+    type Endpoint = auth::DequeueOffers;
+    type Service = AuthService;
+    type State = State;
+    type Sender = VerifiedClientCredential;
+
+    fn voucher(call: &Decoded<Self>, cx: &Context<AuthService>) -> Result<Option<Need>, Failure> {
+        account::claimed_local(call, cx)?;
+        Ok(None)
+    }
+
+    fn locate(
+        call: &Decoded<Self>,
+        found: &Rows,
+        cx: &Context<AuthService>,
+    ) -> Result<Vec<Reading>, Failure> {
+        if !found.is_empty() {
+            return Ok(Vec::new());
+        }
+        check_dequeue(call.request())?;
+        let client = account::claimed_local(call, cx)?;
+        let queue = direct_queue::reading_entries(kinds::client_queue(client), call.request());
+        Ok(vec![account::reading(client), queue])
+    }
+
+    fn open(call: &Decoded<Self>, found: Rows, _: &Context<AuthService>) -> Result<State, Failure> {
+        let queue = kinds::client_queue(account::claimed(call)?);
+        Ok(State { client: account::found(&found, 0)?, queue: DirectQueue::found(&found, 1, queue)? })
+    }
+
+    fn authenticate(
+        call: &Decoded<Self>,
+        state: &State,
+        _: &Peers,
+        cx: &Context<AuthService>,
+    ) -> Result<Proven<VerifiedClientCredential>, Failure> {
+        Ok(account::prove(call.frame()?, state.client.as_ref(), cx)?)
+    }
+
+    fn decide(
+        state: State,
+        call: Authorised<Self>,
+        _: &Peers,
+        cx: &Context<AuthService>,
+    ) -> Result<Decision<DequeueReply>, Failure> {
+        let decision = state.queue.ok_or(Reject::NotFound)?.read(call.request(), cx)?;
+        Ok(match state.client.and_then(|client| client.marked(cx.now)) {
+            Some(mark) => decision.change(kinds::client(call.sender().client()), vec![mark], Alarm::Keep),
+            None => decision,
+        })
+    }
+}

@@ -1,0 +1,351 @@
+//! One AS over memory, with a clock that the tests control, and a neighbour whose clients come by.
+
+use std::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::executor::block_on;
+use phoenix_core::{
+    AliasHash, ClientId, ErrorReply, Failure, Fqdn, Origin, Reject, Timestamp, UserId, Uuid,
+    api::{
+        Endpoint, ServiceName,
+        auth::{RegisterFinishRequest, RegisterInitReply, RegisterInitRequest, RegistrationProof},
+        queue::DequeueRequest,
+    },
+    credential::{ClientCredential, ClientCredentialPayload, Csr, ExpirationData, PackagePayload},
+    crypto::{AtRestKey, Chance, HpkeSecretKey, SigningKey, Suite},
+    engine::{Alarms, Engine, Shared, Ticker},
+    operation::{KeyRing, Local, OnAlarm, Operation, ReplyOf, RequestOf, Service},
+    port::{
+        Clock, Entropy, Inline, LocalWake, OpenPolicy, Outgoing, Ports, Space, Transport, TransportError,
+    },
+    published::AsDocument,
+    store::MemoryStore,
+    time::DAY,
+    token::{Blinding, Class, Rotation, Token, challenge_digest},
+    wire::{Audience, AuthFrame, Call, CallTbs, List, Opaque, Sender, VERSION, Wire},
+};
+
+use crate::{AuthKeys, AuthService, AuthSettings, op, opaque::client};
+
+pub(super) struct World {
+    pub(super) engine: Arc<Engine<AuthService>>,
+    pub(super) store: MemoryStore,
+    pub(super) clock: Arc<TestClock>,
+    neighbour: Arc<Neighbour>,
+    drawn: Cell<u64>,
+}
+
+/// A client with its keys.
+#[derive(Clone)]
+pub(super) struct TestClient {
+    pub(super) id: ClientId,
+    pub(super) key: SigningKey,
+    pub(super) queue_key: HpkeSecretKey,
+    pub(super) credential: ClientCredential,
+}
+
+/// Who signs a call.
+pub(super) enum By<'a> {
+    Nobody,
+    Client(&'a TestClient),
+    Alias(AliasHash, &'a SigningKey),
+    Key(&'a SigningKey),
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self::with(AuthSettings::default())
+    }
+
+    pub(super) fn with(settings: AuthSettings) -> Self {
+        let (store, clock) = (MemoryStore::new(), Arc::new(TestClock::default()));
+        let beta =
+            AuthKeys::generate(&domain("beta.test"), clock.now(), &mut Chance::from_seed([2; 32])).unwrap();
+        let neighbour = Arc::new(Neighbour { keys: beta, clock: clock.clone(), fetches: AtomicU64::new(0) });
+        let ports = Ports {
+            store: Arc::new(store.clone()),
+            transport: neighbour.clone(),
+            clock: clock.clone(),
+            entropy: Arc::new(Counting::default()),
+            wake: Arc::new(LocalWake::default()),
+            compute: Arc::new(Inline),
+            policy: Arc::new(OpenPolicy),
+        };
+        let keys =
+            AuthKeys::generate(&domain("alpha.test"), clock.now(), &mut Chance::from_seed([1; 32])).unwrap();
+        let shared = Shared::new(ports, domain("alpha.test"), AtRestKey::new([3; 32].into()));
+        let ring =
+            KeyRing { tokens: keys.tokens().clone(), at_rest: AtRestKey::new([4; 32].into()), service: keys };
+        let engine = Engine::new(shared, settings, ring);
+        Self { engine, store, clock, neighbour, drawn: Cell::new(0) }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Never the same twice.
+    pub(super) fn chance(&self) -> Chance {
+        self.drawn.set(self.drawn.get() + 1);
+        let mut seed = [7; 32];
+        seed[..8].copy_from_slice(&self.drawn.get().to_be_bytes());
+        Chance::from_seed(seed)
+    }
+
+    /// Calls an endpoint, with the token that it costs.
+    pub(super) fn ask<O>(&self, request: RequestOf<O>, by: By<'_>) -> Result<ReplyOf<O>, Reject>
+    where
+        O: Operation<Service = AuthService>,
+    {
+        let token = O::Endpoint::DESCRIPTION.token.map(|class| self.token(class));
+        self.send::<O>(self.call::<O>(&request, by, token))
+    }
+
+    pub(super) fn send<O: Operation<Service = AuthService>>(&self, call: Call) -> Result<ReplyOf<O>, Reject> {
+        block_on(self.engine.call::<O>(call, Origin::default())).map_err(|failure| match failure {
+            Failure::Refused(refusal) => refusal.reject,
+            Failure::Broken(fault) => panic!("{fault}"),
+        })
+    }
+
+    pub(super) fn call<O: Operation>(
+        &self,
+        request: &RequestOf<O>,
+        by: By<'_>,
+        token: Option<Token>,
+    ) -> Call {
+        let body = Opaque::new(request.encode()).unwrap();
+        let mut call =
+            Call { version: VERSION, endpoint: O::Endpoint::DESCRIPTION.id, auth: None, token, body };
+        let (sender, key) = match by {
+            By::Nobody => return call,
+            By::Client(client) => {
+                (Sender::ClientCredential(Box::new(client.credential.clone())), &client.key)
+            }
+            By::Alias(alias, key) => (Sender::Alias(alias), key),
+            By::Key(key) => (Sender::NewKey(key.verifying_key()), key),
+        };
+        let mut frame = AuthFrame {
+            sender,
+            issued_at: self.now().as_secs(),
+            nonce: self.chance().bytes(),
+            signature: Default::default(),
+            co_signatures: List::default(),
+        };
+        let audience = Audience { service: ServiceName::As, domain: domain("alpha.test") };
+        frame.signature = key.sign("Call", &CallTbs::encoding(&call, &frame, audience));
+        call.auth = Some(frame);
+        call
+    }
+
+    pub(super) fn token(&self, class: Class) -> Token {
+        let blinding = self.blinding(class, 1);
+        let ring = self.engine.ring();
+        let request = blinding.request(class).unwrap();
+        let key = ring.tokens.issuing(class, &request.key, self.now()).unwrap();
+        let reply = key.secret.evaluate(&request.blinded, &mut self.chance()).unwrap();
+        blinding.finalize(&reply).unwrap().remove(0)
+    }
+
+    pub(super) fn blinding(&self, class: Class, count: usize) -> Blinding {
+        let list = self.engine.ring().service.key_list().list.clone();
+        let key = list.issuing(class, self.now()).unwrap();
+        let digest = challenge_digest(&domain("alpha.test"));
+        Blinding::new(&key.public_key, digest, count, &mut self.chance()).unwrap()
+    }
+
+    /// Registers the only client of a new user.
+    pub(super) fn register(&self, uuid: u8) -> TestClient {
+        let finish = self.begin(uuid);
+        self.finish(&finish).unwrap()
+    }
+
+    /// Begins a registration; what finishes it comes back.
+    pub(super) fn begin(&self, uuid: u8) -> Finish {
+        let key = SigningKey::generate(Suite::Ed25519, &mut self.chance());
+        let queue_key = HpkeSecretKey::generate(Suite::Ed25519, &mut self.chance());
+        let id = client_id(uuid, "alpha.test");
+        let (started, request) = client::start(&mut self.chance()).unwrap();
+        let request = RegisterInitRequest {
+            user: id.user.clone(),
+            opaque: Opaque::new(request).unwrap(),
+            proof: RegistrationProof::Open,
+        };
+        let RegisterInitReply { registration, opaque } =
+            self.ask::<op::RegisterInit>(request, By::Nobody).unwrap();
+        let record = started.finish(&opaque, &id.user, &domain("alpha.test"), &mut self.chance()).unwrap();
+        let request = RegisterFinishRequest {
+            registration,
+            csr: csr(id, &key, &self.engine.ring().service, self.now()),
+            queue_key: queue_key.public_key().clone(),
+            record: Opaque::new(record).unwrap(),
+        };
+        Finish { request, key, queue_key }
+    }
+
+    pub(super) fn finish(&self, finish: &Finish) -> Result<TestClient, Reject> {
+        let Finish { request, key, queue_key } = finish.clone();
+        let id = request.csr.payload.client.clone();
+        let credential = self.ask::<op::RegisterFinish>(request, By::Key(&key))?;
+        Ok(TestClient { id, key, queue_key, credential })
+    }
+
+    /// A client of the neighbour.
+    pub(super) fn stranger(&self, uuid: u8) -> TestClient {
+        let key = SigningKey::generate(Suite::Ed25519, &mut self.chance());
+        let queue_key = HpkeSecretKey::generate(Suite::Ed25519, &mut self.chance());
+        let id = client_id(uuid, "beta.test");
+        let keys = &self.neighbour.keys;
+        let (intermediate, signer) = keys.intermediate();
+        let csr = csr(id.clone(), &key, keys, self.now());
+        let credential = ClientCredential::issue(csr, intermediate, signer, self.now()).unwrap();
+        TestClient { id, key, queue_key, credential }
+    }
+
+    /// How often the neighbour was asked for its keys.
+    pub(super) fn fetches(&self) -> u64 {
+        self.neighbour.fetches.load(Ordering::Relaxed)
+    }
+
+    /// Lets time pass, the alarms ring, and the token keys rotate.
+    pub(super) fn pass(&self, seconds: u64) {
+        self.pass_unswept(seconds);
+        block_on(Alarms::new(self.engine.shared().clone(), Arc::new(Drops)).run_once());
+    }
+
+    /// Lets time pass and the token keys rotate, but no alarm ring.
+    pub(super) fn pass_unswept(&self, seconds: u64) {
+        self.clock.0.fetch_add(seconds, Ordering::Relaxed);
+        let ring = self.engine.ring();
+        let rotated = ring.service.rotated(self.now(), &Rotation::default(), &mut self.chance()).unwrap();
+        if let Some(keys) = rotated {
+            let (tokens, at_rest) = (keys.tokens().clone(), ring.at_rest.clone());
+            self.engine.rotate(KeyRing { tokens, at_rest, service: keys });
+        }
+    }
+
+    pub(super) fn payload(&self, lifetime: u64) -> PackagePayload {
+        let key = HpkeSecretKey::generate(Suite::Ed25519, &mut self.chance());
+        let now = self.now().as_secs();
+        PackagePayload {
+            encryption_key: key.public_key().clone(),
+            lifetime: ExpirationData { not_before: now, not_after: now + lifetime },
+            versions: List::new(vec![VERSION]).unwrap(),
+        }
+    }
+
+    /// Whether some bytes lie anywhere in the store of the AS.
+    pub(super) fn holds(&self, bytes: &[u8]) -> bool {
+        let has =
+            |value: &Bytes| bytes.is_empty() || value.windows(bytes.len()).any(|window| window == bytes);
+        self.store.dump().iter().filter(|(key, _)| key.space() == Space::As).any(|(key, found)| {
+            has(key.key()) || found.rows.iter().any(|(row, value)| has(row) || has(value))
+        })
+    }
+}
+
+/// What finishes a registration.
+#[derive(Clone)]
+pub(super) struct Finish {
+    pub(super) request: RegisterFinishRequest,
+    pub(super) key: SigningKey,
+    pub(super) queue_key: HpkeSecretKey,
+}
+
+pub(super) fn domain(name: &str) -> Fqdn {
+    name.parse().unwrap()
+}
+
+pub(super) fn client_id(uuid: u8, name: &str) -> ClientId {
+    ClientId {
+        user: UserId { uuid: Uuid([uuid; 16]), domain: domain(name) },
+        client: Uuid([uuid ^ 0xf0; 16]),
+    }
+}
+
+pub(super) fn csr(client: ClientId, key: &SigningKey, keys: &AuthKeys, now: Timestamp) -> Csr {
+    let not_before = now.as_secs();
+    let payload = ClientCredentialPayload {
+        client,
+        validity: ExpirationData { not_before, not_after: not_before + 90 * DAY },
+        key: key.verifying_key(),
+        signer: keys.intermediate().0.fingerprint(),
+    };
+    Csr::new(key, payload).unwrap()
+}
+
+pub(super) fn dequeue(from: u64, ack_below: u64, wait_s: u8) -> DequeueRequest {
+    DequeueRequest { from, max: 500, ack_below, wait_s }
+}
+
+/// Seconds since the world began; waiting lets them pass.
+#[derive(Default)]
+pub(super) struct TestClock(AtomicU64);
+
+impl TestClock {
+    pub(super) fn elapsed_s(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(1_699_920_000 + self.elapsed_s())
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        self.0.fetch_add(at.as_secs().saturating_sub(self.now().as_secs()), Ordering::Relaxed);
+    }
+}
+
+struct Drops;
+
+#[async_trait]
+impl Ticker for Drops {
+    fn on_alarm(&self, space: Space, kind: u8) -> OnAlarm {
+        if space == Space::As { AuthService::on_alarm(kind) } else { OnAlarm::Drop }
+    }
+
+    async fn tick(&self, _: Space, _: Local) {}
+}
+
+#[derive(Default)]
+struct Counting(AtomicU64);
+
+impl Entropy for Counting {
+    fn fill(&self, buffer: &mut [u8]) {
+        let mut seed = [9; 32];
+        seed[..8].copy_from_slice(&self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        let mut chance = Chance::from_seed(seed);
+        buffer.iter_mut().for_each(|byte| [*byte] = chance.bytes());
+    }
+}
+
+/// Publishes the keys of beta.test, and nothing else.
+struct Neighbour {
+    keys: AuthKeys,
+    clock: Arc<TestClock>,
+    fetches: AtomicU64,
+}
+
+#[async_trait]
+impl Transport for Neighbour {
+    async fn send(&self, _: &Fqdn, _: Outgoing) -> Result<Result<Bytes, ErrorReply>, TransportError> {
+        Err(TransportError::Unreachable)
+    }
+
+    async fn fetch(&self, _: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
+        assert_eq!(service, ServiceName::As);
+        self.fetches.fetch_add(1, Ordering::Relaxed);
+        let (identity, list) = self.keys.published(self.clock.now()).unwrap();
+        AsDocument::encode(&identity, &list).map_err(|_| TransportError::Unreachable)
+    }
+}

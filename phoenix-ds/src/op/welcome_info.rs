@@ -1,0 +1,66 @@
+//! `welcome_info`: what a joiner needs beside its Welcome.
+
+use phoenix_core::{
+    Failure, Reject,
+    api::delivery::{self as api, WelcomeInfoReply, WelcomeInfoRequest},
+    operation::{
+        Anyone, Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Purpose, Reading, Rows,
+    },
+    wire::Sender,
+};
+
+use crate::{group::Site, kinds, service::DeliveryService, snapshot::Snapshot};
+
+/// Gives a joiner the tree and the roster of the epoch that it was added in.
+pub struct WelcomeInfo;
+
+impl Operation for WelcomeInfo {
+    type Endpoint = api::WelcomeInfo;
+    type Service = DeliveryService;
+    type State = Snapshot;
+    type Sender = Anyone;
+
+    fn locate(
+        call: &Decoded<Self>,
+        found: &Rows,
+        cx: &Context<DeliveryService>,
+    ) -> Result<Vec<Reading>, Failure> {
+        if !found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let WelcomeInfoRequest { access, epoch, .. } = call.request();
+        let site = Site::of(access, cx)?;
+        let row = kinds::snapshot(&site.ear, *epoch);
+        Ok(vec![site.reading(vec![row], Purpose::Glance)])
+    }
+
+    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Snapshot, Failure> {
+        let WelcomeInfoRequest { access, epoch, .. } = call.request();
+        let site = Site::of(access, cx)?;
+        let row = kinds::snapshot(&site.ear, *epoch);
+        Ok(site.ear.open(&row, found.row(0, &row)?)?)
+    }
+
+    fn authenticate(
+        call: &Decoded<Self>,
+        snapshot: &Snapshot,
+        _: &Peers,
+        _: &Context<DeliveryService>,
+    ) -> Result<Proven<Anyone>, Failure> {
+        let (frame, request) = (call.frame()?, call.request());
+        let named = matches!(frame.sender(), Sender::KeyPackage(group, package)
+            if *group == request.access.group && *package == request.package);
+        let joiner = snapshot.joiners.iter().find(|it| named && it.package == request.package);
+        Ok(frame.prove(&joiner.ok_or(Reject::Unauthenticated)?.key, Anyone)?)
+    }
+
+    fn decide(
+        snapshot: Snapshot,
+        _: Authorised<Self>,
+        _: &Peers,
+        _: &Context<DeliveryService>,
+    ) -> Result<Decision<WelcomeInfoReply>, Failure> {
+        let Snapshot { joiners: _, tree, roster } = snapshot;
+        Ok(Decision::reply(WelcomeInfoReply { tree, roster }))
+    }
+}

@@ -1,0 +1,228 @@
+//! One engine, its clock, its peers, and what it delivered.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::executor::block_on;
+use phoenix_core::{
+    ErrorReply, Failure, Fingerprint, Fqdn, KeyId, Origin, Refusal, Reject, Timestamp,
+    api::{
+        Endpoint, ServiceName,
+        queue::{FanOutMessage, KeyPackageBatch, KeyPackageBatchTbs, QsPublicKeys, ServiceKey},
+    },
+    crypto::{AtRestKey, Chance, SigningKey, Suite},
+    engine::{Courier, Engine, LaneRow, Lanes, Shared},
+    operation::{FRAME_LABEL, Fare, KeyRing, Operation, ReplyOf, RequestOf},
+    port::{Clock, Entropy, Inline, LocalWake, OpenPolicy, Outgoing, Ports, Transport, TransportError},
+    published::{PublishedKeys, QsDocument},
+    store::MemoryStore,
+    time::DAY,
+    token::{Blinding, Rotation, Token, TokenKeys, challenge_digest},
+    wire::{Audience, AuthFrame, Call, CallTbs, List, Opaque, Sender, VERSION, Wire},
+};
+
+use crate::{DeliveryKeys, DeliveryService, DeliverySettings};
+
+pub(crate) struct World {
+    pub(crate) store: MemoryStore,
+    pub(crate) engine: Arc<Engine<DeliveryService>>,
+    clock: Arc<TestClock>,
+    qs: Arc<SigningKey>,
+    tokens: Arc<TokenKeys>,
+    carried: Arc<Carried>,
+    drawn: AtomicU64,
+}
+
+/// A row as its courier got it.
+pub(crate) struct Arrived {
+    pub(crate) to: Fqdn,
+    pub(crate) back: Bytes,
+    pub(crate) message: FanOutMessage,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(DeliverySettings::default())
+    }
+
+    pub(crate) fn with(settings: DeliverySettings) -> Self {
+        let (store, clock) = (MemoryStore::default(), Arc::new(TestClock::default()));
+        let qs = Arc::new(SigningKey::generate(Suite::Ed25519, &mut Chance::from_seed([9; 32])));
+        let ports = Ports {
+            store: Arc::new(store.clone()),
+            transport: Arc::new(Peer(qs.clone())),
+            clock: clock.clone(),
+            entropy: Arc::new(Counting::default()),
+            wake: Arc::new(LocalWake::default()),
+            compute: Arc::new(Inline),
+            policy: Arc::new(OpenPolicy),
+        };
+        let (domain, chance) = (alpha(), &mut Chance::from_seed([1; 32]));
+        let tokens = Arc::new(TokenKeys::generate(domain.clone(), clock.now(), &ROTATION, chance));
+        let shared = Shared::new(ports, domain.clone(), AtRestKey::new([2; 32].into()));
+        shared.directory().publish(ServiceName::Qs, PublishedKeys::Qs(Box::new(published(&qs))));
+        let service = DeliveryKeys::generate(&domain, clock.now(), chance);
+        let ring = KeyRing { tokens: tokens.clone(), at_rest: AtRestKey::new([3; 32].into()), service };
+        let engine = Engine::new(shared, settings, ring);
+        Self { store, engine, clock, qs, tokens, carried: Arc::default(), drawn: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn advance_s(&self, seconds: u64) {
+        self.clock.0.fetch_add(seconds * 1_000, Ordering::Relaxed);
+    }
+
+    /// Calls an endpoint with the right kind of token, signed by whoever is named.
+    pub(crate) fn call<O: Operation<Service = DeliveryService>>(
+        &self,
+        request: &RequestOf<O>,
+        signer: Option<(Sender, &SigningKey)>,
+    ) -> Result<ReplyOf<O>, Failure> {
+        let description = O::Endpoint::DESCRIPTION;
+        let token = description.token.map(|class| self.token(class));
+        let body = Opaque::new(request.encode()).unwrap();
+        let mut call = Call { version: VERSION, endpoint: description.id, auth: None, token, body };
+        if let Some((sender, key)) = signer {
+            let nonce = Chance::from_seed(self.seed()).bytes();
+            let (issued_at, signature) = (self.now().as_secs(), Default::default());
+            let mut frame = AuthFrame { sender, issued_at, nonce, signature, co_signatures: List::default() };
+            let audience = Audience { service: ServiceName::Ds, domain: alpha() };
+            frame.signature = key.sign(FRAME_LABEL, &CallTbs::encoding(&call, &frame, audience));
+            call.auth = Some(frame);
+        }
+        block_on(self.engine.call::<O>(call, Origin::default()))
+    }
+
+    /// All that was delivered since the last time.
+    pub(crate) fn delivered(&self) -> Vec<Arrived> {
+        block_on(Lanes::new(self.engine.shared().clone(), self.carried.clone()).flush_all());
+        let rows = std::mem::take(&mut *self.carried.0.lock().unwrap());
+        let arrived = |row: LaneRow| Arrived {
+            to: row.to,
+            back: row.back.bytes(),
+            message: FanOutMessage::decode(&row.body).unwrap(),
+        };
+        rows.into_iter().map(arrived).collect()
+    }
+
+    /// The QS's word that it handed these packages out now.
+    pub(crate) fn batch(&self, domain: &Fqdn, packages: Vec<phoenix_core::KeyPackageRef>) -> KeyPackageBatch {
+        let key = KeyId::of(&self.qs.verifying_key());
+        let issued_at = self.now().as_secs();
+        let packages = List::new(packages).unwrap();
+        let payload = KeyPackageBatchTbs { domain: domain.clone(), packages, issued_at, key };
+        let signature = self.qs.sign("KeyPackageBatch", &payload.encode());
+        KeyPackageBatch { payload, signature }
+    }
+
+    pub(crate) fn seed(&self) -> [u8; 32] {
+        let mut seed = [7; 32];
+        seed[..8].copy_from_slice(&self.drawn.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        seed
+    }
+
+    fn token(&self, class: phoenix_core::token::Class) -> Token {
+        let list = self.tokens.list(Fingerprint([0; 32])).unwrap();
+        let public_key = &list.issuing(class, self.now()).unwrap().public_key;
+        let mut chance = Chance::from_seed(self.seed());
+        let blinding = Blinding::new(public_key, challenge_digest(&alpha()), 1, &mut chance).unwrap();
+        let request = blinding.request(class).unwrap();
+        let key = self.tokens.issuing(class, &request.key, self.now()).unwrap();
+        let reply = key.secret.evaluate(&request.blinded, &mut chance).unwrap();
+        blinding.finalize(&reply).unwrap().remove(0)
+    }
+}
+
+pub(crate) fn refusal<T>(outcome: Result<T, Failure>) -> Refusal {
+    match outcome {
+        Err(Failure::Refused(refusal)) => refusal,
+        Err(Failure::Broken(fault)) => panic!("{fault}"),
+        Ok(_) => panic!("accepted"),
+    }
+}
+
+pub(crate) fn rejected<T>(outcome: Result<T, Failure>) -> Reject {
+    refusal(outcome).reject
+}
+
+fn alpha() -> Fqdn {
+    "alpha.test".parse().unwrap()
+}
+
+fn published(qs: &SigningKey) -> QsPublicKeys {
+    let verifying = List::new(vec![ServiceKey::new(qs.verifying_key(), 0, u64::MAX)]).unwrap();
+    QsPublicKeys { verifying, queue_config: List::default(), delivery: List::default() }
+}
+
+/// OpenMLS has a clock of its own, so this one starts with it.
+struct TestClock(AtomicU64);
+
+impl Default for TestClock {
+    fn default() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        Self(AtomicU64::new(now.as_millis().try_into().unwrap()))
+    }
+}
+
+#[async_trait]
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        self.0.fetch_max(at.0, Ordering::Relaxed);
+    }
+}
+
+#[derive(Default)]
+struct Counting(AtomicU64);
+
+impl Entropy for Counting {
+    fn fill(&self, buffer: &mut [u8]) {
+        let count = self.0.fetch_add(1, Ordering::Relaxed);
+        let mut chance = Chance::from_seed([count.to_be_bytes(); 4].concat().try_into().unwrap());
+        for byte in buffer {
+            let [drawn] = chance.bytes();
+            *byte = drawn;
+        }
+    }
+}
+
+/// All other homeservers, whose QS has the same key.
+struct Peer(Arc<SigningKey>);
+
+#[async_trait]
+impl Transport for Peer {
+    async fn send(&self, _: &Fqdn, _: Outgoing) -> Result<Result<Bytes, ErrorReply>, TransportError> {
+        Err(TransportError::Unreachable)
+    }
+
+    async fn fetch(&self, domain: &Fqdn, _: ServiceName) -> Result<Bytes, TransportError> {
+        Ok(QsDocument::encode(domain, &published(&self.0)).unwrap())
+    }
+}
+
+#[derive(Default)]
+struct Carried(Mutex<Vec<LaneRow>>);
+
+#[async_trait]
+impl Courier for Carried {
+    async fn carry(&self, row: LaneRow, _: Fare) -> Result<(), Failure> {
+        self.0.lock().unwrap().push(row);
+        // Removes the row from its lane.
+        Err(Reject::Forbidden.into())
+    }
+}
+
+const ROTATION: Rotation = Rotation { period: 7 * DAY, grace: 2 * DAY, ahead: DAY };

@@ -1,0 +1,258 @@
+//! `dispatch`: packs the next transaction of a mailbox.
+
+use bytes::Bytes;
+use phoenix_core::{
+    Failure, Fault, Fqdn, Reject, Timestamp,
+    api::{
+        Description, Endpoint, ServiceName,
+        federation::{DeliveryAad, MAX_DELIVERIES, QsToQsTransaction, SealedDelivery},
+        queue::QsPublicKeys,
+    },
+    operation::{
+        Anyone, Authorised, Context, Decision, Decoded, Hint, Need, Operation, Peers, Proven, Reading, Rows,
+    },
+    port::{Alarm, RowKey, Wanted, Write},
+    time::DAY,
+    wire::{List, Wire},
+};
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+
+use crate::{
+    kinds::{ABOVE_NUMBERS, RECORD, mailbox, round},
+    outgoing::{seal_delivery, sign_transaction},
+    record::{MailboxBody, MailboxRecord, RoundRecord, entry_key, from_row, to_row},
+    service::QueueService,
+};
+
+/// Packs what is next in a mailbox into a transaction, and takes the mailbox out of others' hands until it is
+/// settled, or long enough for an answer to have come.
+///
+/// Run it when the mailbox's alarm rang. Where it answers with a transaction, send that as `federated_enqueue` and
+/// tell [`settle`](super::settle) what came of it. Where it fails with [`Reject::Unavailable`], the destination's keys
+/// could not be had: settle that as a failure, too. Where it answers nothing, there is nothing to do now.
+pub struct Dispatch;
+
+impl Endpoint for Dispatch {
+    const DESCRIPTION: Description = Description::new(0x0222, ServiceName::Qs, "dispatch").internal();
+    type Request = DispatchRequest;
+    type Reply = DispatchReply;
+}
+
+/// Which mailbox.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub struct DispatchRequest {
+    /// The key of its partition, without the kind.
+    pub mailbox: [u8; 32],
+}
+
+/// What is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub struct DispatchReply {
+    /// None where nothing is to be sent now.
+    pub dispatched: Option<Dispatched>,
+}
+
+/// A transaction on its way.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub struct Dispatched {
+    /// The homeserver that it is for.
+    pub destination: Fqdn,
+    /// The transaction.
+    pub transaction: QsToQsTransaction,
+    /// The numbers of the mailbox's rows that it holds, in order: settling takes them back.
+    pub rows: List<u64, MAX_DELIVERIES>,
+}
+
+/// A mailbox, as far as it was read.
+pub struct State {
+    round: RoundRecord,
+    destination: Option<Fqdn>,
+    /// Messages that may be sent now, with the numbers of their rows.
+    ready: Vec<(u64, MailboxRecord)>,
+    content: Content,
+}
+
+/// What a mailbox holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// It was not read: it is not its time.
+    Unread,
+    /// Messages.
+    Messages,
+    /// None; sure enough to drop it.
+    Nothing,
+    /// None at first, then some.
+    Changing,
+}
+
+impl Operation for Dispatch {
+    type Endpoint = Self;
+    type Service = QueueService;
+    type State = State;
+    type Sender = Anyone;
+
+    fn locate(call: &Decoded<Self>, found: &Rows, cx: &Context<QueueService>) -> Result<Vec<Reading>, Failure> {
+        let key = &call.request().mailbox;
+        match found.len() {
+            0 => Ok(vec![Reading::change(round(key), Wanted::Keys(vec![RECORD]))]),
+            // Not checked, since messages are appended all the time; what is taken is still there, or conflicts.
+            1 if cx.now >= Timestamp(round_of(found)?.until) => Ok(vec![
+                Reading::glance(mailbox(key), Wanted::Keys(vec![RECORD])),
+                Reading::glance(mailbox(key), numbered(page(found, FIRST_PAGE)?)),
+            ]),
+            3 if found.rows(2)?.is_empty() => Ok(vec![Reading::change(mailbox(key), numbered(1))]),
+            3 if found.place(2)?.more && is_small(found.rows(2)?) => {
+                Ok(vec![Reading::glance(mailbox(key), numbered(page(found, FULL_PAGE)?))])
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
+        let round = round_of(&found)?;
+        let mut state = State { round, destination: None, ready: Vec::new(), content: Content::Unread };
+        if found.len() == 1 {
+            return Ok(state);
+        }
+        state.destination = found.row(1, &RECORD)?.map(|row| from_row(row)).transpose()?;
+        state.content = match (found.rows(2)?.is_empty(), found.len()) {
+            (false, _) => Content::Messages,
+            (true, 4) if found.rows(3)?.is_empty() => Content::Nothing,
+            (true, _) => Content::Changing,
+        };
+        let messages = if found.len() == 4 { found.rows(3)? } else { found.rows(2)? };
+        for (row, sealed) in messages {
+            let number = u64::decode(row).map_err(|_| Fault::Broken("a row of a mailbox"))?;
+            if state.ready.len() < MAX_DELIVERIES && !state.round.is_held(number, cx.now) {
+                let record = MailboxRecord::open(&cx.keys.at_rest, &call.request().mailbox, sealed)?;
+                state.ready.push((number, record));
+            }
+        }
+        Ok(state)
+    }
+
+    fn authenticate(
+        _: &Decoded<Self>,
+        _: &State,
+        _: &Peers,
+        _: &Context<QueueService>,
+    ) -> Result<Proven<Anyone>, Failure> {
+        Ok(Proven::anyone())
+    }
+
+    fn requires(_: &Decoded<Self>, state: &State) -> Result<Vec<Need>, Failure> {
+        let destination = state.destination.as_ref().filter(|_| !state.ready.is_empty());
+        Ok(destination.map(|domain| Need::keys(domain.clone(), ServiceName::Qs)).into_iter().collect())
+    }
+
+    fn decide(
+        state: State,
+        call: Authorised<Self>,
+        peers: &Peers,
+        cx: &Context<QueueService>,
+    ) -> Result<Decision<DispatchReply>, Failure> {
+        let key = call.request().mailbox;
+        let nothing = Decision::reply(DispatchReply { dispatched: None });
+        match (state.content, &state.destination) {
+            (Content::Unread, _) => Ok(nothing.change(mailbox(&key), Vec::new(), at(state.round.until))),
+            (Content::Nothing, _) => Ok(nothing
+                .change(mailbox(&key), vec![Write::Drop], Alarm::Never)
+                .change(round(&key), vec![Write::Drop], Alarm::Never)),
+            (Content::Changing, _) => {
+                Ok(nothing.change(mailbox(&key), Vec::new(), Alarm::At(cx.now)).hint(Hint::Ring))
+            }
+            (Content::Messages, _) if state.ready.is_empty() => {
+                Ok(nothing.change(mailbox(&key), Vec::new(), at(state.round.next_held(cx.now))))
+            }
+            (Content::Messages, None) => Err(Fault::Broken("a mailbox without a destination").into()),
+            (Content::Messages, Some(domain)) => {
+                let packing = Packing { key, domain: domain.clone(), keys: peers.queue(domain)?, cx };
+                packing.decide(state)
+            }
+        }
+    }
+}
+
+/// A transaction that is being packed.
+struct Packing<'a> {
+    key: [u8; 32],
+    domain: Fqdn,
+    keys: &'a QsPublicKeys,
+    cx: &'a Context<QueueService>,
+}
+
+impl Packing<'_> {
+    fn decide(self, state: State) -> Result<Decision<DispatchReply>, Failure> {
+        let (mut rows, mut deliveries, mut resealed, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0_usize);
+        for (number, record) in state.ready {
+            let (delivery, fresh) = self.sealed(number, record)?;
+            bytes = bytes.saturating_add(delivery.sealed.ciphertext.len());
+            if bytes > MAX_BYTES && !deliveries.is_empty() {
+                break;
+            }
+            resealed.extend(fresh);
+            rows.push(number);
+            deliveries.push(delivery);
+        }
+        let transaction = self.cx.chance("transaction id").bytes();
+        let until = self.cx.now.plus_secs(self.cx.settings.in_flight_s);
+        let round_record = RoundRecord { transaction: Some(transaction), until: until.0, ..state.round };
+        let dispatched = Dispatched {
+            transaction: sign_transaction(&self.domain, transaction, deliveries, self.cx)?,
+            destination: self.domain,
+            rows: List::new(rows).map_err(Reject::from)?,
+        };
+        let forget = Alarm::At(self.cx.now.plus_secs(FORGET_DAYS * DAY));
+        Ok(Decision::reply(DispatchReply { dispatched: Some(dispatched) })
+            .change(mailbox(&self.key), resealed, Alarm::At(until))
+            .change(round(&self.key), vec![Write::Put(RECORD, to_row(&round_record))], forget))
+    }
+
+    /// The delivery of a row; where it had to be sealed now, with the row's new content, which stays the same over
+    /// all attempts.
+    fn sealed(&self, number: u64, record: MailboxRecord) -> Result<(SealedDelivery, Vec<Write>), Failure> {
+        let message = match &record.body {
+            MailboxBody::Sealed(delivery) => return Ok((delivery.clone(), Vec::new())),
+            MailboxBody::Plain(message) => message,
+        };
+        let aad =
+            DeliveryAad { source: self.cx.domain.clone(), destination: self.domain.clone(), id: record.id };
+        let mut chance = self.cx.chance(&format!("row {number}"));
+        let delivery = seal_delivery(message, &aad, self.keys, self.cx.now, &mut chance)?;
+        let record = MailboxRecord { body: MailboxBody::Sealed(delivery.clone()), ..record };
+        let row = record.seal(&self.cx.keys.at_rest, &self.key, &mut chance);
+        let key = entry_key(number);
+        // Taken first: a row that somebody else took must not come back.
+        Ok((delivery, vec![Write::Take(key.clone()), Write::Put(key, row)]))
+    }
+}
+
+fn round_of(found: &Rows) -> Result<RoundRecord, Failure> {
+    Ok(found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?.unwrap_or_default())
+}
+
+/// Rows to read: so many beside those that were put off.
+fn page(found: &Rows, ready: u32) -> Result<u32, Failure> {
+    Ok(ready.saturating_add(u32::try_from(round_of(found)?.held.len()).unwrap_or_default()))
+}
+
+fn is_small(rows: &[(RowKey, Bytes)]) -> bool {
+    rows.iter().map(|(_, row)| row.len()).sum::<usize>() <= MAX_BYTES / 4
+}
+
+fn numbered(limit: u32) -> Wanted {
+    Wanted::Range { from: Bytes::new(), below: ABOVE_NUMBERS, limit }
+}
+
+const fn at(millis: u64) -> Alarm {
+    Alarm::At(Timestamp(millis))
+}
+
+/// Messages that are read first: a few, since each may be large.
+const FIRST_PAGE: u32 = 16;
+/// Messages that are read where the first are small: as many as a transaction holds.
+const FULL_PAGE: u32 = 256;
+/// Bytes of deliveries in one transaction, unless the first alone is larger (08).
+const MAX_BYTES: usize = 1 << 20;
+/// Days after which it is forgotten how often a mailbox could not be sent: longer than any pause.
+const FORGET_DAYS: u64 = 8;

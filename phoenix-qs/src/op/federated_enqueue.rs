@@ -1,0 +1,229 @@
+//! `federated_enqueue`: takes a transaction of another homeserver.
+
+use phoenix_core::{
+    Failure, Fault, Fqdn, Reject, Timestamp,
+    api::{
+        Description, Endpoint, ServiceName,
+        federation::{
+            DeliveryAad, DeliveryResult, FederatedEnqueue as Wired, FederationLimits, MAX_DELIVERIES, QsToQsReceipt,
+            QsToQsTransaction, RecipientResult, SealedDelivery, TransactionTbs,
+        },
+        queue::{DeliverReply, DeliverRequest, FanOutMessage, MAX_RECIPIENTS},
+    },
+    crypto::sha256,
+    operation::{
+        Authorised, Context, Decision, Decoded, Effort, Hint, Need, Operation, Partwise, Peers, Proven, Reading, Rows,
+    },
+    port::{Alarm, Wanted, Write},
+    time::{DAY, HOUR},
+    wire::{List, Opaque, VERSION, Wire},
+};
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+
+use super::deliver::Deliver;
+use crate::{
+    kinds::{RECORD, SHARDS, mailbox, mailbox_key, round},
+    outgoing::{DELIVERY_INFO, TRANSACTION_LABEL},
+    record::{RoundRecord, from_row, to_row},
+    service::QueueService,
+};
+
+/// Checks and opens a transaction; its parts are then delivered one by one, each atomically. An empty one says that
+/// its source is there (again): what waits for it here is sent at once.
+pub struct FederatedEnqueue;
+
+/// The endpoint, with the plan in place of the answer.
+pub struct Planned;
+
+impl Endpoint for Planned {
+    const DESCRIPTION: Description = Wired::DESCRIPTION;
+    type Request = QsToQsTransaction;
+    type Reply = Plan;
+}
+
+/// What is to be done with a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub struct Plan {
+    transaction: [u8; 16],
+    deliveries: List<Planning, MAX_DELIVERIES>,
+    limits: FederationLimits,
+    retry_s: u32,
+}
+
+/// A delivery in parts that fit into a batch each; without any where it does not open.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+struct Planning {
+    id: [u8; 16],
+    parts: List<DeliverRequest, MAX_RECIPIENTS>,
+}
+
+/// A source's mailboxes that wait for it and are not under way.
+pub struct Waiting(Vec<([u8; 32], RoundRecord)>);
+
+impl Operation for FederatedEnqueue {
+    type Endpoint = Planned;
+    type Service = QueueService;
+    type State = Waiting;
+    type Sender = Fqdn;
+    const EFFORT: Effort = Effort::Heavy;
+
+    fn voucher(call: &Decoded<Self>, cx: &Context<QueueService>) -> Result<Option<Need>, Failure> {
+        let TransactionTbs { version, source, destination, sent_at, key, .. } = &call.request().payload;
+        if *version != VERSION {
+            return Err(Reject::UnsupportedVersion.into());
+        }
+        if *destination != cx.domain || *source == cx.domain {
+            return Err(Reject::Forbidden.into());
+        }
+        if sent_at.abs_diff(cx.now.as_secs()) > WINDOW_S {
+            return Err(Reject::Unauthenticated.into());
+        }
+        Ok(Some(Need::key(source.clone(), ServiceName::Qs, *key)))
+    }
+
+    fn locate(call: &Decoded<Self>, found: &Rows, cx: &Context<QueueService>) -> Result<Vec<Reading>, Failure> {
+        let payload = &call.request().payload;
+        if !found.is_empty() || !payload.deliveries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = mailboxes(&payload.source, cx);
+        let state = keys.iter().map(|key| Reading::change(round(key), Wanted::Keys(vec![RECORD])));
+        let marks = keys.iter().map(|key| Reading::glance(mailbox(key), Wanted::Mark));
+        Ok(state.chain(marks).collect())
+    }
+
+    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<Waiting, Failure> {
+        let mut waiting = Vec::new();
+        if found.is_empty() {
+            return Ok(Waiting(waiting));
+        }
+        let keys = mailboxes(&call.request().payload.source, cx);
+        for (place, key) in keys.into_iter().enumerate() {
+            let exists = found.place(place.saturating_add(usize::from(SHARDS)))?.mark.is_some();
+            let round: RoundRecord =
+                found.row(place, &RECORD)?.map(|row| from_row(row)).transpose()?.unwrap_or_default();
+            let under_way = round.transaction.is_some() && cx.now < Timestamp(round.until);
+            if exists && !under_way {
+                waiting.push((key, round));
+            }
+        }
+        Ok(Waiting(waiting))
+    }
+
+    fn authenticate(
+        call: &Decoded<Self>,
+        _: &Waiting,
+        peers: &Peers,
+        cx: &Context<QueueService>,
+    ) -> Result<Proven<Fqdn>, Failure> {
+        let QsToQsTransaction { payload, signature } = call.request();
+        let mut keys = peers.queue(&payload.source)?.verifying.iter();
+        let key = keys.find(|key| key.id == payload.key && key.is_valid_at(cx.now)).ok_or(Reject::Unauthenticated)?;
+        Ok(key.key.prove(TRANSACTION_LABEL, &payload.encode(), signature, payload.source.clone())?)
+    }
+
+    fn decide(
+        Waiting(waiting): Waiting,
+        call: Authorised<Self>,
+        _: &Peers,
+        cx: &Context<QueueService>,
+    ) -> Result<Decision<Plan>, Failure> {
+        let payload = &call.request().payload;
+        let deliveries = payload.deliveries.iter().map(|delivery| planned(call.sender(), delivery, cx));
+        let plan = Plan {
+            transaction: payload.transaction,
+            deliveries: List::new(deliveries.collect::<Result<_, Failure>>()?).map_err(Reject::from)?,
+            limits: cx.settings.inbound,
+            retry_s: cx.settings.unknown_key_retry_s,
+        };
+        Ok(waiting.into_iter().fold(Decision::reply(plan), |decision, (key, round)| retried(decision, &key, round, cx)))
+    }
+}
+
+impl Partwise for FederatedEnqueue {
+    type Part = Deliver;
+    type Answer = QsToQsReceipt;
+
+    fn parts(plan: &Plan) -> Vec<DeliverRequest> {
+        plan.deliveries.iter().flat_map(|delivery| delivery.parts.iter().cloned()).collect()
+    }
+
+    fn answer(plan: Plan, answers: Vec<Result<DeliverReply, Failure>>) -> Result<QsToQsReceipt, Reject> {
+        let Plan { transaction, deliveries, limits, retry_s } = plan;
+        let mut answers = answers.into_iter();
+        let mut results = Vec::with_capacity(deliveries.len());
+        for Planning { id, parts } in deliveries {
+            let mut of_delivery = Some(Vec::new());
+            for part in parts {
+                let answer = answers.next().ok_or(Reject::Internal)?;
+                of_delivery = of_delivery.zip(of_part(&part, answer, retry_s)).map(|(all, part)| [all, part].concat());
+            }
+            let of_delivery: List<RecipientResult, MAX_RECIPIENTS> = List::new(of_delivery.unwrap_or_default())?;
+            results.push(DeliveryResult { id, results: of_delivery });
+        }
+        Ok(QsToQsReceipt { transaction, results: List::new(results)?, limits })
+    }
+}
+
+/// The results of a part; none where the delivery is bad.
+fn of_part(
+    part: &DeliverRequest,
+    answer: Result<DeliverReply, Failure>,
+    retry_s: u32,
+) -> Option<Vec<RecipientResult>> {
+    match answer {
+        Ok(reply) => Some(reply.results.into_vec()),
+        Err(Failure::Refused(refusal)) if !matches!(refusal.reject, Reject::Unavailable(_)) => None,
+        // Ours to mend: nothing was changed, and the source comes again.
+        Err(_) => Some(vec![RecipientResult::Later(retry_s); part.message.recipients.len()]),
+    }
+}
+
+/// Opens a delivery and divides it.
+fn planned(source: &Fqdn, delivery: &SealedDelivery, cx: &Context<QueueService>) -> Result<Planning, Failure> {
+    let mut parts = Vec::new();
+    if let Some(message) = opened(source, delivery, cx) {
+        for (number, message) in (0_u32..).zip(message.parts()) {
+            let receipt = Some(part_id(&delivery.id, number)?);
+            parts.push(DeliverRequest { source: source.clone(), receipt, back: Opaque::default(), message });
+        }
+    }
+    Ok(Planning { id: delivery.id, parts: List::new(parts).map_err(Reject::from)? })
+}
+
+fn opened(source: &Fqdn, delivery: &SealedDelivery, cx: &Context<QueueService>) -> Option<FanOutMessage> {
+    let key = cx.keys.service.delivery_key(&delivery.key).ok()?;
+    let aad = DeliveryAad { source: source.clone(), destination: cx.domain.clone(), id: delivery.id };
+    let opened = key.open(DELIVERY_INFO, &aad.encode(), &delivery.sealed).ok()?;
+    FanOutMessage::decode(&opened).ok()
+}
+
+/// Under which id the results of a part are kept: the same whenever the delivery is repeated.
+fn part_id(delivery: &[u8; 16], number: u32) -> Result<[u8; 16], Fault> {
+    let hash = sha256(&(*delivery, number).encode());
+    hash.first_chunk().copied().ok_or(Fault::Broken("a hash is too short"))
+}
+
+/// Lets a mailbox be sent at once.
+fn retried(
+    decision: Decision<Plan>,
+    key: &[u8; 32],
+    before: RoundRecord,
+    cx: &Context<QueueService>,
+) -> Decision<Plan> {
+    let next = RoundRecord { transaction: None, until: 0, attempts: 0, held: before.held };
+    let forget = Alarm::At(cx.now.plus_secs(FORGET_DAYS * DAY));
+    decision
+        .change(mailbox(key), Vec::new(), Alarm::At(cx.now))
+        .change(round(key), vec![Write::Put(RECORD, to_row(&next))], forget)
+        .hint(Hint::Ring)
+}
+
+fn mailboxes(source: &Fqdn, cx: &Context<QueueService>) -> Vec<[u8; 32]> {
+    (0..SHARDS).map(|shard| mailbox_key(&cx.keys.at_rest, source, shard)).collect()
+}
+
+/// How far the time of a transaction may be from this server's clock, in seconds (08).
+const WINDOW_S: u64 = HOUR;
+/// Days after which it is forgotten how often a mailbox could not be sent.
+const FORGET_DAYS: u64 = 8;

@@ -1,0 +1,204 @@
+//! `get_add_packages`: one AddPackage of each client of a friend.
+
+use phoenix_core::{
+    ConfigId, Failure, Fault, QsClientId, Reject,
+    api::queue::{
+        AddPackage, AddPackages, Entry, EntryKind, GetAddPackages as Endpoint, KeyPackageBatch, KeyPackageBatchTbs,
+        NotifyClass,
+    },
+    crypto::Chance,
+    operation::{
+        Anyone, Authorised, Context, Decision, Decoded, Hint, Operation, Peers, Proven, Reading, Rows,
+    },
+    port::{Alarm, Wanted, Write},
+    wire::{Flag, List, Opaque, Wire},
+};
+
+use crate::{
+    friendship,
+    key_package::KeyPackage,
+    kinds::{QUEUE, RECORD, client, packages, topic, user},
+    record::{PackageIndex, PackageNote, QueueRecord, UserRecord, from_row, to_row},
+    service::QueueService,
+};
+
+/// Serves one AddPackage of each client of the user who gave the friendship token, and says, signed, which they
+/// were and when.
+pub struct GetAddPackages;
+
+/// What is served of one client.
+pub struct Served {
+    client: QsClientId,
+    note: PackageNote,
+    /// The client's list after this.
+    index: PackageIndex,
+    package: AddPackage,
+    /// The client's queue, where it must be told that few packages are left.
+    queue: Option<QueueRecord>,
+}
+
+/// What is chosen of one client's list.
+struct Choice {
+    client: QsClientId,
+    note: PackageNote,
+    index: PackageIndex,
+    is_low: bool,
+}
+
+impl Operation for GetAddPackages {
+    type Endpoint = Endpoint;
+    type Service = QueueService;
+    type State = Vec<Served>;
+    type Sender = Anyone;
+
+    fn locate(call: &Decoded<Self>, found: &Rows, cx: &Context<QueueService>) -> Result<Vec<Reading>, Failure> {
+        let token = &call.request().token;
+        let id = friendship::follow(&cx.keys.at_rest, &token.route)?;
+        if found.is_empty() {
+            return Ok(vec![Reading::watch(user(&id), Wanted::Keys(vec![RECORD]))]);
+        }
+        if found.len() == 1 {
+            let lists = clients(call, found, cx)?;
+            let list = |id| Reading::change(packages(id), Wanted::Keys(vec![RECORD]));
+            return Ok(lists.iter().map(list).collect());
+        }
+        let mut readings = Vec::new();
+        for choice in choices(call, found, cx)? {
+            // Packages never change under their number, and the list that names them is checked.
+            readings.push(Reading::glance(packages(&choice.client), Wanted::Keys(vec![choice.note.row()])));
+            if choice.is_low {
+                readings.push(Reading::change(client(&choice.client), Wanted::Keys(vec![QUEUE])));
+            }
+        }
+        Ok(readings)
+    }
+
+    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<Vec<Served>, Failure> {
+        let mut place = clients(call, &found, cx)?.len().saturating_add(1);
+        let mut all = Vec::new();
+        for Choice { client, note, index, is_low } in choices(call, &found, cx)? {
+            // Gone only where another call is about to win.
+            let package = from_row(found.row(place, &note.row())?.ok_or(Reject::Unavailable(RACE_RETRY_S))?)?;
+            place = place.saturating_add(1);
+            let mut queue = None;
+            if is_low {
+                queue = found.row(place, &QUEUE)?.map(|row| from_row(row)).transpose()?;
+                place = place.saturating_add(1);
+            }
+            all.push(Served { client, note, index, package, queue });
+        }
+        Ok(all)
+    }
+
+    fn authenticate(
+        _: &Decoded<Self>,
+        _: &Vec<Served>,
+        _: &Peers,
+        _: &Context<QueueService>,
+    ) -> Result<Proven<Anyone>, Failure> {
+        Ok(Proven::anyone())
+    }
+
+    fn decide(
+        state: Vec<Served>,
+        _: Authorised<Self>,
+        _: &Peers,
+        cx: &Context<QueueService>,
+    ) -> Result<Decision<AddPackages>, Failure> {
+        if state.is_empty() {
+            return Err(Reject::NotFound.into());
+        }
+        let batch = batch(&state, cx)?;
+        let all = state.iter().map(|served| served.package.clone()).collect();
+        let reply = AddPackages { packages: List::new(all).map_err(Reject::from)?, batch };
+        let mut decision = Decision::reply(reply);
+        let mut chance = cx.chance("packages low");
+        for served in state {
+            decision = written(decision, served, &mut chance, cx)?;
+        }
+        Ok(decision)
+    }
+}
+
+/// The clients of the record that the token leads to. A record that does not exist and one whose secret is another
+/// are told the same, after the same reads.
+fn clients(
+    call: &Decoded<GetAddPackages>,
+    found: &Rows,
+    cx: &Context<QueueService>,
+) -> Result<Vec<QsClientId>, Failure> {
+    let token = &call.request().token;
+    let id = friendship::follow(&cx.keys.at_rest, &token.route)?;
+    let record: UserRecord = from_row(found.row(0, &RECORD)?.ok_or(Reject::NotFound)?)?;
+    if !friendship::is_of(&cx.keys.at_rest, &id, &token.secret, record.friendship) {
+        return Err(Reject::NotFound.into());
+    }
+    Ok(record.clients.into_vec())
+}
+
+fn choices(
+    call: &Decoded<GetAddPackages>,
+    found: &Rows,
+    cx: &Context<QueueService>,
+) -> Result<Vec<Choice>, Failure> {
+    let mut choices = Vec::new();
+    for (place, client) in (1..).zip(clients(call, found, cx)?) {
+        if place >= found.len() {
+            break;
+        }
+        let Some(row) = found.row(place, &RECORD)? else { continue };
+        let index: PackageIndex = from_row(row)?;
+        let Some(note) = index.choose(call.request().suite, cx.now) else { continue };
+        let mut index = index.served(&note, cx.now);
+        let is_low = index.is_low(cx.now);
+        if is_low {
+            index.told = Flag::Yes;
+        }
+        choices.push(Choice { client, note, index, is_low });
+    }
+    Ok(choices)
+}
+
+fn batch(state: &[Served], cx: &Context<QueueService>) -> Result<KeyPackageBatch, Failure> {
+    let (key, signer) = cx.keys.service.signer(cx.now)?;
+    let references = state.iter().map(|served| KeyPackage::reference(&served.package.key_package)).collect();
+    let payload = KeyPackageBatchTbs {
+        domain: cx.domain.clone(),
+        packages: List::new(references).map_err(|_| Fault::Broken("more clients than a user has"))?,
+        issued_at: cx.now.as_secs(),
+        key,
+    };
+    let signature = signer.sign(BATCH_LABEL, &payload.encode());
+    Ok(KeyPackageBatch { payload, signature })
+}
+
+/// Takes the served package, unless it is to stay, and tells its client where few are left.
+fn written(
+    decision: Decision<AddPackages>,
+    served: Served,
+    chance: &mut Chance,
+    cx: &Context<QueueService>,
+) -> Result<Decision<AddPackages>, Failure> {
+    let Served { client: id, note, index, queue, .. } = served;
+    let mut writes = vec![Write::Put(RECORD, to_row(&index))];
+    if !note.last_resort.is_set() {
+        writes.push(Write::Delete(note.row()));
+    }
+    let decision = decision.change(packages(&id), writes, Alarm::Keep);
+    let Some(queue) = queue else { return Ok(decision) };
+    let low = Entry {
+        kind: EntryKind::PackagesLow,
+        config: ConfigId([0; 16]),
+        notify: NotifyClass::Silent,
+        accepted_at: cx.now.as_secs(),
+        content: Opaque::default(),
+    };
+    let (queue, mut rows) = queue.push(&low, &cx.settings.queue, cx.now, chance)?;
+    rows.push(queue.put());
+    Ok(decision.change(client(&id), rows, Alarm::Keep).hint(Hint::Wake(topic(&cx.keys.at_rest, &id))))
+}
+
+/// The label of a batch's signature (06).
+const BATCH_LABEL: &str = "KeyPackageBatch";
+/// When to come back after losing a race for a package.
+const RACE_RETRY_S: u32 = 1;

@@ -1,0 +1,133 @@
+//! Sends what waits in mailboxes to other homeservers, and lets go of what has expired.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use phoenix_as::AuthService;
+use phoenix_core::{
+    Failure, Fqdn, Reject,
+    api::{
+        Endpoint, ServiceName,
+        federation::{FederatedEnqueue, QsToQsReceipt, QsToQsTransaction},
+    },
+    engine::Ticker,
+    operation::{Fare, Local, OnAlarm, Service},
+    port::{Circuit, Outgoing, Space},
+    wire::{Call, Opaque, VERSION, Wire},
+};
+use phoenix_ds::DeliveryService;
+use phoenix_qs::{
+    QueueService,
+    op::{
+        dispatch::{Dispatch, DispatchRequest, Dispatched},
+        greet::Greet,
+        settle::{Outcome, Settle, SettleRequest},
+    },
+};
+
+use crate::homeserver::Inner;
+
+/// Does what alarms ask for: of all that is kept, only mailboxes ask for more than being dropped.
+pub(crate) struct Mailboxes {
+    inner: Arc<Inner>,
+    /// Domains that did not answer last time; a few for each peer that is down.
+    cut_off: Mutex<BTreeSet<Fqdn>>,
+}
+
+impl Mailboxes {
+    pub(crate) fn new(inner: Arc<Inner>) -> Self {
+        Self { inner, cut_off: Mutex::default() }
+    }
+
+    /// Sends the next transaction of a mailbox.
+    async fn send(&self, mailbox: [u8; 32]) -> Result<(), Failure> {
+        let request = DispatchRequest { mailbox };
+        let reply = match self.inner.queue.internal::<Dispatch>(request, Fare::Free).await {
+            Ok(reply) => reply,
+            Err(Failure::Refused(refusal)) => {
+                // The destination's keys could not be had.
+                let rest = match refusal.reject {
+                    Reject::Unavailable(seconds) => seconds,
+                    _ => 0,
+                };
+                let settled = SettleRequest { mailbox, transaction: None, rows: Default::default(), outcome: Outcome::Failed(rest) };
+                return self.inner.queue.internal::<Settle>(settled, Fare::Free).await.map(drop);
+            }
+            Err(failure) => return Err(failure),
+        };
+        let Some(Dispatched { destination, transaction, rows }) = reply.dispatched else { return Ok(()) };
+        let id = transaction.payload.transaction;
+        let outcome = post(&self.inner, &destination, transaction).await;
+        let was_cut_off = self.note(&destination, &outcome);
+        let settled = SettleRequest { mailbox, transaction: Some(id), rows, outcome };
+        self.inner.queue.internal::<Settle>(settled, Fare::Free).await?;
+        if was_cut_off {
+            greet(&self.inner, &destination).await;
+        }
+        Ok(())
+    }
+
+    /// Remembers who does not answer. True where somebody answers who did not.
+    fn note(&self, domain: &Fqdn, outcome: &Outcome) -> bool {
+        let mut cut_off = self.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Outcome::Receipt(_) => cut_off.remove(domain),
+            Outcome::Failed(_) => {
+                if cut_off.len() < MAX_CUT_OFF {
+                    cut_off.insert(domain.clone());
+                }
+                false
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Ticker for Mailboxes {
+    fn on_alarm(&self, space: Space, kind: u8) -> OnAlarm {
+        match space {
+            Space::As => AuthService::on_alarm(kind),
+            Space::Qs => QueueService::on_alarm(kind),
+            Space::Ds => DeliveryService::on_alarm(kind),
+            Space::Spent | Space::Lane | Space::Peers => OnAlarm::Drop,
+        }
+    }
+
+    async fn tick(&self, space: Space, at: Local) {
+        let mailbox = <[u8; 32]>::try_from(at.key.as_ref());
+        let (Space::Qs, phoenix_qs::MAILBOX, Ok(mailbox)) = (space, at.kind, mailbox) else { return };
+        if let Err(Failure::Broken(fault)) = self.send(mailbox).await {
+            tracing::error!(%fault, "a mailbox could not be sent");
+        }
+    }
+}
+
+/// Tells a homeserver that this one is there, and waits for what it holds.
+pub(crate) async fn greet(inner: &Inner, domain: &Fqdn) -> bool {
+    match inner.queue.internal::<Greet>(domain.clone(), Fare::Free).await {
+        Ok(transaction) => matches!(post(inner, domain, transaction).await, Outcome::Receipt(_)),
+        Err(_) => false,
+    }
+}
+
+async fn post(inner: &Inner, to: &Fqdn, transaction: QsToQsTransaction) -> Outcome {
+    let id = transaction.payload.transaction;
+    let Ok(body) = Opaque::new(transaction.encode()) else { return Outcome::Failed(0) };
+    let description = FederatedEnqueue::DESCRIPTION;
+    let call = Call { version: VERSION, endpoint: description.id, auth: None, token: None, body };
+    let outgoing = Outgoing { service: ServiceName::Qs, name: description.name, call, circuit: Circuit::default() };
+    match inner.shared.ports().transport.send(to, outgoing).await {
+        Ok(Ok(receipt)) => match QsToQsReceipt::decode(&receipt) {
+            Ok(receipt) if receipt.transaction == id => Outcome::Receipt(Box::new(receipt)),
+            Ok(_) | Err(_) => Outcome::Failed(0),
+        },
+        Ok(Err(refused)) => Outcome::Failed(refused.retry_after_s.unwrap_or_default()),
+        Err(_) => Outcome::Failed(0),
+    }
+}
+
+/// Domains remembered as cut off: those beyond are greeted by nobody, and find out by themselves.
+const MAX_CUT_OFF: usize = 1_024;
