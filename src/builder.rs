@@ -12,7 +12,7 @@ use phoenix_core::{
 use phoenix_ds::DeliverySettings;
 use phoenix_qs::QueueSettings;
 
-use crate::{Homeserver, OperatorKey, OsEntropy, SystemClock, Threads, keys};
+use crate::{Homeserver, OperatorKey, OsEntropy, SystemClock, Threads, keys::KeyStore};
 
 /// Gathers what a homeserver needs. A store and a transport must be given; all else has a default.
 pub struct Builder {
@@ -163,7 +163,7 @@ impl Builder {
             compute,
             policy: self.policy,
         };
-        let keys = keys::load_or_make(&ports, &self.domain, self.operator.as_ref()).await?;
-        Homeserver::assemble(ports, self.domain, keys, self.auth, self.queue, self.delivery)
+        let keys = KeyStore { ports, domain: self.domain, operator: self.operator };
+        Homeserver::assemble(keys, self.auth, self.queue, self.delivery).await
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -15,7 +15,7 @@ use phoenix_core::{
     api::{Description, ServiceName},
     engine::{Alarms, Engine, Handler, Lanes, Shared},
     operation::KeyRing,
-    port::Ports,
+    port::Mark,
     published::{AsDocument, DsDocument, PublishedKeys, QsDocument},
     token::{Class, challenge},
     wire::Call,
@@ -23,12 +23,12 @@ use phoenix_core::{
 use phoenix_ds::{DeliveryService, DeliverySettings};
 use phoenix_qs::{QueueService, QueueSettings};
 
-use crate::{Admin, BuildError, Builder, courier::Carrier, keys::Keys, mailbox::Mailboxes};
+use crate::{Admin, BuildError, Builder, courier::Carrier, keys::{KeyStore, Keys}, mailbox::Mailboxes};
 
 /// A homeserver of one domain. Cheap to clone; all clones are one homeserver.
 #[derive(Clone)]
 pub struct Homeserver {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
@@ -38,6 +38,29 @@ pub(crate) struct Inner {
     pub(crate) delivery: Arc<Engine<DeliveryService>>,
     handlers: BTreeMap<(ServiceName, &'static str), Arc<dyn Handler>>,
     under_way: AtomicUsize,
+    store: KeyStore,
+    revision: Mutex<Mark>,
+}
+
+/// Each service's keys, as its engine wants them.
+struct Rings {
+    auth: KeyRing<AuthService>,
+    queue: KeyRing<QueueService>,
+    delivery: KeyRing<DeliveryService>,
+    revision: Mark,
+}
+
+impl From<Keys> for Rings {
+    fn from(keys: Keys) -> Self {
+        let Keys { root, auth, queue, delivery, revision } = keys;
+        let tokens = auth.tokens().clone();
+        Self {
+            auth: KeyRing { tokens: tokens.clone(), at_rest: root.derive("as"), service: auth },
+            queue: KeyRing { tokens: tokens.clone(), at_rest: root.derive("qs"), service: queue },
+            delivery: KeyRing { tokens, at_rest: root.derive("ds"), service: delivery },
+            revision,
+        }
+    }
 }
 
 impl Homeserver {
@@ -47,34 +70,51 @@ impl Homeserver {
         Builder::new(domain)
     }
 
-    pub(crate) fn assemble(
-        ports: Ports,
-        domain: Fqdn,
-        keys: Keys,
+    pub(crate) async fn assemble(
+        store: KeyStore,
         auth: AuthSettings,
         queue: QueueSettings,
         delivery: DeliverySettings,
     ) -> Result<Self, BuildError> {
-        let Keys { root, auth: auth_keys, queue: queue_keys, delivery: delivery_keys } = keys;
-        let tokens = auth_keys.tokens().clone();
-        let ring = |label| (tokens.clone(), root.derive(label));
-        let shared = Shared::new(ports, domain, root.derive("core"));
-        let (tokens, at_rest) = ring("as");
-        let auth = Engine::new(shared.clone(), auth, KeyRing { tokens, at_rest, service: auth_keys });
-        let (tokens, at_rest) = ring("qs");
-        let queue = Engine::new(shared.clone(), queue, KeyRing { tokens, at_rest, service: queue_keys });
-        let (tokens, at_rest) = ring("ds");
-        let delivery = Engine::new(shared.clone(), delivery, KeyRing { tokens, at_rest, service: delivery_keys });
+        let keys = store.load_or_make().await?;
+        let shared = Shared::new(store.ports.clone(), store.domain.clone(), keys.root.derive("core"));
+        let Rings { auth: auth_ring, queue: queue_ring, delivery: delivery_ring, revision } = keys.into();
+        let auth = Engine::new(shared.clone(), auth, auth_ring);
+        let queue = Engine::new(shared.clone(), queue, queue_ring);
+        let delivery = Engine::new(shared.clone(), delivery, delivery_ring);
         let handlers = phoenix_as::handlers(&auth)
             .into_iter()
             .chain(phoenix_qs::handlers(&queue))
             .chain(phoenix_ds::handlers(&delivery))
             .map(|handler| ((handler.description().service, handler.description().name), handler))
             .collect();
-        let under_way = AtomicUsize::new(0);
-        let home = Self { inner: Arc::new(Inner { shared, auth, queue, delivery, handlers, under_way }) };
+        let (under_way, revision) = (AtomicUsize::new(0), Mutex::new(revision));
+        let inner = Inner { shared, auth, queue, delivery, handlers, under_way, store, revision };
+        let home = Self { inner: Arc::new(inner) };
         home.publish()?;
         Ok(home)
+    }
+
+    /// Keeps the keys in force as they should be: rotates them, and takes over what another replica rotated.
+    async fn keep_keys(&self) {
+        let clock = &self.inner.shared.ports().clock;
+        loop {
+            clock.sleep_until(clock.now().plus_secs(KEYS_EVERY_S)).await;
+            if let Err(error) = self.refresh_keys().await {
+                tracing::error!(%error, "the keys could not be refreshed");
+            }
+        }
+    }
+
+    pub(crate) async fn refresh_keys(&self) -> Result<(), BuildError> {
+        let revision = *self.inner.revision.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(keys) = self.inner.store.refreshed(revision).await? else { return Ok(()) };
+        let Rings { auth, queue, delivery, revision } = keys.into();
+        self.inner.auth.rotate(auth);
+        self.inner.queue.rotate(queue);
+        self.inner.delivery.rotate(delivery);
+        *self.inner.revision.lock().unwrap_or_else(PoisonError::into_inner) = revision;
+        self.publish()
     }
 
     /// Tells the homeserver's own services each other's keys.
@@ -156,7 +196,7 @@ impl Homeserver {
     pub async fn run(self) {
         let lanes = Lanes::new(self.inner.shared.clone(), Arc::new(Carrier::new(self.inner.clone())));
         let alarms = Alarms::new(self.inner.shared.clone(), Arc::new(Mailboxes::new(self.inner.clone())));
-        futures::join!(lanes.run(), alarms.run());
+        futures::join!(lanes.run(), alarms.run(), self.keep_keys());
     }
 
     /// Waits until the calls under way are answered, at most so many milliseconds. The adapter must have stopped
@@ -188,3 +228,5 @@ impl Drop for UnderWay<'_> {
 
 /// How often draining looks whether all calls are answered.
 const DRAIN_POLL_MS: u64 = 20;
+/// How often the keys are looked at: another replica's rotation must be known well before a new key issues.
+const KEYS_EVERY_S: u64 = 60;

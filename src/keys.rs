@@ -5,7 +5,8 @@ use phoenix_as::AuthKeys;
 use phoenix_core::{
     Fault, Fqdn, Timestamp,
     crypto::{AtRestKey, Chance},
-    port::{Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, Ports, Space, StoreError, Wanted, Write},
+    port::{Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, Ports, Snapshot, Space, StoreError, Wanted, Write},
+    token::Rotation,
     wire::Secret,
 };
 use phoenix_ds::DeliveryKeys;
@@ -33,28 +34,64 @@ pub(crate) struct Keys {
     pub(crate) auth: AuthKeys,
     pub(crate) queue: QueueKeys,
     pub(crate) delivery: DeliveryKeys,
+    pub(crate) revision: Mark,
 }
 
-/// The secrets that the store holds, made now where it holds none.
-pub(crate) async fn load_or_make(
-    ports: &Ports,
-    domain: &Fqdn,
-    operator: Option<&OperatorKey>,
-) -> Result<Keys, BuildError> {
-    for _ in 0..ATTEMPTS {
-        if let Some(keys) = load(ports, operator).await? {
-            return Ok(keys);
+/// Where a homeserver's secrets are kept, and how they are opened.
+pub(crate) struct KeyStore {
+    pub(crate) ports: Ports,
+    pub(crate) domain: Fqdn,
+    pub(crate) operator: Option<OperatorKey>,
+}
+
+impl KeyStore {
+    /// The secrets that the store holds, made now where it holds none.
+    pub(crate) async fn load_or_make(&self) -> Result<Keys, BuildError> {
+        for _ in 0..ATTEMPTS {
+            if let Some(found) = self.read().await? {
+                return self.open(&found);
+            }
+            // Another replica may make them at the same time: one wins, and the other reads what it made.
+            let _ = make(&self.ports, &self.domain, self.operator.as_ref()).await?;
         }
-        // Another replica may make them at the same time: one wins, and the other reads what it made.
-        let _ = make(ports, domain, operator).await?;
+        Err(BuildError::Store(StoreError::Unavailable))
     }
-    Err(BuildError::Store(StoreError::Unavailable))
+
+    /// The secrets as they should be now, where they differ from those of `revision`: token keys rotate (05), and
+    /// another replica may have done it.
+    pub(crate) async fn refreshed(&self, revision: Mark) -> Result<Option<Keys>, BuildError> {
+        let Some(found) = self.read().await? else { return Ok(None) };
+        let keys = self.open(&found)?;
+        let mut chance = chance(&self.ports);
+        match keys.auth.rotated(self.ports.clock.now(), &Rotation::default(), &mut chance)? {
+            Some(auth) => {
+                let sealed = keys.root.seal(AUTH, &auth.encode(), &mut chance);
+                let mark = Mark(chance.bytes());
+                let writes = vec![Write::Put(Bytes::from_static(AUTH), sealed)];
+                let base = Base::At(keys.revision);
+                let part = Part { partition: partition(), base, mark, writes, alarm: Alarm::Keep };
+                match self.ports.store.commit(&Batch { parts: vec![part] }).await? {
+                    Commit::Done => Ok(Some(Keys { auth, revision: mark, ..keys })),
+                    // Another replica was faster; what it made is read next time.
+                    Commit::Conflict => Ok(None),
+                }
+            }
+            None => Ok(Some(keys).filter(|keys| keys.revision != revision)),
+        }
+    }
+
+    async fn read(&self) -> Result<Option<Snapshot>, StoreError> {
+        let place = Place { partition: partition(), wanted: Wanted::first(ROWS) };
+        let found = self.ports.store.read(std::slice::from_ref(&place)).await?;
+        Ok(found.into_iter().next().filter(|found| found.mark.is_some()))
+    }
+
+    fn open(&self, found: &Snapshot) -> Result<Keys, BuildError> {
+        opened(found, self.operator.as_ref())
+    }
 }
 
-async fn load(ports: &Ports, operator: Option<&OperatorKey>) -> Result<Option<Keys>, BuildError> {
-    let place = Place { partition: partition(), wanted: Wanted::first(ROWS) };
-    let found = ports.store.read(std::slice::from_ref(&place)).await?;
-    let Some(found) = found.into_iter().next().filter(|found| found.mark.is_some()) else { return Ok(None) };
+fn opened(found: &Snapshot, operator: Option<&OperatorKey>) -> Result<Keys, BuildError> {
     let row = |key: &[u8]| found.rows.iter().find(|(at, _)| at == key).map(|(_, value)| value);
     let root = match (operator, row(PLAIN_ROOT)) {
         (Some(operator), None) => AtRestKey::new(operator.0.clone()),
@@ -65,18 +102,17 @@ async fn load(ports: &Ports, operator: Option<&OperatorKey>) -> Result<Option<Ke
         let sealed = row(name).ok_or(Fault::Broken("a service's keys are missing"))?;
         root.open(name, sealed).map_err(|_| BuildError::WrongKey)
     };
-    Ok(Some(Keys {
+    Ok(Keys {
         auth: AuthKeys::decode(&open(AUTH)?)?,
         queue: QueueKeys::decode(&open(QUEUE)?)?,
         delivery: DeliveryKeys::decode(&open(DELIVERY)?)?,
+        revision: found.mark.ok_or(Fault::Broken("keys without a mark"))?,
         root,
-    }))
+    })
 }
 
 async fn make(ports: &Ports, domain: &Fqdn, operator: Option<&OperatorKey>) -> Result<Commit, BuildError> {
-    let mut seed = [0; 32];
-    ports.entropy.fill(&mut seed);
-    let mut chance = Chance::from_seed(seed);
+    let mut chance = chance(ports);
     let now: Timestamp = ports.clock.now();
     let mut writes = Vec::new();
     let root = match operator {
@@ -99,6 +135,12 @@ async fn make(ports: &Ports, domain: &Fqdn, operator: Option<&OperatorKey>) -> R
     let mark = Mark(chance.bytes());
     let part = Part { partition: partition(), base: Base::Absent, mark, writes, alarm: Alarm::Keep };
     Ok(ports.store.commit(&Batch { parts: vec![part] }).await?)
+}
+
+fn chance(ports: &Ports) -> Chance {
+    let mut seed = [0; 32];
+    ports.entropy.fill(&mut seed);
+    Chance::from_seed(seed)
 }
 
 fn partition() -> PartitionKey {

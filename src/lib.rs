@@ -36,3 +36,6 @@ pub use defaults::{OsEntropy, SystemClock, Threads};
 pub use homeserver::Homeserver;
 pub use keys::OperatorKey;
 pub use phoenix_core::{Fqdn, port};
+
+#[cfg(test)]
+mod tests;
