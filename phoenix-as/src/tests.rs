@@ -6,4 +6,5 @@ mod issuance;
 mod offers;
 mod packages;
 mod registration;
+mod surroundings;
 mod world;

@@ -95,7 +95,10 @@ mod tests {
 
     use bytes::Bytes;
     use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
-    use phoenix_core::{ErrorCode, ErrorReply, wire::{Opaque, Wire}};
+    use phoenix_core::{
+        ErrorCode, ErrorReply,
+        wire::{Opaque, Wire},
+    };
 
     use super::{problem, reply_in};
     use crate::home::Challenge;
@@ -142,7 +145,8 @@ mod tests {
 
     #[test]
     fn a_challenge_is_shown_only_where_a_token_would_help() {
-        let challenge = Challenge { challenge: Bytes::from_static(b"c"), token_key: Bytes::from_static(b"kk") };
+        let challenge =
+            Challenge { challenge: Bytes::from_static(b"c"), token_key: Bytes::from_static(b"kk") };
 
         for code in [ErrorCode::TokenRequired, ErrorCode::TokenInvalid, ErrorCode::TokenSpent] {
             let response = problem(&reply(code, None), Some(&challenge));

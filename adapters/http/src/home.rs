@@ -8,6 +8,7 @@ use phoenix_core::{
     token::Class,
     wire::Call,
 };
+use phoenix_homeserver::Homeserver;
 
 /// A homeserver as the router sees it: small enough for a test to write one.
 #[async_trait]
@@ -31,4 +32,28 @@ pub(crate) struct Challenge {
     pub(crate) challenge: Bytes,
     /// The public key of the class.
     pub(crate) token_key: Bytes,
+}
+
+#[async_trait]
+impl Home for Homeserver {
+    fn domain(&self) -> &Fqdn {
+        self.domain()
+    }
+
+    fn descriptions(&self) -> Vec<Description> {
+        self.descriptions()
+    }
+
+    async fn call(&self, endpoint: &Description, call: Call, origin: Origin) -> Result<Bytes, ErrorReply> {
+        self.call(endpoint.service, endpoint.name, call, origin).await
+    }
+
+    async fn document(&self, service: ServiceName) -> Result<Bytes, ErrorReply> {
+        self.document(service).await
+    }
+
+    fn challenge(&self, class: Class) -> Option<Challenge> {
+        let (challenge, token_key) = self.challenge(class);
+        if token_key.is_empty() { None } else { Some(Challenge { challenge, token_key }) }
+    }
 }

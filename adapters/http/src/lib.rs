@@ -1,14 +1,13 @@
-//! HTTPS for Phoenix: an axum router, a server for it, a reqwest transport, and the ports that tokio gives.
+//! HTTPS for Phoenix: an axum router, a server for it, a reqwest transport, and tokio's clock.
 //!
 //! [`router`] puts a homeserver into an embedder's own axum program; [`Server`] serves it over TLS with the
 //! bounds of the specification (02, "HTTP binding"). [`HttpTransport`] reaches other homeservers, for
-//! homeservers and clients alike (08, "Discovery"). [`TokioClock`], [`OsEntropy`] and [`BlockingCompute`] are
-//! the ports of an ordinary process.
+//! homeservers and clients alike (08, "Discovery"). [`TokioClock`] waits with tokio's timers.
 
 mod address;
+mod clock;
 mod error;
 mod home;
-mod ports;
 mod router;
 mod serve;
 #[cfg(test)]
@@ -18,7 +17,7 @@ mod token;
 mod transport;
 mod well_known;
 
-pub use ports::{BlockingCompute, OsEntropy, TokioClock};
+pub use clock::TokioClock;
 pub use router::{RouterOptions, router, router_with};
 pub use serve::{Server, ServerLimits};
 pub use tls::{ServerTls, TlsError};

@@ -47,15 +47,19 @@ impl Hosts {
     /// [`Reject::Malformed`] when it is of another domain or breaks a rule, [`Reject::UnsupportedVersion`] when
     /// the domain does not speak ours.
     pub(crate) fn read(document: &[u8], domain: &Fqdn) -> Result<(Self, Duration), Reject> {
-        let document: Document = serde_json::from_slice(document).map_err(|_| Reject::Malformed("well-known"))?;
+        let document: Document =
+            serde_json::from_slice(document).map_err(|_| Reject::Malformed("well-known"))?;
         if document.domain != domain.as_str() {
             return Err(Reject::Malformed("domain"));
         }
         if !document.versions.contains(&VERSION) {
             return Err(Reject::UnsupportedVersion);
         }
-        let hosts =
-            Self { auth: document.auth.parse()?, queue: document.qs.parse()?, delivery: document.ds.parse()? };
+        let hosts = Self {
+            auth: document.auth.parse()?,
+            queue: document.qs.parse()?,
+            delivery: document.ds.parse()?,
+        };
         Ok((hosts, Duration::from_secs(document.max_age_s.clamp(MIN_AGE_S, MAX_AGE_S))))
     }
 
@@ -65,7 +69,11 @@ impl Hosts {
     /// [`Reject::Malformed`] when the domain is too long for names below it.
     pub(crate) fn fallback(domain: &Fqdn) -> Result<Self, Reject> {
         let host = |service: ServiceName| format!("{}.{domain}", service.as_str()).parse();
-        Ok(Self { auth: host(ServiceName::As)?, queue: host(ServiceName::Qs)?, delivery: host(ServiceName::Ds)? })
+        Ok(Self {
+            auth: host(ServiceName::As)?,
+            queue: host(ServiceName::Qs)?,
+            delivery: host(ServiceName::Ds)?,
+        })
     }
 
     /// Where one service is.
@@ -130,14 +138,16 @@ mod tests {
 
     #[test]
     fn it_is_kept_for_a_minute_at_least_and_a_week_at_most() {
-        let age = |told| Hosts::read(&document("alpha.test", 1, "alpha.test", told), &alpha()).unwrap().1.as_secs();
+        let age =
+            |told| Hosts::read(&document("alpha.test", 1, "alpha.test", told), &alpha()).unwrap().1.as_secs();
 
         assert_eq!((age(0), age(u64::MAX)), (60, 604_800));
     }
 
     #[test]
     fn a_document_of_another_domain_or_version_is_refused() {
-        let read = |domain, version| Hosts::read(&document(domain, version, "alpha.test", 60), &alpha()).err();
+        let read =
+            |domain, version| Hosts::read(&document(domain, version, "alpha.test", 60), &alpha()).err();
 
         assert_eq!(read("beta.test", 1), Some(Reject::Malformed("domain")));
         assert_eq!(read("alpha.test", 2), Some(Reject::UnsupportedVersion));
@@ -149,8 +159,10 @@ mod tests {
         for host in ["a.test", "a.test:443", "a.test:1024", "a.test:65535"] {
             assert!(host.parse::<Host>().is_ok(), "{host}");
         }
-        let bad_ports = ["a.test:22", "a.test:80", "a.test:1023", "a.test:65536", "a.test:", "a.test:+443", "a.test:4:4"];
-        let bad_names = ["127.0.0.1", "[::1]:443", "localhost", "u@a.test", "a.test/x", "a.test?x", "", "2130706433"];
+        let bad_ports =
+            ["a.test:22", "a.test:80", "a.test:1023", "a.test:65536", "a.test:", "a.test:+443", "a.test:4:4"];
+        let bad_names =
+            ["127.0.0.1", "[::1]:443", "localhost", "u@a.test", "a.test/x", "a.test?x", "", "2130706433"];
         for host in bad_ports.into_iter().chain(bad_names) {
             assert!(host.parse::<Host>().is_err(), "{host}");
         }

@@ -7,6 +7,7 @@ use phoenix_core::{
         queue::{DequeueReply, DequeueRequest, EntryKind, EntryPayload},
     },
     queue::{ClientRatchet, QueuePolicy},
+    token::Class,
     wire::Opaque,
 };
 
@@ -71,16 +72,19 @@ fn a_reader_waits_for_an_offer_and_is_woken_by_it() {
     let world = World::new();
     let bob = world.register(1);
     let call = world.call::<op::DequeueOffers>(&dequeue(1, 1, 30), By::Client(&bob), None);
+    let token = world.token(Class::Contact);
+    let offer = world.call::<op::EnqueueOffer>(&offer_to(&bob.id, b"offer"), By::Nobody, Some(token));
 
     let reply = block_on(async {
         let mut reading = Box::pin(world.engine.call::<op::DequeueOffers>(call, Origin::default()));
         assert!((&mut reading).now_or_never().is_none(), "nothing is there yet");
-        enqueue(&world, &bob.id, b"offer").unwrap();
+        world.engine.call::<op::EnqueueOffer>(offer, Origin::default()).await.unwrap();
         reading.await.unwrap()
     });
 
     assert_eq!(reply.entries.len(), 1);
     assert!(matches!(reply.entries[0].payload, EntryPayload::Message(_)));
+    assert_eq!(world.clock.elapsed_s(), 0);
 }
 
 #[test]
@@ -157,8 +161,11 @@ fn a_queue_is_read_by_its_owner_only() {
 }
 
 fn enqueue(world: &World, to: &ClientId, offer: &[u8]) -> Result<Empty, Reject> {
-    let ciphertext = Opaque::new(offer.to_vec()).unwrap();
-    world.ask::<op::EnqueueOffer>(EnqueueOfferRequest { to: to.clone(), ciphertext }, By::Nobody)
+    world.ask::<op::EnqueueOffer>(offer_to(to, offer), By::Nobody)
+}
+
+fn offer_to(to: &ClientId, offer: &[u8]) -> EnqueueOfferRequest {
+    EnqueueOfferRequest { to: to.clone(), ciphertext: Opaque::new(offer.to_vec()).unwrap() }
 }
 
 fn read(world: &World, by: &TestClient, request: DequeueRequest) -> Result<DequeueReply, Reject> {

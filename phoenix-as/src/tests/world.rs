@@ -8,11 +8,10 @@ use std::{
     },
 };
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures::executor::block_on;
 use phoenix_core::{
-    AliasHash, ClientId, ErrorReply, Failure, Fqdn, Origin, Reject, Timestamp, UserId, Uuid,
+    AliasHash, ClientId, Failure, Fqdn, Origin, Reject, Timestamp, UserId, Uuid,
     api::{
         Endpoint, ServiceName,
         auth::{RegisterFinishRequest, RegisterInitReply, RegisterInitRequest, RegistrationProof},
@@ -20,18 +19,16 @@ use phoenix_core::{
     },
     credential::{ClientCredential, ClientCredentialPayload, Csr, ExpirationData, PackagePayload},
     crypto::{AtRestKey, Chance, HpkeSecretKey, SigningKey, Suite},
-    engine::{Alarms, Engine, Shared, Ticker},
-    operation::{KeyRing, Local, OnAlarm, Operation, ReplyOf, RequestOf, Service},
-    port::{
-        Clock, Entropy, Inline, LocalWake, OpenPolicy, Outgoing, Ports, Space, Transport, TransportError,
-    },
-    published::AsDocument,
+    engine::{Alarms, Engine, Shared},
+    operation::{KeyRing, Operation, ReplyOf, RequestOf},
+    port::{Clock, Inline, LocalWake, OpenPolicy, Ports, Space},
     store::MemoryStore,
     time::DAY,
     token::{Blinding, Class, Rotation, Token, challenge_digest},
     wire::{Audience, AuthFrame, Call, CallTbs, List, Opaque, Sender, VERSION, Wire},
 };
 
+use super::surroundings::{Counting, Drops, Neighbour, TestClock};
 use crate::{AuthKeys, AuthService, AuthSettings, op, opaque::client};
 
 pub(super) struct World {
@@ -283,69 +280,4 @@ pub(super) fn csr(client: ClientId, key: &SigningKey, keys: &AuthKeys, now: Time
 
 pub(super) fn dequeue(from: u64, ack_below: u64, wait_s: u8) -> DequeueRequest {
     DequeueRequest { from, max: 500, ack_below, wait_s }
-}
-
-/// Seconds since the world began; waiting lets them pass.
-#[derive(Default)]
-pub(super) struct TestClock(AtomicU64);
-
-impl TestClock {
-    pub(super) fn elapsed_s(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-#[async_trait]
-impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_secs(1_699_920_000 + self.elapsed_s())
-    }
-
-    async fn sleep_until(&self, at: Timestamp) {
-        self.0.fetch_add(at.as_secs().saturating_sub(self.now().as_secs()), Ordering::Relaxed);
-    }
-}
-
-struct Drops;
-
-#[async_trait]
-impl Ticker for Drops {
-    fn on_alarm(&self, space: Space, kind: u8) -> OnAlarm {
-        if space == Space::As { AuthService::on_alarm(kind) } else { OnAlarm::Drop }
-    }
-
-    async fn tick(&self, _: Space, _: Local) {}
-}
-
-#[derive(Default)]
-struct Counting(AtomicU64);
-
-impl Entropy for Counting {
-    fn fill(&self, buffer: &mut [u8]) {
-        let mut seed = [9; 32];
-        seed[..8].copy_from_slice(&self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-        let mut chance = Chance::from_seed(seed);
-        buffer.iter_mut().for_each(|byte| [*byte] = chance.bytes());
-    }
-}
-
-/// Publishes the keys of beta.test, and nothing else.
-struct Neighbour {
-    keys: AuthKeys,
-    clock: Arc<TestClock>,
-    fetches: AtomicU64,
-}
-
-#[async_trait]
-impl Transport for Neighbour {
-    async fn send(&self, _: &Fqdn, _: Outgoing) -> Result<Result<Bytes, ErrorReply>, TransportError> {
-        Err(TransportError::Unreachable)
-    }
-
-    async fn fetch(&self, _: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
-        assert_eq!(service, ServiceName::As);
-        self.fetches.fetch_add(1, Ordering::Relaxed);
-        let (identity, list) = self.keys.published(self.clock.now()).unwrap();
-        AsDocument::encode(&identity, &list).map_err(|_| TransportError::Unreachable)
-    }
 }

@@ -135,7 +135,9 @@ impl<'a, O: Operation> Run<'a, O> {
             }
         };
         let Decision { changes, deliveries, hints, next } = decision;
-        let (batch, lanes) = self.assembled(&cx, checks, changes, deliveries)?;
+        let Some((batch, lanes)) = self.assembled(&cx, checks, changes, deliveries)? else {
+            return Ok(Attempt::Conflict);
+        };
         if let Some(batch) = batch {
             match commit(self.engine, &batch).await? {
                 Commit::Done => self.paid = true,
@@ -235,16 +237,20 @@ impl<'a, O: Operation> Run<'a, O> {
         }
     }
 
+    /// The batch of a decision, and the lanes in it; none where the decision was made on a torn reading.
+    #[expect(clippy::type_complexity, reason = "used once, and taken apart at once")]
     fn assembled(
         &self,
         cx: &Context<O::Service>,
         checks: Vec<(PartitionKey, Base)>,
         changes: Vec<Change>,
         deliveries: Vec<Delivery>,
-    ) -> Result<(Option<Batch>, Vec<PartitionKey>), Failure> {
+    ) -> Result<Option<(Option<Batch>, Vec<PartitionKey>)>, Failure> {
         let mut assembly = Assembly::new(&self.engine.shared, cx.now, &mut cx.chance("marks"));
         for (partition, base) in checks {
-            assembly.check(partition, base)?;
+            if !assembly.check(partition, base) {
+                return Ok(None);
+            }
         }
         for change in changes {
             assembly.change(O::Service::SPACE, change);
@@ -257,7 +263,7 @@ impl<'a, O: Operation> Run<'a, O> {
         if !self.paid {
             assembly.fare(self.call.fare());
         }
-        Ok((assembly.finish(), lanes))
+        Ok(Some((assembly.finish(), lanes)))
     }
 
     /// Tells a lost race from a fare that somebody else consumed.

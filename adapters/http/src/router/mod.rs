@@ -21,6 +21,7 @@ use phoenix_core::{
     api::{Binding, Description, ServiceName},
     wire::VERSION,
 };
+use phoenix_homeserver::Homeserver;
 
 use self::intake::Intake;
 use crate::{
@@ -51,8 +52,21 @@ impl Default for RouterOptions {
     }
 }
 
-/// The routes of a homeserver. Service hosts may be set with `RouterOptions`; without, all services are at the
-/// domain itself.
+/// The routes of a homeserver: its endpoints, its published keys, and the document by which it is found. They
+/// can be merged with an embedder's own routes.
+///
+/// Callers' addresses are known where the serving function gives them as [`ConnectInfo`], as
+/// [`Server`](crate::Server) and axum's `into_make_service_with_connect_info` do; limits by address need them.
+pub fn router(home: Homeserver) -> Router {
+    router_with(home, RouterOptions::default())
+}
+
+/// The same with options.
+pub fn router_with(home: Homeserver, options: RouterOptions) -> Router {
+    routes(Arc::new(home), options)
+}
+
+/// The same for anything that is like a homeserver.
 pub(crate) fn routes(home: Arc<dyn Home>, options: RouterOptions) -> Router {
     let table = home.descriptions().into_iter().filter(|it| it.binding == Binding::Post).collect();
     let gate = Arc::new(Gate { table, intake: Intake::new(options.memory), home, options });
@@ -97,7 +111,9 @@ async fn call(
     Path((service, name)): Path<(String, String)>,
     request: Request,
 ) -> Response {
-    let Some(endpoint) = gate.endpoint(&service, &name) else { return problem(&refused(Reject::NotFound), None) };
+    let Some(endpoint) = gate.endpoint(&service, &name) else {
+        return problem(&refused(Reject::NotFound), None);
+    };
     match gate.answer(endpoint, request).await {
         Ok(reply) => content(reply, MEDIA_TYPE, HeaderValue::from_static("no-store")),
         Err(error) => {
@@ -139,7 +155,8 @@ fn content(body: Bytes, media_type: &'static str, caching: HeaderValue) -> Respo
 }
 
 fn max_age(options: &RouterOptions) -> HeaderValue {
-    HeaderValue::from_str(&format!("max-age={}", options.max_age_s)).unwrap_or(HeaderValue::from_static("no-store"))
+    HeaderValue::from_str(&format!("max-age={}", options.max_age_s))
+        .unwrap_or(HeaderValue::from_static("no-store"))
 }
 
 /// Where a request came from: the peer of its connection, where the serving function tells.

@@ -53,7 +53,9 @@ impl Connection {
 
         let (requests, enough) = (AtomicU64::new(0), Notify::new());
         let service = service_fn(|request: Request<Incoming>| {
-            if requests.fetch_add(1, Ordering::Relaxed).saturating_add(1) >= shared.limits.requests_per_connection {
+            if requests.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+                >= shared.limits.requests_per_connection
+            {
                 enough.notify_one();
             }
             answer(shared.router.clone(), request, peer)
@@ -72,7 +74,11 @@ impl Connection {
     }
 }
 
-async fn answer(router: Router, request: Request<Incoming>, peer: SocketAddr) -> Result<Response, Infallible> {
+async fn answer(
+    router: Router,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Result<Response, Infallible> {
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
     router.oneshot(request).await

@@ -6,7 +6,11 @@ mod connection;
 use std::{io, net::TcpListener, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::{sync::watch, task::JoinSet, time::{sleep, timeout}};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tokio_rustls::TlsAcceptor;
 
 use self::{admission::Admission, connection::Connection};
@@ -74,7 +78,8 @@ impl Server {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let (stop, stopping) = watch::channel(());
-        let shared = Arc::new(connection::Shared { acceptor: TlsAcceptor::from(tls.0), router, limits, stopping });
+        let shared =
+            Arc::new(connection::Shared { acceptor: TlsAcceptor::from(tls.0), router, limits, stopping });
         let mut connections = JoinSet::new();
         {
             let mut shutdown = pin!(shutdown);

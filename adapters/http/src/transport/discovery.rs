@@ -83,9 +83,10 @@ impl Discovery {
     }
 
     /// The domain's services do not answer: perhaps they have moved, so what is known is not fresh any more.
-    pub(super) async fn doubt(&self, domain: &Fqdn) {
+    pub(super) fn doubt(&self, domain: &Fqdn) {
         let slot = self.slot(domain);
-        let mut known = slot.lock().await;
+        // Whoever holds it looks the domain up already.
+        let Ok(mut known) = slot.try_lock() else { return };
         if let Some(found) = known.found.as_mut() {
             // Not earlier: a server that is merely down must not be asked with every call.
             found.fresh_until = found.fresh_until.min(found.at + FIRST_PAUSE);
@@ -116,7 +117,8 @@ impl Knowledge {
         match outcome {
             Ok((hosts, age)) => {
                 let fresh_until = now + age;
-                self.found = Some(Found { hosts, at: now, fresh_until, usable_until: fresh_until + STALE_TIME });
+                self.found =
+                    Some(Found { hosts, at: now, fresh_until, usable_until: fresh_until + STALE_TIME });
                 self.failed = None;
             }
             Err(error) => {
@@ -188,6 +190,9 @@ mod tests {
         known.learn(Err(TransportError::Unreachable), now + Duration::from_secs(61));
 
         assert_eq!(known.answer(now + Duration::from_secs(62)), Ok(hosts));
-        assert_eq!(known.answer(now + STALE_TIME + Duration::from_secs(61)), Err(TransportError::Unreachable));
+        assert_eq!(
+            known.answer(now + STALE_TIME + Duration::from_secs(61)),
+            Err(TransportError::Unreachable)
+        );
     }
 }

@@ -39,7 +39,9 @@ pub(super) async fn exchange(request: RequestBuilder, limit: usize) -> Result<An
 
 /// What a status without the protocol's own answer means. A redirect is not followed, and so a refusal.
 pub(super) fn verdict(status: StatusCode) -> TransportError {
-    if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) {
+    if status.is_server_error()
+        || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+    {
         TransportError::Unreachable
     } else {
         TransportError::Refused
@@ -47,7 +49,8 @@ pub(super) fn verdict(status: StatusCode) -> TransportError {
 }
 
 fn media_type(response: &Response) -> String {
-    let value = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value =
+        response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
@@ -66,6 +69,5 @@ fn reason(error: &reqwest::Error) -> TransportError {
 }
 
 fn is_refusal(error: &(dyn Error + 'static)) -> bool {
-    error.is::<AddressRefused>()
-        || matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
+    error.is::<AddressRefused>() || matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
 }

@@ -104,21 +104,33 @@ impl HttpTransportBuilder {
     /// # Errors
     /// [`TlsError`] when the authorities cannot be read.
     pub fn build(self) -> Result<HttpTransport, TlsError> {
-        let resolver = Arc::new(Resolver::new(self.overrides.clone(), self.own.clone()));
-        self.build_with(resolver)
+        let Self { authorities, overrides, own, call_time } = self;
+        assemble(authorities, call_time, Resolver::new(overrides, own))
     }
 
-    fn build_with(self, resolver: Arc<Resolver>) -> Result<HttpTransport, TlsError> {
-        let roots = match self.authorities.as_deref() {
-            Some(pem) => tls::own_roots(pem)?,
-            None => tls::web_roots(),
-        };
-        let time = self.call_time.unwrap_or(CALL_TIME);
-        let circuits = Circuits::new(tls::client(roots)?, Arc::clone(&resolver), time);
-        let anonymous = circuits.client(LOOK_UP_TIME).map_err(|_| TlsError::Unusable("configuration"))?;
-        let discovery = Discovery::new(anonymous, Arc::clone(&resolver));
-        Ok(HttpTransport(Arc::new(Parts { discovery, circuits, resolver })))
+    /// The transport in a world where every name has these addresses.
+    #[cfg(test)]
+    pub(crate) fn build_where(self, addresses: Vec<IpAddr>) -> Result<HttpTransport, TlsError> {
+        let Self { authorities, overrides, own, call_time } = self;
+        assemble(authorities, call_time, Resolver::fixed(overrides, own, addresses))
     }
+}
+
+fn assemble(
+    authorities: Option<Vec<u8>>,
+    call_time: Option<Duration>,
+    resolver: Resolver,
+) -> Result<HttpTransport, TlsError> {
+    let roots = match authorities {
+        Some(pem) => tls::own_roots(&pem)?,
+        None => tls::web_roots(),
+    };
+    let resolver = Arc::new(resolver);
+    let time = call_time.unwrap_or(CALL_TIME);
+    let circuits = Circuits::new(tls::client(roots)?, Arc::clone(&resolver), time);
+    let anonymous = circuits.client(LOOK_UP_TIME).map_err(|_| TlsError::Unusable("configuration"))?;
+    let discovery = Discovery::new(anonymous, Arc::clone(&resolver));
+    Ok(HttpTransport(Arc::new(Parts { discovery, circuits, resolver })))
 }
 
 impl Parts {
@@ -146,7 +158,7 @@ impl Transport for HttpTransport {
         match exchange::exchange(request, MAX_REPLY).await {
             Ok(answer) => read(answer),
             Err(error) => {
-                self.0.discovery.doubt(to).await;
+                self.0.discovery.doubt(to);
                 Err(error)
             }
         }
@@ -160,7 +172,7 @@ impl Transport for HttpTransport {
             Ok(answer) if answer.status == StatusCode::OK => Ok(answer.body),
             Ok(answer) => Err(exchange::verdict(answer.status)),
             Err(error) => {
-                self.0.discovery.doubt(from).await;
+                self.0.discovery.doubt(from);
                 Err(error)
             }
         }

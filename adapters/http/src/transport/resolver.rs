@@ -50,7 +50,11 @@ impl Resolver {
 
     /// The same, in a world where every name has these addresses.
     #[cfg(test)]
-    pub(super) fn fixed(overrides: HashMap<Fqdn, SocketAddr>, own: Vec<IpAddr>, addresses: Vec<IpAddr>) -> Self {
+    pub(super) fn fixed(
+        overrides: HashMap<Fqdn, SocketAddr>,
+        own: Vec<IpAddr>,
+        addresses: Vec<IpAddr>,
+    ) -> Self {
         Self { book: Arc::new(Book { overrides, own, names: Names::Fixed(addresses) }) }
     }
 
@@ -88,7 +92,10 @@ impl Book {
         }
     }
 
-    async fn addresses(&self, host: &str) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
+    async fn addresses(
+        &self,
+        host: &str,
+    ) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
         if let Some(address) = self.override_of(host) {
             return Ok(vec![address]);
         }

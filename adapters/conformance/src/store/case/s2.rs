@@ -16,8 +16,8 @@ pub(in crate::store) async fn s2_a_base_that_does_not_hold_is_a_conflict(
     let on = |base: Base| Part { base, ..write(&partition, [put("row", "value")]) };
     let (first, second) = (on(Base::Absent), on(Base::Any));
     sitting.conflict(&[on(Base::At(fresh_mark()))]).await?;
-    sitting.done(&[first.clone()]).await?;
-    sitting.done(&[second.clone()]).await?;
+    sitting.done(std::slice::from_ref(&first)).await?;
+    sitting.done(std::slice::from_ref(&second)).await?;
 
     // when it is written on what was before, then that is a conflict
     sitting.conflict(&[on(Base::At(first.mark))]).await?;
@@ -26,7 +26,7 @@ pub(in crate::store) async fn s2_a_base_that_does_not_hold_is_a_conflict(
 
     // and when it is written on what is now, it is done
     let third = on(Base::At(second.mark));
-    sitting.done(&[third.clone()]).await?;
+    sitting.done(std::slice::from_ref(&third)).await?;
     sitting.conflict(&[on(Base::At(second.mark))]).await?;
     sitting.done(&[on(Base::At(third.mark))]).await
 }
@@ -62,7 +62,7 @@ pub(in crate::store) async fn s2_a_partition_only_checked_keeps_its_mark(
     // given a partition
     let (watched, other, absent) = (queue("watched"), queue("other"), queue("absent"));
     let part = write(&watched, [put("row", "value")]);
-    sitting.done(&[part.clone()]).await?;
+    sitting.done(std::slice::from_ref(&part)).await?;
 
     // when batches check it, then its mark stays
     let base = Base::At(part.mark);
@@ -82,7 +82,7 @@ pub(in crate::store) async fn s2_a_check_that_fails_holds_the_writes_back(
     // given a partition that has moved on
     let (watched, other) = (queue("watched"), queue("other"));
     let seen = write(&watched, [put("row", "seen")]);
-    sitting.done(&[seen.clone()]).await?;
+    sitting.done(std::slice::from_ref(&seen)).await?;
     sitting.done(&[write(&watched, [put("row", "moved")])]).await?;
 
     // when a batch writes another on condition of what was seen, then it is a conflict

@@ -1,0 +1,105 @@
+//! The router, the server and the transport against each other, over sockets of this machine.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod authority;
+mod bounds;
+mod discovery;
+mod echo;
+mod homeserver;
+mod protocol;
+mod requests;
+mod round_trip;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
+
+use axum::Router;
+use bytes::Bytes;
+use phoenix_core::{
+    ErrorReply, Fqdn,
+    api::ServiceName,
+    port::{Circuit, Outgoing, Transport, TransportError},
+    token::Token,
+    wire::{Call, Opaque, VERSION},
+};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use self::{authority::Authority, echo::Echo};
+use crate::{HttpTransport, RouterOptions, Server, ServerLimits, router::routes};
+
+/// A server on a port of this machine that stops when told or dropped.
+struct Running {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    fn start(authority: &Authority, router: Router) -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap(), authority, router, ServerLimits::default())
+    }
+
+    fn start_at(address: SocketAddr, authority: &Authority, router: Router, limits: ServerLimits) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server::new(listener, authority.server(), router).limits(limits);
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let until = async { drop(stopped.await) };
+            server.run(until).await.unwrap();
+        });
+        Self { address, stop, task }
+    }
+
+    /// Ends it, with its connections.
+    async fn stop(self) -> SocketAddr {
+        drop(self.stop);
+        self.task.await.unwrap();
+        self.address
+    }
+
+    fn transport(&self, authority: &Authority) -> HttpTransport {
+        HttpTransport::builder().authorities(authority.pem()).resolve(alpha(), self.address).build().unwrap()
+    }
+}
+
+/// A homeserver that repeats what it is told, and a transport that reaches it.
+fn echo_server(echo: &Arc<Echo>, options: RouterOptions) -> (Running, HttpTransport) {
+    let authority = Authority::new();
+    let running = Running::start(&authority, routes(echo.clone(), options));
+    let transport = running.transport(&authority);
+    (running, transport)
+}
+
+type Answer = Result<Result<Bytes, ErrorReply>, TransportError>;
+
+async fn send(transport: &HttpTransport, name: &'static str, body: impl Into<Bytes>) -> Answer {
+    transport.send(&alpha(), outgoing(name, body, None)).await
+}
+
+fn outgoing(name: &'static str, body: impl Into<Bytes>, token: Option<Token>) -> Outgoing {
+    let mut call = call(name, body);
+    call.token = token;
+    Outgoing { service: ServiceName::Ds, name, call, circuit: Circuit(1) }
+}
+
+fn call(name: &str, body: impl Into<Bytes>) -> Call {
+    let endpoint = echo::TABLE.iter().find(|it| it.name == name).unwrap().id;
+    Call { version: VERSION, endpoint, auth: None, token: None, body: Opaque::new(body).unwrap() }
+}
+
+fn token() -> Token {
+    Token {
+        token_type: 5,
+        nonce: [1; 32],
+        challenge_digest: [2; 32],
+        key_id: [3; 32],
+        authenticator: [4; 64],
+    }
+}
+
+fn alpha() -> Fqdn {
+    "alpha.test".parse().unwrap()
+}

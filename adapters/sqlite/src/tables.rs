@@ -1,0 +1,252 @@
+//! The tables of a key space, and their statements.
+//!
+//! A space has a table of partitions (mark, alarm, next number) and a table of rows. Both are ordered by their
+//! keys (`WITHOUT ROWID`): there is no number by which rows could be sorted into the order of their arrival.
+
+use bytes::Bytes;
+use phoenix_core::Timestamp;
+use phoenix_core::port::{Mark, PartitionKey, RowKey, Space};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::failure::Failure;
+
+/// A partition's line in its space's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) mark: Mark,
+    pub(crate) alarm: Option<Timestamp>,
+    pub(crate) next: u64,
+}
+
+/// Rows that were read, as keys and values.
+pub(crate) type Rows = Vec<(RowKey, Bytes)>;
+
+/// The statements of all spaces.
+pub(crate) struct Tables {
+    auth: Statements,
+    queue: Statements,
+    delivery: Statements,
+    spent: Statements,
+    lane: Statements,
+    peers: Statements,
+}
+
+struct Statements {
+    create: String,
+    head: String,
+    insert_head: String,
+    update_head: String,
+    update_mark: String,
+    delete_head: String,
+    due: String,
+    row: String,
+    rows_from: String,
+    rows_between: String,
+    has_rows: String,
+    put_row: String,
+    delete_row: String,
+    delete_below: String,
+    delete_rows: String,
+}
+
+impl Tables {
+    pub(crate) fn new() -> Self {
+        Self {
+            auth: Statements::of("auth"),
+            queue: Statements::of("queue"),
+            delivery: Statements::of("delivery"),
+            spent: Statements::of("spent"),
+            lane: Statements::of("lane"),
+            peers: Statements::of("peers"),
+        }
+    }
+
+    const fn of(&self, space: Space) -> &Statements {
+        match space {
+            Space::As => &self.auth,
+            Space::Qs => &self.queue,
+            Space::Ds => &self.delivery,
+            Space::Spent => &self.spent,
+            Space::Lane => &self.lane,
+            Space::Peers => &self.peers,
+        }
+    }
+
+    pub(crate) fn create(&self, to: &Connection) -> Result<(), rusqlite::Error> {
+        Space::ALL.into_iter().try_for_each(|space| to.execute_batch(&self.of(space).create))
+    }
+
+    pub(crate) fn head(&self, of: &PartitionKey, from: &Connection) -> Result<Option<Head>, Failure> {
+        let mut statement = from.prepare_cached(&self.of(of.space()).head)?;
+        let head = statement.query_row([of.key().as_ref()], |row| Ok(head(row))).optional()?;
+        head.transpose()
+    }
+
+    /// Sets a partition's line; `before` is what it was.
+    pub(crate) fn set_head(
+        &self,
+        of: &PartitionKey,
+        before: Option<Head>,
+        head: Head,
+        to: &Connection,
+    ) -> Result<(), Failure> {
+        let Head { mark, alarm, next } = head;
+        let (key, next) = (of.key().as_ref(), next.cast_signed());
+        let statements = self.of(of.space());
+        if before.is_some_and(|before| before.alarm == alarm) {
+            // Sparing the index of alarms halves what is written for most partitions.
+            to.prepare_cached(&statements.update_mark)?.execute(params![key, mark.0, next])?;
+            return Ok(());
+        }
+        let statement = if before.is_some() { &statements.update_head } else { &statements.insert_head };
+        to.prepare_cached(statement)?.execute(params![key, mark.0, next, alarm.map(ordered)])?;
+        Ok(())
+    }
+
+    pub(crate) fn delete_head(&self, of: &PartitionKey, to: &Connection) -> Result<(), Failure> {
+        to.prepare_cached(&self.of(of.space()).delete_head)?.execute([of.key().as_ref()])?;
+        Ok(())
+    }
+
+    pub(crate) fn due(
+        &self,
+        space: Space,
+        now: Timestamp,
+        limit: usize,
+        from: &Connection,
+    ) -> Result<Vec<PartitionKey>, Failure> {
+        let mut statement = from.prepare_cached(&self.of(space).due)?;
+        let mut rows = statement.query(params![ordered(now), i64::try_from(limit).unwrap_or(i64::MAX)])?;
+        let mut keys = Vec::new();
+        while let Some(row) = rows.next()? {
+            keys.push(PartitionKey::new(space, blob(row, 0)?));
+        }
+        Ok(keys)
+    }
+
+    pub(crate) fn row(
+        &self,
+        of: &PartitionKey,
+        key: &RowKey,
+        from: &Connection,
+    ) -> Result<Option<Bytes>, Failure> {
+        let mut statement = from.prepare_cached(&self.of(of.space()).row)?;
+        let found = statement.query_row([of.key().as_ref(), key.as_ref()], |row| Ok(blob(row, 0)));
+        found.optional()?.transpose()
+    }
+
+    /// The first `limit` rows with `from <= key < below`; `below` empty for no bound.
+    pub(crate) fn rows(
+        &self,
+        of: &PartitionKey,
+        (from, below): (&RowKey, &RowKey),
+        limit: u64,
+        source: &Connection,
+    ) -> Result<Rows, Failure> {
+        let statements = self.of(of.space());
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let (key, from, below) = (of.key().as_ref(), from.as_ref(), below.as_ref());
+        let mut statement;
+        let mut rows = if below.is_empty() {
+            statement = source.prepare_cached(&statements.rows_from)?;
+            statement.query(params![key, from, limit])?
+        } else {
+            statement = source.prepare_cached(&statements.rows_between)?;
+            statement.query(params![key, from, limit, below])?
+        };
+        let mut found = Rows::new();
+        while let Some(row) = rows.next()? {
+            found.push((blob(row, 0)?, blob(row, 1)?));
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn has_rows(&self, of: &PartitionKey, from: &Connection) -> Result<bool, Failure> {
+        Ok(from.prepare_cached(&self.of(of.space()).has_rows)?.exists([of.key().as_ref()])?)
+    }
+
+    pub(crate) fn put_row(
+        &self,
+        of: &PartitionKey,
+        row: (&[u8], &[u8]),
+        to: &Connection,
+    ) -> Result<(), Failure> {
+        to.prepare_cached(&self.of(of.space()).put_row)?.execute([of.key().as_ref(), row.0, row.1])?;
+        Ok(())
+    }
+
+    pub(crate) fn delete_row(&self, of: &PartitionKey, key: &RowKey, to: &Connection) -> Result<(), Failure> {
+        to.prepare_cached(&self.of(of.space()).delete_row)?.execute([of.key().as_ref(), key.as_ref()])?;
+        Ok(())
+    }
+
+    pub(crate) fn delete_below(
+        &self,
+        of: &PartitionKey,
+        key: &RowKey,
+        to: &Connection,
+    ) -> Result<(), Failure> {
+        to.prepare_cached(&self.of(of.space()).delete_below)?.execute([of.key().as_ref(), key.as_ref()])?;
+        Ok(())
+    }
+
+    pub(crate) fn delete_rows(&self, of: &PartitionKey, to: &Connection) -> Result<(), Failure> {
+        to.prepare_cached(&self.of(of.space()).delete_rows)?.execute([of.key().as_ref()])?;
+        Ok(())
+    }
+}
+
+impl Statements {
+    fn of(space: &str) -> Self {
+        let heads = format!("{space}_partitions");
+        let rows = format!("{space}_rows");
+        Self {
+            create: format!(
+                "CREATE TABLE IF NOT EXISTS {heads} (key BLOB PRIMARY KEY, mark BLOB NOT NULL, \
+                 next INTEGER NOT NULL, alarm INTEGER) WITHOUT ROWID, STRICT;
+                 CREATE INDEX IF NOT EXISTS {space}_alarms ON {heads} (alarm) WHERE alarm IS NOT NULL;
+                 CREATE TABLE IF NOT EXISTS {rows} (partition BLOB NOT NULL, key BLOB NOT NULL, \
+                 value BLOB NOT NULL, PRIMARY KEY (partition, key)) WITHOUT ROWID, STRICT;"
+            ),
+            head: format!("SELECT mark, next, alarm FROM {heads} WHERE key = ?1"),
+            insert_head: format!("INSERT INTO {heads} (key, mark, next, alarm) VALUES (?1, ?2, ?3, ?4)"),
+            update_head: format!("UPDATE {heads} SET mark = ?2, next = ?3, alarm = ?4 WHERE key = ?1"),
+            update_mark: format!("UPDATE {heads} SET mark = ?2, next = ?3 WHERE key = ?1"),
+            delete_head: format!("DELETE FROM {heads} WHERE key = ?1"),
+            due: format!("SELECT key FROM {heads} WHERE alarm <= ?1 ORDER BY alarm LIMIT ?2"),
+            row: format!("SELECT value FROM {rows} WHERE partition = ?1 AND key = ?2"),
+            rows_from: format!(
+                "SELECT key, value FROM {rows} WHERE partition = ?1 AND key >= ?2 ORDER BY key LIMIT ?3"
+            ),
+            rows_between: format!(
+                "SELECT key, value FROM {rows} WHERE partition = ?1 AND key >= ?2 AND key < ?4 ORDER BY key LIMIT ?3"
+            ),
+            has_rows: format!("SELECT 1 FROM {rows} WHERE partition = ?1 LIMIT 1"),
+            put_row: format!("INSERT OR REPLACE INTO {rows} (partition, key, value) VALUES (?1, ?2, ?3)"),
+            delete_row: format!("DELETE FROM {rows} WHERE partition = ?1 AND key = ?2"),
+            delete_below: format!("DELETE FROM {rows} WHERE partition = ?1 AND key < ?2"),
+            delete_rows: format!("DELETE FROM {rows} WHERE partition = ?1"),
+        }
+    }
+}
+
+fn head(row: &Row<'_>) -> Result<Head, Failure> {
+    let mark = row.get_ref(0)?.as_blob()?.try_into().map_err(|_| Failure::DAMAGED)?;
+    let alarm: Option<i64> = row.get(2)?;
+    Ok(Head { mark: Mark(mark), next: row.get::<_, i64>(1)?.cast_unsigned(), alarm: alarm.map(time) })
+}
+
+fn blob(row: &Row<'_>, column: usize) -> Result<Bytes, Failure> {
+    Ok(Bytes::copy_from_slice(row.get_ref(column)?.as_blob()?))
+}
+
+/// SQLite counts with a sign: the first instant becomes the smallest number, the last the largest.
+const fn ordered(time: Timestamp) -> i64 {
+    (time.0 ^ SIGN).cast_signed()
+}
+
+const fn time(ordered: i64) -> Timestamp {
+    Timestamp(ordered.cast_unsigned() ^ SIGN)
+}
+
+const SIGN: u64 = 1 << 63;

@@ -1,0 +1,177 @@
+//! What cannot be seen through the port.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it cannot go on")]
+
+use std::path::Path;
+
+use bytes::Bytes;
+use futures::executor::block_on;
+use phoenix_core::port::{
+    Alarm, Base, Batch, Commit, MAX_VALUE, Mark, Part, PartitionKey, Place, Space, Store, StoreError, Wanted,
+    Write,
+};
+use rusqlite::Connection;
+
+use crate::open::Limits;
+use crate::writer::Writer;
+use crate::{OpenError, SqliteStore, connect};
+
+#[test]
+fn the_writer_flushes_every_commit_and_overwrites_what_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("db"), "").unwrap();
+
+    let connection = connect::writer(&folder.path().join("db")).ok().unwrap();
+
+    let setting = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+    let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    assert_eq!(journal, "wal");
+    assert_eq!((setting("synchronous"), setting("secure_delete")), (2, 1));
+}
+
+#[test]
+fn a_batch_that_finds_no_room_does_not_undo_the_others_of_its_group() {
+    // given a database with room for little
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    std::fs::write(&path, "").unwrap();
+    let connection = connect::writer(&path).ok().unwrap();
+    connection.pragma_update(None, "max_page_count", 100).unwrap();
+
+    // when a group has one batch that is too large
+    let (first, large, last) = (batch(1, 10), batch(2, MAX_VALUE), batch(3, 10));
+    let answers = Writer::new(&connection).commit(&[&first, &large, &last]);
+
+    // then that one alone fails
+    assert_eq!(answers, [Ok(Commit::Done), Err(StoreError::Full), Ok(Commit::Done)]);
+    assert_eq!(partitions(&connection), 2);
+}
+
+#[test]
+fn a_conflict_does_not_undo_the_others_of_its_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    std::fs::write(&path, "").unwrap();
+    let connection = connect::writer(&path).ok().unwrap();
+    let (first, mut stale, last) = (batch(1, 10), batch(1, 20), batch(3, 10));
+    stale.parts[0].mark = Mark([9; 16]);
+
+    let answers = Writer::new(&connection).commit(&[&first, &stale, &last, &first]);
+
+    assert_eq!(answers, [Commit::Done, Commit::Conflict, Commit::Done, Commit::Done].map(Ok));
+    assert_eq!(partitions(&connection), 2);
+}
+
+#[test]
+fn a_full_store_says_so_and_can_still_be_read() {
+    // given a store with room for little
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open_within(&folder.path().join("db"), Limits { pages: Some(100) }).unwrap();
+    let small = batch(1, 10);
+    assert_eq!(block_on(store.commit(&small)), Ok(Commit::Done));
+
+    // when a batch is too large, then that is told
+    assert_eq!(block_on(store.commit(&batch(2, MAX_VALUE))), Err(StoreError::Full));
+
+    // and what is there can be read
+    let place = Place { partition: small.parts[0].partition.clone(), wanted: Wanted::first(1) };
+    assert_eq!(block_on(store.read(&[place])).unwrap()[0].mark, Some(small.parts[0].mark));
+}
+
+#[test]
+fn a_damaged_database_is_told_apart_from_a_slow_one() {
+    // given a database in which a mark has lost a byte
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let store = SqliteStore::open(&path).unwrap();
+    let written = batch(1, 10);
+    assert_eq!(block_on(store.commit(&written)), Ok(Commit::Done));
+    Connection::open(&path).unwrap().execute("UPDATE queue_partitions SET mark = x'00'", []).unwrap();
+
+    // when it is read or written, then that is told
+    let place = Place { partition: written.parts[0].partition.clone(), wanted: Wanted::Mark };
+    assert_eq!(block_on(store.read(&[place])), Err(StoreError::Corrupt));
+    assert_eq!(block_on(store.commit(&written)), Err(StoreError::Corrupt));
+}
+
+#[test]
+fn an_idle_store_empties_its_log_and_keeps_nothing_that_was_deleted() {
+    // given a store that held a row for a while
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let store = SqliteStore::open(&path).unwrap();
+    let secret = b"what nobody should find again".repeat(100);
+    let mut written = batch(1, 0);
+    written.parts[0].writes = vec![Write::Append(Bytes::from(secret))];
+    assert_eq!(block_on(store.commit(&written)), Ok(Commit::Done));
+    assert!(occurs(folder.path()));
+    written.parts[0] =
+        Part { mark: Mark([8; 16]), base: Base::Any, writes: vec![Write::Drop], ..written.parts[0].clone() };
+    assert_eq!(block_on(store.commit(&written)), Ok(Commit::Done));
+
+    // when it has been idle for a while
+    let begun = std::time::Instant::now();
+    while occurs(folder.path()) && begun.elapsed().as_secs() < 10 {
+        std::thread::yield_now();
+    }
+
+    // then none of its files has the row
+    assert!(!occurs(folder.path()));
+    drop(store);
+}
+
+#[test]
+fn tables_have_no_numbers_that_tell_when_a_row_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let store = SqliteStore::open(&path).unwrap();
+
+    let connection = Connection::open(&path).unwrap();
+
+    for table in ["queue_partitions", "queue_rows", "auth_partitions", "spent_rows"] {
+        assert!(connection.prepare(&format!("SELECT count(*) FROM {table}")).is_ok());
+        assert!(connection.prepare(&format!("SELECT rowid FROM {table}")).is_err());
+    }
+    drop(store);
+}
+
+#[test]
+fn errors_of_opening_are_one_sentence_each() {
+    let path = Path::new("phoenix.db");
+    let io = |kind: std::io::ErrorKind| OpenError::from_io(path, &kind.into());
+    let sql = |code: i32| {
+        OpenError::from_sql(path, &rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None))
+    };
+
+    assert_eq!(io(std::io::ErrorKind::ReadOnlyFilesystem), OpenError::ReadOnly(path.into()));
+    assert_eq!(io(std::io::ErrorKind::StorageFull), OpenError::Full(path.into()));
+    assert_eq!(sql(rusqlite::ffi::SQLITE_FULL), OpenError::Full(path.into()));
+    assert_eq!(sql(rusqlite::ffi::SQLITE_READONLY), OpenError::ReadOnly(path.into()));
+    assert_eq!(sql(rusqlite::ffi::SQLITE_BUSY), OpenError::Locked(path.into()));
+    assert_eq!(io(std::io::ErrorKind::StorageFull).to_string(), "phoenix.db: the disk is full");
+}
+
+fn batch(number: u8, size: usize) -> Batch {
+    let value = Bytes::from(vec![number; size]);
+    let partition = PartitionKey::new(Space::Qs, Bytes::from(vec![number]));
+    let writes = vec![Write::Append(value)];
+    Batch {
+        parts: vec![Part {
+            partition,
+            base: Base::Absent,
+            mark: Mark([number; 16]),
+            writes,
+            alarm: Alarm::Keep,
+        }],
+    }
+}
+
+fn partitions(connection: &Connection) -> i64 {
+    connection.query_row("SELECT count(*) FROM queue_partitions", [], |row| row.get(0)).unwrap()
+}
+
+fn occurs(folder: &Path) -> bool {
+    let needle = b"nobody should find";
+    let files =
+        std::fs::read_dir(folder).unwrap().filter_map(|file| std::fs::read(file.unwrap().path()).ok());
+    files.into_iter().any(|bytes| bytes.windows(needle.len()).any(|window| window == needle))
+}

@@ -1,0 +1,105 @@
+//! What a homeserver needs of its surroundings, under control of the tests.
+
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use phoenix_core::{
+    ErrorReply, Fqdn, Timestamp,
+    api::ServiceName,
+    crypto::Chance,
+    engine::Ticker,
+    operation::{Local, OnAlarm, Service},
+    port::{Clock, Entropy, Outgoing, Space, Transport, TransportError},
+    published::AsDocument,
+};
+
+use crate::{AuthKeys, AuthService};
+
+/// Seconds since the world began; waiting lets them pass.
+#[derive(Default)]
+pub(super) struct TestClock(pub(super) AtomicU64);
+
+impl TestClock {
+    pub(super) fn elapsed_s(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(1_699_920_000 + self.elapsed_s())
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        yield_once().await;
+        self.0.fetch_add(at.as_secs().saturating_sub(self.now().as_secs()), Ordering::Relaxed);
+    }
+}
+
+/// Lets others go on before time passes.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Does what the AS's alarms ask for, which is never more than to drop.
+pub(super) struct Drops;
+
+#[async_trait]
+impl Ticker for Drops {
+    fn on_alarm(&self, space: Space, kind: u8) -> OnAlarm {
+        if space == Space::As { AuthService::on_alarm(kind) } else { OnAlarm::Drop }
+    }
+
+    async fn tick(&self, _: Space, _: Local) {}
+}
+
+/// Never the same bytes twice.
+#[derive(Default)]
+pub(super) struct Counting(AtomicU64);
+
+impl Entropy for Counting {
+    fn fill(&self, buffer: &mut [u8]) {
+        let mut seed = [9; 32];
+        seed[..8].copy_from_slice(&self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        let mut chance = Chance::from_seed(seed);
+        buffer.iter_mut().for_each(|byte| [*byte] = chance.bytes());
+    }
+}
+
+/// Publishes the keys of beta.test, and nothing else.
+pub(super) struct Neighbour {
+    pub(super) keys: AuthKeys,
+    pub(super) clock: Arc<TestClock>,
+    pub(super) fetches: AtomicU64,
+}
+
+#[async_trait]
+impl Transport for Neighbour {
+    async fn send(&self, _: &Fqdn, _: Outgoing) -> Result<Result<Bytes, ErrorReply>, TransportError> {
+        Err(TransportError::Unreachable)
+    }
+
+    async fn fetch(&self, _: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
+        assert_eq!(service, ServiceName::As);
+        self.fetches.fetch_add(1, Ordering::Relaxed);
+        let (identity, list) = self.keys.published(self.clock.now()).unwrap();
+        AsDocument::encode(&identity, &list).map_err(|_| TransportError::Unreachable)
+    }
+}
