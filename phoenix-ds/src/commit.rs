@@ -69,11 +69,7 @@ pub(crate) fn stage<'a>(
     committer: Committer,
     act: Act,
 ) -> Result<Staged<'a>, Failure> {
-    let message = frames::commit(submission.commit, &submission.access.group)?;
-    let epoch = group.members.roster.epoch.0;
-    if message.epoch().as_u64() != epoch {
-        return Err(Reject::Conflict(Some(epoch)).into());
-    }
+    let message = current(&group, submission)?;
     let crypto = RustCrypto::default();
     let (commit, aad) = process(&group, &crypto, message, committer)?;
     rules::check_proposals(&commit, act)?;
@@ -88,6 +84,16 @@ pub(crate) fn stage<'a>(
     let mut keys = aad.keys.into_vec();
     let added_keys = keys.split_off(usize::from(new_path).min(keys.len()));
     Ok(Staged { group, submission, committer, commit, path_keys: keys.pop(), added_keys, crypto })
+}
+
+/// The commit, if it is for the group's current epoch.
+///
+/// # Errors
+/// [`Reject::Conflict`] with the current epoch where it is not; [`Reject::Malformed`] where it is no commit.
+pub(crate) fn current(group: &Group, submission: Submission<'_>) -> Result<PublicMessageIn, Reject> {
+    let message = frames::commit(submission.commit, &submission.access.group)?;
+    let epoch = group.members.roster.epoch.0;
+    if message.epoch().as_u64() == epoch { Ok(message) } else { Err(Reject::Conflict(Some(epoch))) }
 }
 
 fn process(
@@ -114,11 +120,15 @@ fn process(
 
 /// Keys that are in the group already have an error of their own, since another AddPackage helps.
 const fn refusal(error: &PublicProcessMessageError) -> Reject {
-    use ProposalValidationError as Invalid;
     match error {
         PublicProcessMessageError::InvalidCommit(StageCommitError::ProposalValidationError(
-            Invalid::DuplicateSignatureKey | Invalid::DuplicateEncryptionKey | Invalid::DuplicateInitKey,
+            ProposalValidationError::DuplicateSignatureKey
+            | ProposalValidationError::DuplicateEncryptionKey
+            | ProposalValidationError::DuplicateInitKey,
         )) => Reject::DuplicateKey,
         _ => Reject::Malformed("commit"),
     }
 }
+
+#[cfg(test)]
+mod tests;

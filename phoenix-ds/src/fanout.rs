@@ -153,3 +153,6 @@ fn recipient(config: &ClientQueueConfig) -> Recipient {
 const BACK: &[u8] = b"return address";
 /// Queues of this homeserver in one message: as many as fit one batch (architecture, "Durable and lossy").
 const MAX_LOCAL: usize = 60;
+
+#[cfg(test)]
+mod tests;

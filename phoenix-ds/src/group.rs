@@ -136,7 +136,7 @@ impl Group {
     pub(crate) fn writes(&self, chance: &mut Chance) -> Result<Vec<Write>, Failure> {
         let tree = self.members.site.ear.seal(&kinds::TREE, &self.tree.record()?, LEAST_TREE, chance)?;
         Ok(vec![
-            Write::Put(kinds::CLEAR, versioned(&self.clear).into()),
+            Write::Put(kinds::CLEAR, versioned(&self.clear).to_vec().into()),
             self.members.write(chance)?,
             Write::Put(kinds::TREE, tree),
         ])

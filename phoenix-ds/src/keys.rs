@@ -52,7 +52,7 @@ impl DeliveryKeys {
     /// The keys, to be sealed.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(versioned(&self.record))
+        versioned(&self.record)
     }
 
     /// The keys that were sealed.

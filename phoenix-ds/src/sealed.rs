@@ -9,6 +9,7 @@ use phoenix_core::{
     port::MAX_VALUE,
     wire::Wire,
 };
+use zeroize::Zeroizing;
 
 /// A group's EAR key, bound to the group's partition. Wiped when it is dropped.
 pub(crate) struct Ear {
@@ -58,8 +59,8 @@ impl Ear {
 }
 
 /// A record as it is stored: a version, then its encoding.
-pub(crate) fn versioned<T: Wire>(record: &T) -> Vec<u8> {
-    [[VERSION].as_slice(), &record.encode()].concat()
+pub(crate) fn versioned<T: Wire>(record: &T) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new([[VERSION].as_slice(), &record.encode()].concat())
 }
 
 /// The record that was stored.

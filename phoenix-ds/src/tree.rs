@@ -4,8 +4,8 @@ use openmls::{
     ciphersuite::hash_ref::ProposalRef,
     messages::group_info::VerifiableGroupInfo,
     prelude::{
-         GroupId as MlsGroupId, LeafNode, LeafNodeIndex, OpenMlsSignaturePublicKey,
-        ProposalStore, PublicGroup, RatchetTreeIn, StagedCommit, Verifiable as _,
+        GroupId as MlsGroupId, LeafNode, LeafNodeIndex, OpenMlsSignaturePublicKey, ProposalStore,
+        PublicGroup, RatchetTreeIn, StagedCommit, Verifiable as _,
     },
 };
 use openmls_rust_crypto::RustCrypto;
@@ -148,6 +148,19 @@ impl Tree {
         Ok(queued.into_iter().map(|(reference, _)| reference).collect())
     }
 
+    /// Stores a proposal.
+    #[cfg(test)]
+    pub(crate) fn store(
+        &mut self,
+        queued: openmls::prelude::QueuedProposal,
+        message: Mls,
+    ) -> Result<(), Fault> {
+        self.group.add_proposal(&self.slots, queued).map_err(|_| STORED)?;
+        let messages = self.proposals.iter().cloned().chain([message]).collect();
+        self.proposals = List::new(messages).map_err(|_| STORED)?;
+        Ok(())
+    }
+
     /// The leaf at an index.
     pub(crate) fn leaf(&self, leaf: LeafIndex) -> Option<&LeafNode> {
         self.group.leaf(LeafNodeIndex::new(leaf.0))
@@ -189,3 +202,6 @@ const TREE: Reject = Reject::Malformed("tree");
 const STORED: Fault = Fault::Broken("stored group");
 /// A context, hash, tag or proposal: the largest holds a group's roles and external senders.
 const MAX_PART: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use super::{Description, Endpoint, ServiceName};
 use crate::{
     Fqdn, KeyId,
     crypto::{HpkeCiphertext, Signature},
-    wire::{List, Opaque},
+    wire::List,
 };
 
 /// Takes a transaction of another homeserver's QS. The transaction is its own frame.
@@ -115,31 +115,6 @@ pub struct FederationLimits {
     pub bytes_per_s: u32,
     /// Seconds to wait before the next transaction.
     pub retry_after_s: u32,
-}
-
-/// A row of a mailbox that waits for its destination.
-#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
-pub struct MailboxRow {
-    /// The delivery's id.
-    pub id: [u8; 16],
-    /// When the DS accepted it, in seconds: after seven days it is given up.
-    pub accepted_at: u64,
-    /// To whom what cannot be delivered is told.
-    pub back: Opaque<{ super::queue::MAX_BACK }>,
-    /// The message.
-    pub body: MailboxBody,
-}
-
-/// A message that waits in a mailbox.
-#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
-#[repr(u8)]
-pub enum MailboxBody {
-    /// Sealed to the destination.
-    #[tls_codec(discriminant = 1)]
-    Sealed(SealedDelivery),
-    /// Under this server's at-rest key, while the destination's keys are unknown.
-    #[tls_codec(discriminant = 2)]
-    AtRest(Opaque<{ super::queue::MAX_ENTRY }>),
 }
 
 /// Deliveries in one transaction (08).

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Engine;
 use crate::{
-    ErrorReply, Failure, Origin,
+    ErrorReply, Failure, Origin, Reject,
     api::{Description, Endpoint},
     operation::{Fare, Operation, Partwise},
     wire::{Call, Wire},
@@ -72,10 +72,23 @@ where
             let plan = self.engine.call::<O>(call, origin).await.map_err(tell)?;
             let mut answers = Vec::new();
             for part in O::parts(&plan) {
-                answers.push(self.engine.internal::<O::Part>(part, Fare::Free).await);
+                let answer = self.engine.internal::<O::Part>(part, Fare::Free).await;
+                let is_broken = answer.as_ref().is_err_and(is_ours_to_mend);
+                answers.push(answer);
+                // What is behind it must not overtake it.
+                if is_broken {
+                    break;
+                }
             }
             O::answer(plan, answers).map(|answer| answer.encode()).map_err(|reject| tell(reject.into()))
         })
+    }
+}
+
+fn is_ours_to_mend(failure: &Failure) -> bool {
+    match failure {
+        Failure::Broken(_) => true,
+        Failure::Refused(refusal) => matches!(refusal.reject, Reject::Unavailable(_)),
     }
 }
 

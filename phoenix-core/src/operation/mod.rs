@@ -109,10 +109,11 @@ pub trait Partwise: Operation {
     /// The parts of a plan, in order.
     fn parts(plan: &ReplyOf<Self>) -> Vec<RequestOf<Self::Part>>;
 
-    /// The answer, from what each part answered.
+    /// The answer, from what each part answered. Nothing behind a part that ended with a fault or
+    /// [`Reject::Unavailable`] was carried out, and its answer is the last one.
     ///
     /// # Errors
-    /// [`Reject::Internal`] where parts and answers do not fit.
+    /// [`Reject::Unavailable`] where a part ended so; [`Reject::Internal`] where parts and answers do not fit.
     fn answer(plan: ReplyOf<Self>, answers: Vec<Result<ReplyOf<Self::Part>, Failure>>) -> Result<Self::Answer, Reject>;
 }
 

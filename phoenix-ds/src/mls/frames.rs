@@ -1,8 +1,8 @@
 //! MLS messages that the DS reads or makes itself, since they need no cryptography (RFC 9420 §6, §12.4.3).
 
-use openmls::messages::group_info::VerifiableGroupInfo;
-use openmls::prelude::{
-    ContentType, MlsMessageBodyIn, MlsMessageIn, PublicMessageIn,
+use openmls::{
+    messages::group_info::VerifiableGroupInfo,
+    prelude::{ContentType, MlsMessageBodyIn, MlsMessageIn, PublicMessageIn},
 };
 use phoenix_core::{
     Epoch, GroupId, KeyPackageRef, Reject,

@@ -2,18 +2,18 @@
 
 use phoenix_core::{
     Failure, LeafIndex,
-    api::delivery::{self as api, Accepted},
+    api::delivery::{self as api, Accepted, AddUsersRequest},
     operation::{
         Authorised, Context, Decision, Decoded, Effort, Need, Operation, Peers, Proven, Purpose, Reading,
         Rows,
     },
-    wire::List,
+    wire::{List, Sender},
 };
 
 use crate::{
     accept::accept,
     adds,
-    commit::{Committer, Submission, stage},
+    commit::{Committer, Submission, current, stage},
     group::{Group, prove_leaf},
     rules::{self, Act},
     service::DeliveryService,
@@ -53,7 +53,12 @@ impl Operation for AddUsers {
         Ok(prove_leaf(call.frame()?, &call.request().access.group, &group.members.roster, |leaf| leaf)?)
     }
 
-    fn requires(call: &Decoded<Self>, _: &Group) -> Result<Vec<Need>, Failure> {
+    fn requires(call: &Decoded<Self>, group: &Group) -> Result<Vec<Need>, Failure> {
+        // A lost race, and who may not add, are found out before any peer is asked.
+        current(group, submission(call.request()))?;
+        if let Sender::Leaf(_, leaf) = call.frame()?.sender() {
+            rules::check_role(group, *leaf, Act::Add)?;
+        }
         Ok(adds::needs(&call.request().batches)?)
     }
 
@@ -65,10 +70,15 @@ impl Operation for AddUsers {
     ) -> Result<Decision<Accepted>, Failure> {
         let (request, sender) = (call.request(), *call.sender());
         rules::check_role(&group, sender, Act::Add)?;
-        let submission =
-            Submission { access: &request.access, commit: &request.commit, update: &request.group_info };
-        let staged = stage(group, submission, Committer::Member(sender), Act::Add)?;
+        let staged = stage(group, submission(request), Committer::Member(sender), Act::Add)?;
         let newcomers = adds::newcomers(&staged, request, peers, cx)?;
         accept(staged, newcomers, cx, |arrived| Accepted { epoch: arrived.epoch, delayed: List::default() })
     }
 }
+
+const fn submission(request: &AddUsersRequest) -> Submission<'_> {
+    Submission { access: &request.access, commit: &request.commit, update: &request.group_info }
+}
+
+#[cfg(test)]
+mod tests;

@@ -154,3 +154,6 @@ fn roster(
 }
 
 const TREE: Reject = Reject::Malformed("tree");
+
+#[cfg(test)]
+mod tests;

@@ -73,3 +73,6 @@ impl Operation for ExternalCommitInfo {
         Ok(Decision::reply(ExternalCommitInfoReply { group_info, tree, roster, proposals }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,3 +97,6 @@ fn newcomer(
     let keys = staged.path_keys.clone().ok_or(Reject::Malformed("keys"))?;
     Ok(Newcomer { key, pseudonym, config: request.config.clone(), keys, invitation: None })
 }
+
+#[cfg(test)]
+mod tests;

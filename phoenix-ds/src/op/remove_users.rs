@@ -65,3 +65,6 @@ impl Operation for RemoveUsers {
         accept(staged, Vec::new(), cx, |arrived| Accepted { epoch: arrived.epoch, delayed: List::default() })
     }
 }
+
+#[cfg(test)]
+mod tests;

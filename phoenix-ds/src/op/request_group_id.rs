@@ -51,3 +51,6 @@ impl Operation for RequestGroupId {
 
 /// For how long a reservation holds (07).
 const VALIDITY_S: u64 = 10 * MINUTE;
+
+#[cfg(test)]
+mod tests;

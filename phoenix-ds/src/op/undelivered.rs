@@ -102,7 +102,7 @@ impl Operation for Undelivered {
             let note = Note { queue: *queue, at: cx.now.as_secs() };
             let sealed = clear.tombstone.seal(NOTE, &at.key, &note.encode(), chance)?;
             rows.insert(row.clone());
-            writes.push(Write::Put(row, versioned(&sealed).into()));
+            writes.push(Write::Put(row, versioned(&sealed).to_vec().into()));
         }
         if writes.is_empty() {
             return Ok(Decision::reply(Empty {}));
@@ -117,3 +117,6 @@ const NOTE: &[u8] = b"phoenix note";
 const MAX_NOTES: usize = 64;
 /// Notes, and the two rows before them.
 const MAX_ROWS: u32 = 66;
+
+#[cfg(test)]
+mod tests;

@@ -72,3 +72,6 @@ impl Operation for UpdateQueueConfig {
         Ok(Decision::reply(Empty {}).change(members.site.at, writes, Alarm::Keep))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,3 +64,6 @@ impl Operation for WelcomeInfo {
         Ok(Decision::reply(WelcomeInfoReply { tree, roster }))
     }
 }
+
+#[cfg(test)]
+mod tests;

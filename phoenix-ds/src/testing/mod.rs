@@ -8,8 +8,10 @@
     reason = "tests"
 )]
 
+mod joining;
 mod member;
+mod mls;
 mod world;
 
-pub(crate) use member::{Commit, Member};
-pub(crate) use world::{World, rejected};
+pub(crate) use member::Member;
+pub(crate) use world::{World, refusal, rejected};

@@ -15,12 +15,16 @@ use phoenix_core::{
     ErrorReply, Failure, Fingerprint, Fqdn, KeyId, Origin, Refusal, Reject, Timestamp,
     api::{
         Endpoint, ServiceName,
+        delivery::{CreateGroupRequest, GroupAccess, GroupReservation},
         queue::{FanOutMessage, KeyPackageBatch, KeyPackageBatchTbs, QsPublicKeys, ServiceKey},
     },
     crypto::{AtRestKey, Chance, SigningKey, Suite},
     engine::{Courier, Engine, LaneRow, Lanes, Shared},
-    operation::{FRAME_LABEL, Fare, KeyRing, Operation, ReplyOf, RequestOf},
-    port::{Clock, Entropy, Inline, LocalWake, OpenPolicy, Outgoing, Ports, Transport, TransportError},
+    operation::{Context, FRAME_LABEL, Fare, KeyRing, Operation, ReplyOf, RequestOf},
+    port::{
+        Clock, Entropy, Inline, LocalWake, OpenPolicy, Outgoing, PartitionKey, Place, Ports, Space,
+        Store as _, Transport, TransportError, Wanted,
+    },
     published::{PublishedKeys, QsDocument},
     store::MemoryStore,
     time::DAY,
@@ -28,7 +32,7 @@ use phoenix_core::{
     wire::{Audience, AuthFrame, Call, CallTbs, List, Opaque, Sender, VERSION, Wire},
 };
 
-use crate::{DeliveryKeys, DeliveryService, DeliverySettings};
+use crate::{DeliveryKeys, DeliveryService, DeliverySettings, group::Group};
 
 pub(crate) struct World {
     pub(crate) store: MemoryStore,
@@ -52,7 +56,16 @@ impl World {
         Self::with(DeliverySettings::default())
     }
 
+    /// A DS whose keys are others.
+    pub(crate) fn with_other_keys() -> Self {
+        Self::seeded(DeliverySettings::default(), 8)
+    }
+
     pub(crate) fn with(settings: DeliverySettings) -> Self {
+        Self::seeded(settings, 1)
+    }
+
+    fn seeded(settings: DeliverySettings, seed: u8) -> Self {
         let (store, clock) = (MemoryStore::default(), Arc::new(TestClock::default()));
         let qs = Arc::new(SigningKey::generate(Suite::Ed25519, &mut Chance::from_seed([9; 32])));
         let ports = Ports {
@@ -64,7 +77,7 @@ impl World {
             compute: Arc::new(Inline),
             policy: Arc::new(OpenPolicy),
         };
-        let (domain, chance) = (alpha(), &mut Chance::from_seed([1; 32]));
+        let (domain, chance) = (alpha(), &mut Chance::from_seed([seed; 32]));
         let tokens = Arc::new(TokenKeys::generate(domain.clone(), clock.now(), &ROTATION, chance));
         let shared = Shared::new(ports, domain.clone(), AtRestKey::new([2; 32].into()));
         shared.directory().publish(ServiceName::Qs, PublishedKeys::Qs(Box::new(published(&qs))));
@@ -101,6 +114,35 @@ impl World {
             call.auth = Some(frame);
         }
         block_on(self.engine.call::<O>(call, Origin::default()))
+    }
+
+    /// What another DS would have reserved for this request.
+    pub(crate) fn reservation_of(&self, other: &Self, request: &CreateGroupRequest) -> GroupReservation {
+        let GroupReservation { group, expires, .. } = request.reservation.clone();
+        let mac = *other.engine.ring().service.reservation_mac(&group, expires).expose();
+        GroupReservation { group, expires, mac }
+    }
+
+    /// The group as a commit would find it.
+    pub(crate) fn group(&self, access: &GroupAccess) -> Group {
+        let cx = self.context();
+        let at = crate::kinds::group(&cx.keys.at_rest, &access.group);
+        let key = [[at.kind].as_slice(), &at.key].concat();
+        let partition = PartitionKey::new(Space::Ds, key.into());
+        let found = block_on(self.store.read(&[Place { partition, wanted: Wanted::first(100) }])).unwrap();
+        Group::open(access, &found.into(), &cx).unwrap()
+    }
+
+    pub(crate) fn context(&self) -> Context<DeliveryService> {
+        Context::for_tests(self.now(), alpha(), self.engine.ring(), DeliverySettings::default(), self.seed())
+    }
+
+    /// All rows of groups, as a copy of the disk would show them.
+    pub(crate) fn group_rows(&self) -> Vec<(Bytes, Bytes)> {
+        let dump = self.store.dump().into_iter();
+        let groups =
+            dump.filter(|(at, _)| at.space() == Space::Ds && at.key().first() == Some(&crate::kinds::GROUP));
+        groups.flat_map(|(_, found)| found.rows).collect()
     }
 
     /// All that was delivered since the last time.

@@ -1,30 +1,53 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use phoenix_core::{Reject, api::delivery::ContentKind, group::ContentHead};
+use phoenix_core::{
+    LeafIndex, MessageId, Reject,
+    api::delivery::{ContentKind, SendMessageRequest},
+    group::ContentHead,
+    wire::{Opaque, Sender},
+};
 
 use super::SendMessage;
-use crate::testing::{Member, World, rejected};
+use crate::{
+    UpdateClient,
+    testing::{Member, World, rejected},
+};
 
 #[test]
-fn a_message_reaches_everyone_but_its_sender() {
+fn a_message_reaches_everyone_but_its_sender_and_each_domain_its_own() {
     let world = World::new();
     let [mut a, mut b, mut c] = ["alpha.test", "alpha.test", "beta.test"].map(|it| Member::new(&world, it));
     a.create(&world, None).unwrap();
-    a.add(&world, &mut [&mut b]).unwrap();
-    let request = a.adding(&world, &mut [&mut c]);
-    let _ = request;
-    world.delivered();
+    a.add(&world, &mut [&mut b, &mut c]).unwrap();
 
     let accepted = a.send(&world, b"hello").unwrap();
 
     assert_eq!(accepted.epoch.0, 1);
     let arrived = world.delivered();
-    assert_eq!(arrived.len(), 1);
-    let message = &arrived[0].message;
-    assert_eq!(message.recipients[0].config, b.config.sealed);
-    let content = ContentHead::of(message).open(&a.access.unwrap().ear_key, &message.content).unwrap();
-    assert_eq!((content.kind, content.sender.0), (ContentKind::Application, 0));
-    assert_eq!(b.read(&content.message), b"hello");
+    let to: Vec<_> = arrived.iter().map(|it| (it.to.as_str(), it.message.recipients.len())).collect();
+    assert_eq!(to, [("alpha.test", 1), ("beta.test", 1)]);
+    for (member, arrived) in [&mut b, &mut c].into_iter().zip(&arrived) {
+        let message = &arrived.message;
+        assert_eq!(message.recipients[0].config, member.config.sealed);
+        let key = &member.access.as_ref().unwrap().ear_key;
+        let content = ContentHead::of(message).open(key, &message.content).unwrap();
+        assert_eq!((content.kind, content.sender), (ContentKind::Application, LeafIndex(0)));
+        assert_eq!(member.read(&content.message), b"hello");
+    }
+    assert_ne!(arrived[0].message.content, arrived[1].message.content);
+}
+
+#[test]
+fn sending_changes_nothing_of_the_group() {
+    let world = World::new();
+    let [mut a, mut b] = ["alpha.test", "alpha.test"].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    a.add(&world, &mut [&mut b]).unwrap();
+    let before = world.group_rows();
+
+    b.send(&world, b"hello").unwrap();
+
+    assert_eq!(world.group_rows(), before);
 }
 
 #[test]
@@ -32,12 +55,97 @@ fn an_unknown_group_and_a_wrong_key_are_not_told_apart() {
     let world = World::new();
     let mut a = Member::new(&world, "alpha.test");
     a.create(&world, None).unwrap();
-    let mut wrong_key = a.message(b"x");
+    let request = a.message(b"x");
+    let mut wrong_key = request.clone();
     wrong_key.access.ear_key = [9; 32].into();
-    let mut unknown = a.message(b"x");
+    let mut wrong_id = request.clone();
+    wrong_id.access.ear_key_id = 1;
+    let mut unknown = request.clone();
     unknown.access.group.uuid.0[0] ^= 1;
+    let mut elsewhere = request;
+    elsewhere.access.group.domain = "beta.test".parse().unwrap();
 
-    let outcomes = [wrong_key, unknown].map(|it| rejected(world.call::<SendMessage>(&it, Some(a.leaf()))));
+    for request in [wrong_key, wrong_id, unknown, elsewhere] {
+        assert_eq!(rejected(world.call::<SendMessage>(&request, Some(a.leaf()))), Reject::NotFound);
+    }
+}
 
-    assert_eq!(outcomes, [Reject::NotFound; 2]);
+#[test]
+fn a_repeat_within_an_hour_is_answered_and_not_sent_again() {
+    let world = World::new();
+    let [mut a, mut b] = ["alpha.test", "alpha.test"].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    a.add(&world, &mut [&mut b]).unwrap();
+    let request = a.message(b"once");
+
+    let first = world.call::<SendMessage>(&request, Some(a.leaf())).unwrap();
+    let repeat = world.call::<SendMessage>(&request, Some(a.leaf())).unwrap();
+
+    assert_eq!(first, repeat);
+    assert_eq!(world.delivered().len(), 1);
+    world.advance_s(3_601);
+    world.call::<SendMessage>(&request, Some(a.leaf())).unwrap();
+    assert_eq!(world.delivered().len(), 1);
+}
+
+#[test]
+fn only_the_member_at_the_named_leaf_sends() {
+    let world = World::new();
+    let [mut a, mut b] = ["alpha.test", "alpha.test"].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    a.add(&world, &mut [&mut b]).unwrap();
+    let request = a.message(b"x");
+    let group = request.access.group.clone();
+    let mut other_group = group.clone();
+    other_group.uuid.0[0] ^= 1;
+
+    for (group, leaf) in [(group.clone(), 0), (group, 9), (other_group, 1)] {
+        let sender = (Sender::Leaf(group, LeafIndex(leaf)), &b.key);
+        assert_eq!(rejected(world.call::<SendMessage>(&request, Some(sender))), Reject::Unauthenticated);
+    }
+    assert_eq!(rejected(world.call::<SendMessage>(&request, None)), Reject::Unauthenticated);
+}
+
+#[test]
+fn a_message_of_the_last_five_epochs_is_taken_and_no_older_one() {
+    let world = World::new();
+    let [mut a, mut b] = ["alpha.test", "alpha.test"].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    let too_early = a.message(b"early");
+    a.add(&world, &mut [&mut b]).unwrap();
+    let old = a.message(b"old");
+    for _ in 0..5 {
+        let commit = a.commit(Vec::new(), &[], 0);
+        world.call::<UpdateClient>(&commit.request, Some(a.leaf())).unwrap();
+        a.merge();
+    }
+
+    let sent = world.call::<SendMessage>(&old, Some(a.leaf()));
+    let before_its_time = world.call::<SendMessage>(&too_early, Some(b.leaf()));
+    let commit = a.commit(Vec::new(), &[], 0);
+    world.call::<UpdateClient>(&commit.request, Some(a.leaf())).unwrap();
+    let too_old = SendMessageRequest { id: MessageId([1; 16]), ..old };
+    let too_old = world.call::<SendMessage>(&too_old, Some(a.leaf()));
+
+    assert_eq!(sent.unwrap().epoch.0, 6);
+    assert_eq!(rejected(before_its_time), Reject::Conflict(Some(6)));
+    assert_eq!(rejected(too_old), Reject::Conflict(Some(7)));
+}
+
+#[test]
+fn what_is_not_an_application_message_of_this_group_is_refused() {
+    let world = World::new();
+    let [mut a, mut other] = ["alpha.test", "alpha.test"].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    other.create(&world, None).unwrap();
+    let request = a.message(b"x");
+    let foreign = other.message(b"x").message;
+    let commit = a.commit(Vec::new(), &[], 0).request.commit;
+    let truncated = request.message[..request.message.len() - 1].to_vec();
+
+    for message in [foreign.to_vec(), commit.to_vec(), truncated, Vec::new()] {
+        let request = SendMessageRequest { message: Opaque::new(message).unwrap(), ..request.clone() };
+        let outcome = world.call::<SendMessage>(&request, Some(a.leaf()));
+        assert_eq!(rejected(outcome), Reject::Malformed("message"));
+    }
 }

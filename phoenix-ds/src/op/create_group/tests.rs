@@ -1,0 +1,119 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use phoenix_core::{
+    Reject, Uuid,
+    api::delivery::CreateGroupRequest,
+    crypto::{Chance, SigningKey, Suite},
+    wire::{Flag, Sender},
+};
+
+use super::CreateGroup;
+use crate::testing::{Member, World, rejected};
+
+#[test]
+fn a_group_is_created_in_both_suites() {
+    let world = World::new();
+    for suite in [Suite::Ed25519, Suite::P256] {
+        let mut creator = Member::with(&world, "alpha.test", suite);
+
+        assert!(creator.create(&world, None).is_ok());
+    }
+    assert_eq!(world.delivered().len(), 0);
+}
+
+#[test]
+fn an_id_serves_once() {
+    let world = World::new();
+    let mut creator = Member::new(&world, "alpha.test");
+    let request = creator.creation(&world, None);
+
+    let outcomes = [(); 2].map(|()| world.call::<CreateGroup>(&request, Some(creator.new_key())));
+
+    let [first, second] = outcomes;
+    assert!(first.is_ok());
+    assert_eq!(rejected(second), Reject::AlreadyExists);
+}
+
+#[test]
+fn a_reservation_that_is_forged_or_over_is_refused() {
+    let world = World::new();
+    let mut creator = Member::new(&world, "alpha.test");
+    let request = creator.creation(&world, None);
+    let mut forged = request.clone();
+    forged.reservation.mac[0] ^= 1;
+    let mut longer = request.clone();
+    longer.reservation.expires += 1;
+    let mut elsewhere = request.clone();
+    elsewhere.reservation.group.domain = "beta.test".parse().unwrap();
+    let mut another = request.clone();
+    another.reservation.group.uuid = Uuid([7; 16]);
+
+    for (request, expected) in [
+        (forged, Reject::Forbidden),
+        (longer, Reject::Forbidden),
+        (another, Reject::Forbidden),
+        (elsewhere, Reject::NotFound),
+    ] {
+        assert_eq!(rejected(world.call::<CreateGroup>(&request, Some(creator.new_key()))), expected);
+    }
+    world.advance_s(601);
+    assert_eq!(rejected(world.call::<CreateGroup>(&request, Some(creator.new_key()))), Reject::Forbidden);
+}
+
+#[test]
+fn only_the_holder_of_the_leafs_key_creates_a_group() {
+    let world = World::new();
+    let mut creator = Member::new(&world, "alpha.test");
+    let request = creator.creation(&world, None);
+    let other = SigningKey::generate(Suite::Ed25519, &mut Chance::from_seed([5; 32]));
+
+    let own_name = world.call::<CreateGroup>(&request, Some((Sender::NewKey(other.verifying_key()), &other)));
+    let foreign_name = world.call::<CreateGroup>(&request, Some((creator.new_key().0, &other)));
+
+    assert_eq!(rejected(own_name), Reject::Unauthenticated);
+    assert_eq!(rejected(foreign_name), Reject::Unauthenticated);
+    assert!(world.group_rows().is_empty());
+}
+
+#[test]
+fn a_group_that_the_protocol_does_not_know_is_refused() {
+    let world = World::new();
+    let others = World::with_other_keys();
+    let mut creator = Member::new(&world, "alpha.test");
+    let request = creator.creation(&world, None);
+    // The reservation of one group, and the state of another.
+    let other = creator.creation(&world, None);
+    let mixed = CreateGroupRequest { reservation: other.reservation.clone(), ..request.clone() };
+    // Lists another DS's keys as external senders.
+    let mut stranger = Member::new(&world, "alpha.test");
+    let mut foreign = stranger.creation(&others, None);
+    foreign.reservation = others.reservation_of(&world, &foreign);
+    let mut any = request.clone();
+    any.config.any = Flag::Yes;
+    let torn = CreateGroupRequest { tree: other.tree.clone(), ..request.clone() };
+
+    for (request, name) in [(mixed, "group id"), (any, "queue config"), (torn, "group")] {
+        let outcome = world.call::<CreateGroup>(&request, Some(creator.new_key()));
+        assert!(matches!(rejected(outcome), Reject::Malformed(_)), "{name}");
+    }
+    let outcome = world.call::<CreateGroup>(&foreign, Some(stranger.new_key()));
+    assert_eq!(rejected(outcome), Reject::Malformed("external senders"));
+}
+
+#[test]
+fn what_is_stored_of_a_group_names_nothing_and_is_padded() {
+    let world = World::new();
+    let mut creator = Member::new(&world, "alpha.test");
+    creator.create(&world, None).unwrap();
+
+    let rows = world.group_rows();
+
+    let group = creator.access.as_ref().unwrap().group.uuid.0;
+    let pseudonym = creator.credential.pseudonym.0;
+    let queue = &creator.config.sealed.sealed.enc;
+    for needle in [group.as_slice(), &pseudonym, queue, b"alpha.test"] {
+        assert!(rows.iter().all(|(_, value)| !value.windows(needle.len()).any(|it| it == needle)));
+    }
+    let lengths: Vec<_> = rows.iter().map(|(key, value)| (key[0], value.len())).collect();
+    assert_eq!(lengths[1..], [(b'k', 64 + 28), (b'r', 4_096 + 28), (b't', 16_384 + 28)]);
+}

@@ -1,0 +1,69 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use futures::executor::block_on;
+use phoenix_core::{
+    Failure,
+    api::{Empty, delivery::UndeliveredRequest},
+    operation::Fare,
+    wire::{List, Opaque},
+};
+
+use super::Undelivered;
+use crate::testing::{Member, World, rejected};
+
+fn back(world: &World) -> (Member, bytes::Bytes) {
+    let [mut a, mut b] = ["alpha.test"; 2].map(|it| Member::new(world, it));
+    a.create(world, None).unwrap();
+    a.add(world, &mut [&mut b]).unwrap();
+    a.send(world, b"x").unwrap();
+    let back = world.delivered().remove(0).back;
+    (a, back)
+}
+
+fn tell(world: &World, back: &[u8], gone: Vec<[u8; 32]>) -> Result<Empty, Failure> {
+    let request =
+        UndeliveredRequest { back: Opaque::new(back.to_vec()).unwrap(), gone: List::new(gone).unwrap() };
+    block_on(world.engine.internal::<Undelivered>(request, Fare::Free))
+}
+
+fn notes(world: &World) -> usize {
+    world.group_rows().iter().filter(|(key, _)| key[0] == b'n').count()
+}
+
+#[test]
+fn the_first_and_the_latest_note_of_a_queue_are_kept() {
+    let world = World::new();
+    let (mut a, back) = back(&world);
+
+    for _ in 0..3 {
+        tell(&world, &back, vec![[1; 32], [2; 32]]).unwrap();
+    }
+
+    assert_eq!(notes(&world), 4);
+    assert!(a.send(&world, b"the group goes on").is_ok());
+}
+
+#[test]
+fn a_group_has_room_for_a_few_notes_only() {
+    let world = World::new();
+    let (_, back) = back(&world);
+
+    for part in 0..3_u8 {
+        tell(&world, &back, (0..60).map(|number| [part * 60 + number; 32]).collect()).unwrap();
+    }
+
+    assert_eq!(notes(&world), 64);
+}
+
+#[test]
+fn an_address_that_is_not_ours_is_refused() {
+    let world = World::new();
+    let (_, mut back) = {
+        let (a, back) = back(&world);
+        (a, back.to_vec())
+    };
+    back[20] ^= 1;
+
+    assert_eq!(rejected(tell(&world, &back, vec![[1; 32]])), phoenix_core::Reject::NotFound);
+    assert_eq!(notes(&world), 0);
+}
