@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use phoenix_core::{
-    Failure, Reject,
+    Failure, Fqdn, Reject,
     api::{
         ServiceName,
         delivery::UndeliveredRequest,
-        queue::{DeliverRequest, FanOutMessage},
+        queue::{DeliverRequest, FanOutMessage, MAX_BACK},
     },
+    crypto::sha256,
     engine::{Courier, LaneRow},
     operation::Fare,
-    wire::Wire,
+    wire::{Opaque, Wire},
 };
 use phoenix_ds::Undelivered;
 use phoenix_qs::op::{
@@ -31,6 +32,33 @@ impl Carrier {
     pub(crate) const fn new(inner: Arc<Inner>) -> Self {
         Self { inner }
     }
+
+    /// Delivers a message to queues of this homeserver. What is too large for one batch goes in parts: all but the
+    /// last are remembered under an id of their own, so that each arrives once though only the last takes the row.
+    async fn deliver(
+        &self,
+        source: Fqdn,
+        back: Opaque<MAX_BACK>,
+        body: &[u8],
+        fare: Fare,
+    ) -> Result<(), Failure> {
+        let message = FanOutMessage::decode(body)?;
+        let mut parts = message.parts();
+        let last = parts.pop().unwrap_or(message);
+        for (number, message) in (0_u32..).zip(parts) {
+            let hash = sha256(&(sha256(body), number).encode());
+            let receipt = hash.first_chunk().copied();
+            let request = DeliverRequest { source: source.clone(), receipt, back: back.clone(), message };
+            match self.inner.queue.internal::<Deliver>(request, Fare::Free).await {
+                Err(Failure::Refused(refusal)) if !matches!(refusal.reject, Reject::Unavailable(_)) => {
+                    tracing::warn!(reject = %refusal.reject, "a part of a delivery could not be carried and was dropped");
+                }
+                outcome => drop(outcome?),
+            }
+        }
+        let request = DeliverRequest { source, receipt: None, back, message: last };
+        self.inner.queue.internal::<Deliver>(request, fare).await.map(drop)
+    }
 }
 
 #[async_trait]
@@ -39,11 +67,7 @@ impl Courier for Carrier {
         let LaneRow { to, service, lane, back, body } = row;
         let is_local = to == *self.inner.shared.domain();
         match (service, is_local) {
-            (ServiceName::Qs, true) => {
-                let message = FanOutMessage::decode(&body)?;
-                let request = DeliverRequest { source: to, receipt: None, back, message };
-                self.inner.queue.internal::<Deliver>(request, fare).await.map(drop)
-            }
+            (ServiceName::Qs, true) => self.deliver(to, back, &body, fare).await,
             (ServiceName::Qs, false) => {
                 let message = FanOutMessage::decode(&body)?;
                 let request = ForwardRequest { to, lane, back, message };

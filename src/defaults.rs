@@ -30,9 +30,18 @@ impl Clock for SystemClock {
     }
 
     async fn sleep_until(&self, at: Timestamp) {
-        Delay::new(Duration::from_millis(at.millis_since(self.now()))).await;
+        loop {
+            let left = at.millis_since(self.now());
+            if left == 0 {
+                return;
+            }
+            Delay::new(Duration::from_millis(left).min(LONGEST_SLEEP)).await;
+        }
     }
 }
+
+/// How long to sleep without a look at the clock, which may be set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// The operating system's randomness.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,7 +82,7 @@ impl Threads {
 impl Compute for Threads {
     fn submit(&self, job: Job) -> Result<(), Saturated> {
         self.jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) | TrySendError::Disconnected(_) => Saturated,
+            TrySendError::Full(job) | TrySendError::Disconnected(job) => Saturated(job),
         })
     }
 }
@@ -90,3 +99,21 @@ fn work(waiting: &Mutex<Receiver<Job>>) {
 
 /// Jobs that may wait: a few seconds of work; whoever comes then had better come back.
 const MAX_WAITING: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+    use phoenix_core::{Timestamp, port::Clock};
+
+    use super::SystemClock;
+
+    #[test]
+    fn a_sleep_ends_when_its_time_has_come() {
+        let until = SystemClock.now().plus_millis(20);
+
+        block_on(SystemClock.sleep_until(until));
+        block_on(SystemClock.sleep_until(Timestamp(0)));
+
+        assert!(SystemClock.now() >= until);
+    }
+}

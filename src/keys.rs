@@ -65,7 +65,7 @@ impl KeyStore {
         let mut chance = chance(&self.ports);
         match keys.auth.rotated(self.ports.clock.now(), &Rotation::default(), &mut chance)? {
             Some(auth) => {
-                let sealed = keys.root.seal(AUTH, &auth.encode(), &mut chance);
+                let sealed = keys.root.seal(AUTH, &auth.encode()?, &mut chance);
                 let mark = Mark(chance.bytes());
                 let writes = vec![Write::Put(Bytes::from_static(AUTH), sealed)];
                 let base = Base::At(keys.revision);
@@ -125,7 +125,7 @@ async fn make(ports: &Ports, domain: &Fqdn, operator: Option<&OperatorKey>) -> R
         }
     };
     let services = [
-        (AUTH, AuthKeys::generate(domain, now, &mut chance)?.encode()),
+        (AUTH, AuthKeys::generate(domain, now, &mut chance)?.encode()?),
         (QUEUE, QueueKeys::generate(domain, now, &mut chance).encode()),
         (DELIVERY, DeliveryKeys::generate(domain, now, &mut chance).encode()),
     ];

@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use phoenix_as::AuthService;
 use phoenix_core::{
-    Failure, Fqdn, Reject,
+    Failure, Fault, Fqdn, Reject,
     api::{
         Endpoint, ServiceName,
         federation::{FederatedEnqueue, QsToQsReceipt, QsToQsTransaction},
@@ -96,11 +96,10 @@ impl Ticker for Mailboxes {
         }
     }
 
-    async fn tick(&self, space: Space, at: Local) {
-        let mailbox = <[u8; 32]>::try_from(at.key.as_ref());
-        let (Space::Qs, phoenix_qs::MAILBOX, Ok(mailbox)) = (space, at.kind, mailbox) else { return };
-        if let Err(Failure::Broken(fault)) = self.send(mailbox).await {
-            tracing::error!(%fault, "a mailbox could not be sent");
+    async fn tick(&self, space: Space, at: Local) -> Result<(), Failure> {
+        match (space, at.kind, <[u8; 32]>::try_from(at.key.as_ref())) {
+            (Space::Qs, phoenix_qs::MAILBOX, Ok(mailbox)) => self.send(mailbox).await,
+            _ => Err(Fault::Broken("an alarm that nobody serves").into()),
         }
     }
 }

@@ -41,7 +41,13 @@ impl Auth {
     }
 
     /// Signs a call for its audience (02).
-    fn frame(&self, call: &Call, audience: Audience, issued_at: u64, nonce: [u8; 16]) -> Result<AuthFrame, ClientError> {
+    fn frame(
+        &self,
+        call: &Call,
+        audience: Audience,
+        issued_at: u64,
+        nonce: [u8; 16],
+    ) -> Result<AuthFrame, ClientError> {
         let mut frame = AuthFrame {
             sender: self.sender.clone(),
             issued_at,
@@ -85,14 +91,16 @@ impl Session {
         loop {
             match self.attempt(&E::DESCRIPTION, to, auth, None, body.clone()).await {
                 Ok(reply) => {
-                    return E::Reply::decode(&reply).map_err(|_| ClientError::Unexpected(E::DESCRIPTION.name));
+                    return E::Reply::decode(&reply)
+                        .map_err(|_| ClientError::Unexpected(E::DESCRIPTION.name));
                 }
                 Err(error) => self.wait_after(error, &mut patience).await?,
             }
         }
     }
 
-    async fn exchange(
+    /// Calls an endpoint by its description, with an encoded body.
+    pub(crate) async fn exchange(
         &mut self,
         description: &Description,
         to: &Route,
@@ -100,6 +108,7 @@ impl Session {
         body: Bytes,
     ) -> Result<Bytes, ClientError> {
         let mut patience = Patience::new(&self.habits);
+        self.uncertain = false;
         loop {
             let token = match description.token {
                 Some(class) => Some(self.take_token(&to.domain, class).await?),
@@ -128,6 +137,7 @@ impl Session {
     ) -> Result<Bytes, ClientError> {
         let outgoing = self.prepare(description, to, auth, token, body)?;
         let answer = self.ports.transport.send(&to.domain, outgoing).await;
+        self.uncertain |= answer.is_err();
         answer.map_err(ClientError::Unreachable)?.map_err(ClientError::Refused)
     }
 
@@ -168,7 +178,11 @@ pub(crate) struct Patience {
 
 impl Patience {
     pub(crate) fn new(habits: &Habits) -> Self {
-        Self { left: habits.tries.max(1) - 1, next_ms: habits.first_wait_ms.max(1), longest_ms: habits.patience_ms }
+        Self {
+            left: habits.tries.max(1) - 1,
+            next_ms: habits.first_wait_ms.max(1),
+            longest_ms: habits.patience_ms,
+        }
     }
 
     /// How long to wait after an error, in milliseconds; none where trying again is no use.
@@ -216,14 +230,19 @@ mod tests {
         let waits: Vec<_> = std::iter::from_fn(|| patience.wait_after(&error, &mut chance)).collect();
 
         assert_eq!(waits.len(), 5);
-        assert!(waits.iter().zip([100, 200, 400, 800, 1_600]).all(|(wait, least)| *wait >= least), "{waits:?}");
+        assert!(
+            waits.iter().zip([100, 200, 400, 800, 1_600]).all(|(wait, least)| *wait >= least),
+            "{waits:?}"
+        );
     }
 
     #[test]
     fn what_was_refused_for_good_is_not_tried_again() {
         let (mut patience, mut chance) = (Patience::new(&Habits::default()), Chance::from_seed([1; 32]));
 
-        for reject in [Reject::Forbidden, Reject::NotFound, Reject::Conflict(Some(3)), Reject::RateLimited(86_400)] {
+        for reject in
+            [Reject::Forbidden, Reject::NotFound, Reject::Conflict(Some(3)), Reject::RateLimited(86_400)]
+        {
             let error = ClientError::Refused(ErrorReply::from(Refusal::from(reject)));
             assert_eq!(patience.wait_after(&error, &mut chance), None, "{reject}");
         }

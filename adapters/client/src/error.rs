@@ -1,6 +1,8 @@
 //! Why something did not succeed.
 
-use phoenix_core::{ErrorCode, ErrorReply, Failure, Reject, crypto::SignerError, port::TransportError, wire::TooLong};
+use phoenix_core::{
+    ErrorCode, ErrorReply, Failure, Reject, crypto::SignerError, port::TransportError, wire::TooLong,
+};
 
 /// Why the client could not do what it was asked to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -22,6 +22,13 @@ pub enum Event {
         /// Who is behind the alias.
         user: UserId,
     },
+    /// Another user than the one that was asked answered an offer; the group was closed.
+    AnswerRefused {
+        /// What was the connection group.
+        group: GroupId,
+        /// Who answered.
+        user: UserId,
+    },
     /// A connection stands: each can add the other to groups now.
     Connected {
         /// The connection group.

@@ -78,6 +78,11 @@ impl Inbox {
         Read { remaining: reply.remaining, gap: is_news }
     }
 
+    /// The number of the next entry.
+    pub(crate) const fn next_seq(&self) -> u64 {
+        self.ratchet.next_seq()
+    }
+
     /// The state that holds all that was read is being saved.
     pub(crate) fn mark_saved(&mut self) {
         self.saved = self.ratchet.next_seq();

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use opaque_ke::{
-    CipherSuite, ClientRegistration, ClientRegistrationFinishParameters, Identifiers, RegistrationResponse, Ristretto255,
-    TripleDh,
+    CipherSuite, ClientRegistration, ClientRegistrationFinishParameters, Identifiers, RegistrationResponse,
+    Ristretto255, TripleDh,
     argon2::{Algorithm, Argon2, Params, Version},
     rand::{CryptoRng, Error, RngCore},
 };
@@ -44,7 +44,8 @@ impl Registration {
         let response = RegistrationResponse::<Suite>::deserialize(response);
         let response = response.map_err(|_| Reject::Malformed("OPAQUE response"))?;
         let (client, argon2) = (user.encode(), argon2(stretch)?);
-        let identifiers = Identifiers { client: Some(&client), server: Some(user.domain.as_str().as_bytes()) };
+        let identifiers =
+            Identifiers { client: Some(&client), server: Some(user.domain.as_str().as_bytes()) };
         let parameters = ClientRegistrationFinishParameters::new(identifiers, Some(&argon2));
         let mut rng = Rng(self.entropy);
         let finished = self.state.finish(&mut rng, password, response, parameters).map_err(|_| FAILED)?;
@@ -63,7 +64,9 @@ fn argon2(stretch: Stretch) -> Result<Argon2<'static>, ClientError> {
 pub(crate) fn hash_alias(alias: &[u8], salt: &[u8; 32]) -> Result<[u8; 32], ClientError> {
     let argon2 = argon2(Stretch { memory_kib: 64 * 1024, passes: 3 })?;
     let mut hash = [0; 32];
-    argon2.hash_password_into(alias, salt, &mut hash).map_err(|_| ClientError::State("the alias cannot be hashed"))?;
+    argon2
+        .hash_password_into(alias, salt, &mut hash)
+        .map_err(|_| ClientError::State("the alias cannot be hashed"))?;
     Ok(hash)
 }
 

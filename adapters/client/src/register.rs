@@ -7,8 +7,8 @@ use phoenix_core::{
     api::{
         Empty, Endpoint,
         auth::{
-            AsCredentials, ChallengeReply, RegisterFinish, RegisterFinishRequest, RegisterInit, RegisterInitRequest,
-            RegistrationChallenge, RegistrationProof,
+            AsCredentials, ChallengeReply, RegisterFinish, RegisterFinishRequest, RegisterInit,
+            RegisterInitRequest, RegistrationChallenge, RegistrationProof,
         },
     },
     credential::{AsKeys, ClientCredential, ClientCredentialPayload, Csr, ExpirationData},
@@ -99,7 +99,11 @@ impl Candidate {
         self.session.ports.entropy.clone()
     }
 
-    async fn call<E: Endpoint>(&mut self, auth: Option<&Auth>, request: &E::Request) -> Result<E::Reply, ClientError> {
+    async fn call<E: Endpoint>(
+        &mut self,
+        auth: Option<&Auth>,
+        request: &E::Request,
+    ) -> Result<E::Reply, ClientError> {
         let account = &self.session.state.account;
         let route = Route { domain: account.client.user.domain.clone(), circuit: circuit(account.circuit) };
         self.session.call_free::<E>(&route, auth, request).await
@@ -128,7 +132,12 @@ impl Candidate {
     }
 
     /// Checks that the credential is the one asked for.
-    fn finish(mut self, authority: &AsKeys, csr: &Csr, credential: ClientCredential) -> Result<Session, ClientError> {
+    fn finish(
+        mut self,
+        authority: &AsKeys,
+        csr: &Csr,
+        credential: ClientCredential,
+    ) -> Result<Session, ClientError> {
         let is_ours = credential.payload.encode() == csr.payload.encode();
         let verified = authority.verify_chain(&credential, self.session.now())?;
         if !is_ours || verified.client() != self.client() {

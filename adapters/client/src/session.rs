@@ -35,6 +35,10 @@ pub(crate) struct Session {
     pub(crate) chance: Chance,
     pub(crate) signer: Arc<dyn Signer>,
     pub(crate) state: State,
+    /// Whether a try of the last call had no answer: it may have been carried out.
+    pub(crate) uncertain: bool,
+    /// Whether the QS has told that few AddPackages are left.
+    pub(crate) packages_low: bool,
     pub(crate) provider: Provider,
     /// Events that were not handed out yet.
     pub(crate) events: VecDeque<Event>,
@@ -55,6 +59,8 @@ impl Session {
             chance,
             signer,
             state,
+            uncertain: false,
+            packages_low: false,
             provider,
             events: VecDeque::new(),
             loaded: HashMap::new(),
@@ -131,7 +137,8 @@ impl Session {
     /// The group as OpenMLS holds it, with the provider that it works with.
     pub(crate) fn mls(&mut self, group: &GroupId) -> Result<(&mut MlsGroup, &Provider), ClientError> {
         if !self.loaded.contains_key(group) {
-            let stored = MlsGroup::load(self.provider.storage(), &mls_group_id(group)).map_err(mls("load"))?;
+            let stored =
+                MlsGroup::load(self.provider.storage(), &mls_group_id(group)).map_err(mls("load"))?;
             self.loaded.insert(group.clone(), stored.ok_or(NO_GROUP)?);
         }
         let loaded = self.loaded.get_mut(group).ok_or(NO_GROUP)?;

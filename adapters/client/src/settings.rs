@@ -46,7 +46,10 @@ impl Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings").field("domain", &self.domain).field("suite", &self.suite).finish_non_exhaustive()
+        f.debug_struct("Settings")
+            .field("domain", &self.domain)
+            .field("suite", &self.suite)
+            .finish_non_exhaustive()
     }
 }
 

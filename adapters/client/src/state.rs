@@ -2,7 +2,6 @@
 
 use phoenix_core::{
     AliasHash, ClientId, ConfigId, Fqdn, GroupId, KeyPackageRef, QsClientId, QsUserId, UserId,
-    api::delivery::Mls,
     api::queue::FriendshipToken,
     credential::{AsIdentity, ClientCredential},
     crypto::{HpkeSecretKey, SigningKey, Suite, VerifyingKey},
@@ -148,16 +147,6 @@ pub(crate) struct Offered {
 /// The circuit of a random number.
 pub(crate) const fn circuit(number: u64) -> Circuit {
     Circuit(number)
-}
-
-/// A commit of our own that was sent, until it is known what became of it.
-#[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
-pub(crate) struct Sent {
-    pub(crate) hash: [u8; 32],
-    /// Link keys of the leaves that it brings, sealed for the group.
-    pub(crate) fresh: Table<[u8; 32], Mls>,
-    /// The committer's new leaf, where it brings one.
-    pub(crate) leaf: Option<OwnLeaf>,
 }
 
 /// Version of the encoding.

@@ -52,7 +52,13 @@ impl Wallet {
         taken.map(|coin| coin.token)
     }
 
-    fn put(&mut self, domain: &Fqdn, class: Class, tokens: Vec<Token>, redeem_until: u64) -> Result<(), ClientError> {
+    fn put(
+        &mut self,
+        domain: &Fqdn,
+        class: Class,
+        tokens: Vec<Token>,
+        redeem_until: u64,
+    ) -> Result<(), ClientError> {
         let purse = self.purse(domain, class);
         let mut coins = std::mem::take(&mut purse.tokens).into_vec();
         coins.extend(tokens.into_iter().map(|token| Coin { token, redeem_until }));
@@ -112,7 +118,8 @@ impl Session {
     /// Fetches a batch for each purse that is down to a third of one.
     pub(crate) async fn top_up(&mut self) -> Result<(), ClientError> {
         for (domain, class) in self.state.wallet.known() {
-            let is_low = self.state.wallet.count(&domain, class).saturating_mul(3) <= self.habits.batch.of(class);
+            let is_low =
+                self.state.wallet.count(&domain, class).saturating_mul(3) <= self.habits.batch.of(class);
             // Home tokens are needed seldom, Alias tokens hardly ever: they are fetched when they are.
             if is_low && matches!(class, Class::Standard | Class::Contact) {
                 self.fetch_tokens(&domain, class).await?;
@@ -219,6 +226,12 @@ mod tests {
     }
 
     fn token(key: u8) -> Token {
-        Token { token_type: 5, nonce: [key; 32], challenge_digest: [0; 32], key_id: [key; 32], authenticator: [0; 64] }
+        Token {
+            token_type: 5,
+            nonce: [key; 32],
+            challenge_digest: [0; 32],
+            key_id: [key; 32],
+            authenticator: [0; 64],
+        }
     }
 }

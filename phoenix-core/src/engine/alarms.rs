@@ -7,8 +7,9 @@ use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 
 use super::Shared;
 use crate::{
+    Failure,
     operation::{Local, OnAlarm},
-    port::{Alarm, Base, Batch, Mark, Part, PartitionKey, Place, Space, Wanted, Write},
+    port::{Alarm, Base, Batch, Commit, MAX_PARTS, Mark, Part, PartitionKey, Place, Space, Wanted, Write},
 };
 
 /// Does what alarms ask for.
@@ -17,7 +18,10 @@ pub trait Ticker: Send + Sync + 'static {
     /// What the alarm of such a partition does.
     fn on_alarm(&self, space: Space, kind: u8) -> OnAlarm;
     /// Runs the service's `tick` on a partition whose alarm rang. It must set the alarm anew or clear it.
-    async fn tick(&self, space: Space, at: Local);
+    ///
+    /// # Errors
+    /// Whatever kept it from that; the partition rests for a moment then.
+    async fn tick(&self, space: Space, at: Local) -> Result<(), Failure>;
 }
 
 /// The worker of all alarms but those of lanes.
@@ -35,16 +39,19 @@ impl Alarms {
 
     /// Works until it is dropped.
     pub async fn run(&self) {
+        let clock = &self.shared.ports.clock;
         let mut busy = BTreeSet::new();
         let mut ticks = FuturesUnordered::new();
         loop {
             let listener = self.shared.alarms.listen();
-            for (partition, at) in self.sweep().await {
+            let (due, more) = self.sweep(ticks.len()).await;
+            for (partition, at) in due {
                 if ticks.len() < MAX_TICKS && busy.insert(partition.clone()) {
-                    ticks.push(self.ticker.tick(partition.space(), at).map(|()| partition));
+                    ticks.push(self.tick_or_rest(partition, at));
                 }
             }
-            let poll = self.shared.ports.clock.sleep_until(self.shared.ports.clock.now().plus_millis(POLL_MS));
+            let pause = if more { 0 } else { POLL_MS };
+            let poll = clock.sleep_until(clock.now().plus_millis(pause));
             futures::select_biased! {
                 done = ticks.select_next_some() => {
                     busy.remove(&done);
@@ -57,17 +64,33 @@ impl Alarms {
 
     /// Does all that is due now, once and in order. For tests and draining.
     pub async fn run_once(&self) {
-        for (partition, at) in self.sweep().await {
-            self.ticker.tick(partition.space(), at).await;
+        let (due, _) = self.sweep(0).await;
+        for (partition, at) in due {
+            self.tick_or_rest(partition, at).await;
         }
     }
 
-    /// Drops what is to be dropped, and returns what is to be ticked.
-    async fn sweep(&self) -> Vec<(PartitionKey, Local)> {
-        let mut ticks = Vec::new();
+    /// Runs a tick. One that fails rests here, not in the store, which may be what fails.
+    async fn tick_or_rest(&self, partition: PartitionKey, at: Local) -> PartitionKey {
+        if let Err(failure) = self.ticker.tick(partition.space(), at).await {
+            if let Failure::Broken(fault) = failure {
+                tracing::error!(%fault, "an alarm could not be served");
+            }
+            let clock = &self.shared.ports.clock;
+            clock.sleep_until(clock.now().plus_millis(REST_MS)).await;
+        }
+        partition
+    }
+
+    /// Drops what is to be dropped, and returns what is to be ticked, and whether more is due than was looked at.
+    /// Looks past as many as are being ticked already.
+    async fn sweep(&self, beside: usize) -> (Vec<(PartitionKey, Local)>, bool) {
+        let (mut ticks, mut more) = (Vec::new(), false);
         for space in [Space::As, Space::Qs, Space::Ds, Space::Spent] {
             let now = self.shared.ports.clock.now();
-            let due = self.shared.ports.store.due(space, now, DUE).await.unwrap_or_default();
+            let limit = DUE.saturating_add(beside);
+            let due = self.shared.ports.store.due(space, now, limit).await.unwrap_or_default();
+            let is_full = due.len() >= limit;
             let mut drops = Vec::new();
             for partition in due {
                 let Some((kind, key)) = partition.key().split_first() else { continue };
@@ -79,40 +102,39 @@ impl Alarms {
                     }
                 }
             }
-            self.drop_all(drops).await;
+            for some in drops.chunks(MAX_PARTS) {
+                more |= self.drop_all(some).await && is_full;
+            }
         }
-        ticks
+        (ticks, more)
     }
 
-    /// Drops partitions in one batch, as they were when their alarm was seen to have rung.
-    async fn drop_all(&self, partitions: Vec<PartitionKey>) {
-        if partitions.is_empty() {
-            return;
-        }
+    /// Drops partitions in one batch, as they were when their alarm was seen to have rung. True where it did.
+    async fn drop_all(&self, partitions: &[PartitionKey]) -> bool {
         let places: Vec<Place> =
-            partitions.into_iter().map(|partition| Place { partition, wanted: Wanted::Mark }).collect();
+            partitions.iter().map(|it| Place { partition: it.clone(), wanted: Wanted::Mark }).collect();
         let store = &self.shared.ports.store;
-        let Ok(found) = store.read(&places).await else { return };
+        let Ok(found) = store.read(&places).await else { return false };
         let now = self.shared.ports.clock.now();
         let mut parts = Vec::new();
         for (place, snapshot) in places.into_iter().zip(found) {
             let rings = snapshot.alarm.is_some_and(|alarm| alarm <= now);
-            let Some(base) = snapshot.mark.filter(|_| rings) else { continue };
+            let Some(base) = snapshot.mark.filter(|_| rings).map(Base::At) else { continue };
             let mut mark = [0; 16];
             self.shared.ports.entropy.fill(&mut mark);
-            let writes = vec![Write::Drop];
-            parts.push(Part { partition: place.partition, base: Base::At(base), mark: Mark(mark), writes, alarm: Alarm::Never });
+            let (writes, mark) = (vec![Write::Drop], Mark(mark));
+            parts.push(Part { partition: place.partition, base, mark, writes, alarm: Alarm::Never });
         }
-        if !parts.is_empty() {
-            // A conflict or an error leaves the alarms as they are, and the next sweep finds them again.
-            let _ = store.commit(&Batch { parts }).await;
-        }
+        // A conflict or an error leaves the alarms as they are, and the next sweep finds them again.
+        !parts.is_empty() && matches!(store.commit(&Batch { parts }).await, Ok(Commit::Done))
     }
 }
 
 /// How often alarms are looked for.
 const POLL_MS: u64 = 1_000;
-/// Partitions looked at in one space at a time: as many as one batch drops.
-const DUE: usize = 64;
+/// How long a partition rests whose alarm could not be served.
+const REST_MS: u64 = 1_000;
+/// Partitions looked at in one space at a time.
+const DUE: usize = 256;
 /// Ticks under way at a time: a mailbox waits for its peer in one.
 const MAX_TICKS: usize = 256;

@@ -99,7 +99,7 @@ impl<'a> Assembly<'a> {
         let now = self.now;
         let part = self.part(lane.clone());
         part.writes.push(Write::Append(row));
-        part.alarm = Alarm::IfNone(now);
+        part.alarm = Alarm::At(now);
         Ok(lane)
     }
 

@@ -1,23 +1,27 @@
 //! One call, from its decoding to its answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, task::Poll};
 
-use super::{Engine, batch, batch::Assembly, locks::Held};
+use super::{
+    Engine,
+    locks::Held,
+    store::{Read, commit},
+};
 use crate::{
-    Failure, Fault, Origin, Reject, Timestamp,
+    Failure, Fault, Fqdn, Origin, Reject, Timestamp,
     api::{Access, Endpoint},
     operation::{
-        Allowed, Authenticated, Change, Context, Decision, Decoded, Delivery, Effort, Fare, Hint, KeyRing, Need, Next, Operation, Peers,
-        Purpose, Reading, ReplyOf, Rows, Service,
+        Allowed, Authenticated, Context, Decision, Decoded, Effort, Fare, Hint, KeyRing, Need, Next, Operation, Peers,
+        ReplyOf, Rows,
     },
-    port::{Base, Batch, Commit, PartitionKey, Place, Question, StoreError, Topic, Verdict, Wakened, Wanted},
+    port::{Commit, Question, Topic, Verdict, Wakened},
 };
 
 /// A call under way. Holds what outlives its attempts.
 pub(super) struct Run<'a, O: Operation> {
-    engine: &'a Engine<O::Service>,
+    pub(super) engine: &'a Engine<O::Service>,
     ring: Arc<KeyRing<O::Service>>,
-    call: Arc<Decoded<O>>,
+    pub(super) call: Arc<Decoded<O>>,
     origin: Origin,
     effort: Effort,
     started: Timestamp,
@@ -26,16 +30,19 @@ pub(super) struct Run<'a, O: Operation> {
     wakened: Option<Box<dyn Wakened>>,
     /// Why a peer's keys could not be had, until the next attempt refuses the call for it.
     unreachable: Option<Failure>,
-    paid: bool,
+    /// The homeserver whose keys vouch for the caller.
+    voucher: Option<Fqdn>,
+    /// Whether an attempt has read the call's place, and whether one knew the caller: what is paid depends on it.
+    progress: Progress,
+    pub(super) paid: bool,
 }
 
-/// What was read, and what must still hold of it when the decision is committed.
-struct Read {
-    rows: Rows,
-    checks: Vec<(PartitionKey, Base)>,
-    held: Option<Held>,
-    /// Why reading ended early; the call has had its reads by then, so it pays.
-    failure: Option<Failure>,
+/// How far a call ever got.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    Decoded,
+    Read,
+    Authenticated,
 }
 
 /// How an attempt ended.
@@ -62,8 +69,21 @@ impl<'a, O: Operation> Run<'a, O> {
         effort: Effort,
     ) -> Self {
         let started = engine.shared.ports.clock.now();
-        let (peers, allowed, wakened, unreachable) = (Arc::default(), None, None, None);
-        Self { engine, ring, call, origin, effort, started, peers, allowed, wakened, unreachable, paid: false }
+        Self {
+            engine,
+            ring,
+            call,
+            origin,
+            effort,
+            started,
+            peers: Arc::default(),
+            allowed: None,
+            wakened: None,
+            unreachable: None,
+            voucher: None,
+            progress: Progress::Decoded,
+            paid: false,
+        }
     }
 
     pub(super) async fn drive(mut self) -> Result<ReplyOf<O>, Failure> {
@@ -83,7 +103,21 @@ impl<'a, O: Operation> Run<'a, O> {
                 Attempt::Wait { on, until } => self.wait(&on, until).await,
             }
         }
-        Err(Reject::Unavailable(RETRY_S).into())
+        self.give_up().await
+    }
+
+    /// A call that took too long, or lost too many races, has had its work, and pays for it.
+    async fn give_up(&mut self) -> Result<ReplyOf<O>, Failure> {
+        let failure = Failure::from(Reject::Unavailable(RETRY_S));
+        if self.progress > Progress::Decoded && !self.paid {
+            let cx = self.engine.context(&self.ring, self.origin, self.started);
+            let decision = self.refused(failure.clone())?;
+            if let Some((Some(batch), _)) = self.assembled(&cx, Vec::new(), decision)? {
+                // Where it is spent already, somebody else's call has paid with it.
+                let _ = commit(self.engine, &batch).await?;
+            }
+        }
+        Err(failure)
     }
 
     /// At most one peer is asked before the caller is known.
@@ -92,7 +126,10 @@ impl<'a, O: Operation> Run<'a, O> {
         let directory = &self.engine.shared.directory;
         let mut peers = Peers::default();
         if let Some(need) = O::voucher(&self.call, &cx)? {
+            // Nobody knows yet who asks, so the source of the call pays for looking up a stranger.
+            directory.allow_look_up(&need, &self.origin)?;
             peers = peers.with(&need, directory.find(&need).await?);
+            self.voucher = Some(need.domain);
         }
         for need in O::wishes(&self.call, &cx) {
             if let Some(keys) = directory.known(&need) {
@@ -110,7 +147,8 @@ impl<'a, O: Operation> Run<'a, O> {
         let mut peers = Peers::clone(&self.peers);
         for (need, answer) in needs.iter().zip(answers) {
             match answer {
-                Ok(keys) => peers = peers.with(need, keys),
+                // Another need may have had the same peer's keys fetched anew meanwhile.
+                Ok(found) => peers = peers.with(need, directory.known(need).unwrap_or(found)),
                 Err(reject) => self.unreachable = Some(reject.into()),
             }
         }
@@ -120,12 +158,13 @@ impl<'a, O: Operation> Run<'a, O> {
     /// Reads, decides and commits, once.
     async fn attempt(&mut self) -> Result<Attempt<ReplyOf<O>>, Failure> {
         let cx = Arc::new(self.engine.context(&self.ring, self.origin, self.started));
-        let Read { rows, mut checks, held, failure } = self.read(&cx).await?;
+        let Read { rows, mut checks, mut held, failure } = self.read(&cx).await?;
+        self.progress = self.progress.max(Progress::Read);
         let decided = match failure.or_else(|| self.unreachable.take()) {
             Some(failure) => Err(failure),
-            None => self.decided(&cx, rows).await,
+            None => self.decided(&cx, rows, &mut held).await,
         };
-        let decision = match decided {
+        let mut decision = match decided {
             Ok(Step::Decided(decision)) => decision,
             Ok(Step::Missing(needs)) => return Ok(Attempt::Missing(needs)),
             Ok(Step::Known(..)) => return Err(Fault::Broken("a call was left undecided").into()),
@@ -134,10 +173,9 @@ impl<'a, O: Operation> Run<'a, O> {
                 self.refused(failure)?
             }
         };
-        let Decision { changes, deliveries, hints, next } = decision;
-        let Some((batch, lanes)) = self.assembled(&cx, checks, changes, deliveries)? else {
-            return Ok(Attempt::Conflict);
-        };
+        let hints = std::mem::take(&mut decision.hints);
+        let next = std::mem::replace(&mut decision.next, Next::Refuse(Reject::Internal.into()));
+        let Some((batch, lanes)) = self.assembled(&cx, checks, decision)? else { return Ok(Attempt::Conflict) };
         if let Some(batch) = batch {
             match commit(self.engine, &batch).await? {
                 Commit::Done => self.paid = true,
@@ -152,70 +190,49 @@ impl<'a, O: Operation> Run<'a, O> {
         self.give(hints).await;
         match next {
             Next::Reply(reply) => Ok(Attempt::Answer(reply)),
-            Next::After(work) => Ok(Attempt::Answer(self.engine.compute(Effort::Heavy, work).await?)),
+            Next::After(work) => Ok(Attempt::Answer(self.engine.finish(work).await?)),
             Next::Refuse(refusal) => Err(refusal.into()),
             Next::Wait { on, until } => Ok(Attempt::Wait { on, until }),
         }
     }
 
-    async fn read(&self, cx: &Context<O::Service>) -> Result<Read, Failure> {
-        let mut read = Read { rows: Rows::default(), checks: Vec::new(), held: None, failure: None };
-        for round in 0..ROUNDS {
-            let readings = match O::locate(&self.call, &read.rows, cx) {
-                Ok(readings) => readings,
-                Err(failure) if round == 0 => return Err(failure),
-                Err(failure) => {
-                    read.failure = Some(failure);
-                    return Ok(read);
-                }
-            };
-            if readings.is_empty() {
-                break;
-            }
-            let places: Vec<(Place, Purpose)> = readings.into_iter().map(place::<O>).collect();
-            if round == 0 {
-                let wanted = places.iter().map(|(place, purpose)| (&place.partition, *purpose));
-                read.held = Some(self.engine.shared.locks.hold(wanted).await);
-            }
-            let (places, purposes): (Vec<Place>, Vec<Purpose>) = places.into_iter().unzip();
-            let found = self.engine.shared.ports.store.read(&places).await?;
-            if found.len() != places.len() {
-                return Err(Fault::Broken("the store left a place out").into());
-            }
-            for ((place, purpose), snapshot) in places.into_iter().zip(purposes).zip(&found) {
-                if purpose != Purpose::Glance {
-                    read.checks.push((place.partition, snapshot.mark.map_or(Base::Absent, Base::At)));
-                }
-            }
-            read.rows.extend(found);
-        }
-        Ok(read)
-    }
-
     /// Runs the pure functions, up to a decision or to peers that must be asked first.
-    async fn decided(&mut self, cx: &Arc<Context<O::Service>>, rows: Rows) -> Result<Step<O>, Failure> {
+    async fn decided(
+        &mut self,
+        cx: &Arc<Context<O::Service>>,
+        rows: Rows,
+        held: &mut Option<Held>,
+    ) -> Result<Step<O>, Failure> {
         let step = {
             let (call, cx, peers) = (self.call.clone(), cx.clone(), self.peers.clone());
             self.engine.compute(self.effort, move || proven::<O>(call, rows, &peers, &cx)).await??
         };
+        self.progress = Progress::Authenticated;
         let Step::Known(state, authenticated) = step else { return Ok(step) };
-        let authorised = authenticated.authorise(self.admit().await?);
+        let authorised = authenticated.authorise(self.admit(held).await?);
         let (cx, peers) = (cx.clone(), self.peers.clone());
         let decision = self.engine.compute(self.effort, move || O::decide(state, authorised, &peers, &cx)).await??;
         Ok(Step::Decided(decision))
     }
 
-    /// Asks the policy, once a call.
-    async fn admit(&mut self) -> Result<Allowed, Failure> {
+    /// Asks the policy, once a call. One that takes its time is waited for without the locks: the decision is
+    /// checked when it is committed anyway.
+    async fn admit(&mut self, held: &mut Option<Held>) -> Result<Allowed, Failure> {
         if let Some(allowed) = self.allowed {
             return Ok(allowed);
         }
         let description = O::Endpoint::DESCRIPTION;
         if description.access != Access::Internal {
-            let frame = self.call.frame().ok();
-            let peer = frame.and_then(|frame| frame.voucher(&self.engine.shared.domain)).map(|need| need.domain);
-            let question = Question { endpoint: description.id, origin: self.origin, peer };
-            match self.engine.shared.ports.policy.judge(&question).await {
+            let question = Question { endpoint: description.id, origin: self.origin, peer: self.voucher.clone() };
+            let mut judging = self.engine.shared.ports.policy.judge(&question);
+            let verdict = match futures::poll!(&mut judging) {
+                Poll::Ready(verdict) => verdict,
+                Poll::Pending => {
+                    held.take();
+                    judging.await
+                }
+            };
+            match verdict {
                 Verdict::Allow => {}
                 Verdict::Forbid => return Err(Reject::Forbidden.into()),
                 Verdict::Later(seconds) => return Err(Reject::RateLimited(seconds).into()),
@@ -224,71 +241,19 @@ impl<'a, O: Operation> Run<'a, O> {
         Ok(*self.allowed.insert(Allowed(())))
     }
 
-    /// A plain refusal pays, else one token would buy work without end. What is ours to mend costs nothing, and
-    /// what the homeserver asked of itself stays to be asked again.
+    /// A plain refusal pays, else one token would buy work without end. What is ours to mend costs nothing, what
+    /// the homeserver asked of itself stays to be asked again, and a frame that nobody signed is not remembered.
     fn refused(&self, failure: Failure) -> Result<Decision<ReplyOf<O>>, Failure> {
-        let internal = O::Endpoint::DESCRIPTION.access == Access::Internal;
-        match failure {
-            Failure::Broken(_) => Err(failure),
-            Failure::Refused(refusal) if internal && matches!(refusal.reject, Reject::Unavailable(_)) => {
-                Err(refusal.into())
-            }
-            Failure::Refused(refusal) => Ok(Decision::new(Next::Refuse(refusal))),
-        }
-    }
-
-    /// The batch of a decision, and the lanes in it; none where the decision was made on a torn reading.
-    #[expect(clippy::type_complexity, reason = "used once, and taken apart at once")]
-    fn assembled(
-        &self,
-        cx: &Context<O::Service>,
-        checks: Vec<(PartitionKey, Base)>,
-        changes: Vec<Change>,
-        deliveries: Vec<Delivery>,
-    ) -> Result<Option<(Option<Batch>, Vec<PartitionKey>)>, Failure> {
-        let mut assembly = Assembly::new(&self.engine.shared, cx.now, &mut cx.chance("marks"));
-        for (partition, base) in checks {
-            if !assembly.check(partition, base) {
-                return Ok(None);
-            }
-        }
-        for change in changes {
-            assembly.change(O::Service::SPACE, change);
-        }
-        let mut chance = cx.chance("deliveries");
-        let mut lanes = Vec::with_capacity(deliveries.len());
-        for delivery in deliveries {
-            lanes.push(assembly.deliver(delivery, &mut chance)?);
-        }
-        if !self.paid {
-            assembly.fare(self.call.fare());
-        }
-        Ok(Some((assembly.finish(), lanes)))
-    }
-
-    /// Tells a lost race from a fare that somebody else consumed.
-    async fn check_fare(&self, batch: &Batch) -> Result<(), Failure> {
-        let shared = &self.engine.shared;
-        let (place, refusal) = match self.call.fare() {
-            Fare::Free | Fare::Alarm(_) => return Ok(()),
-            Fare::Row { lane, row } => {
-                let wanted = Wanted::Keys(vec![row.clone()]);
-                (Place { partition: lane.clone(), wanted }, Reject::Conflict(None))
-            }
-            fare @ (Fare::Token(_) | Fare::Frame(..)) => {
-                let Some(partition) = batch::spent_partition(shared, fare) else { return Ok(()) };
-                let token = matches!(fare, Fare::Token(_));
-                let refusal = if token { Reject::TokenSpent } else { Reject::Unauthenticated };
-                (Place { partition, wanted: Wanted::Mark }, refusal)
-            }
+        let refusal = match failure {
+            Failure::Broken(_) => return Err(failure),
+            Failure::Refused(refusal) => refusal,
         };
-        let found = shared.ports.store.read(std::slice::from_ref(&place)).await?;
-        let found = found.first().ok_or(Fault::Broken("the store left a place out"))?;
-        let gone = match self.call.fare() {
-            Fare::Row { .. } => found.rows.is_empty(),
-            _ => found.mark.is_some_and(|mark| batch.parts.iter().all(|part| part.mark != mark)),
+        let pays = match self.call.fare() {
+            Fare::Free | Fare::Token(_) => true,
+            Fare::Frame(..) => self.progress == Progress::Authenticated,
+            Fare::Row { .. } | Fare::Alarm(_) => !matches!(refusal.reject, Reject::Unavailable(_)),
         };
-        if gone { Err(refusal.into()) } else { Ok(()) }
+        if pays { Ok(Decision::new(Next::Refuse(refusal))) } else { Err(refusal.into()) }
     }
 
     async fn give(&self, hints: Vec<Hint>) {
@@ -327,6 +292,7 @@ fn proven<O: Operation>(
     let sender = O::authenticate(&call, &state, peers, cx)?;
     let mut missing = O::requires(&call, &state)?;
     missing.retain(|need| !peers.has(need));
+    missing.sort();
     missing.dedup();
     if missing.len() > MAX_PEERS {
         return Err(Reject::TooLarge("peers").into());
@@ -334,31 +300,9 @@ fn proven<O: Operation>(
     Ok(if missing.is_empty() { Step::Known(state, Authenticated::new(call, sender)) } else { Step::Missing(missing) })
 }
 
-fn place<O: Operation>(reading: Reading) -> (Place, Purpose) {
-    let Reading { at, wanted, purpose } = reading;
-    (Place { partition: batch::partition(O::Service::SPACE, &at), wanted }, purpose)
-}
-
-/// Gives the same batch again where the store failed: what was applied then is recognised by its marks.
-async fn commit<S: Service>(engine: &Engine<S>, batch: &Batch) -> Result<Commit, StoreError> {
-    let store = &engine.shared.ports.store;
-    let mut outcome = store.commit(batch).await;
-    for _ in 1..COMMITS {
-        match outcome {
-            Ok(_) | Err(StoreError::Invalid | StoreError::Full | StoreError::Corrupt) => break,
-            Err(StoreError::Unavailable) => outcome = store.commit(batch).await,
-        }
-    }
-    outcome
-}
-
 /// Attempts at a call: after so many lost races somebody else got on, and the caller had better come back.
 const ATTEMPTS: u32 = 16;
-/// Rounds of reading: the second and third depend on what was found.
-const ROUNDS: usize = 3;
 /// Peers that one call may ask.
 const MAX_PEERS: usize = 16;
-/// How often one batch is given to a store that fails.
-const COMMITS: usize = 3;
 /// When to come back after lost races.
 const RETRY_S: u32 = 1;

@@ -2,11 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
-    Fqdn, Reject, Timestamp,
+    Fqdn, Origin, Reject, Timestamp,
     api::ServiceName,
     operation::Need,
     port::{Clock, Transport, TransportError},
@@ -22,6 +22,14 @@ pub struct KeyDirectory {
     clock: Arc<dyn Clock>,
     own: Mutex<BTreeMap<ServiceName, Arc<PublishedKeys>>>,
     entries: Mutex<BTreeMap<(Fqdn, ServiceName), Arc<Entry>>>,
+    look_ups: Mutex<LookUps>,
+}
+
+/// How many strangers each source had looked up in a minute.
+#[derive(Default)]
+struct LookUps {
+    minute: u64,
+    sources: BTreeMap<u64, u32>,
 }
 
 #[derive(Default)]
@@ -40,8 +48,14 @@ struct State {
 
 impl KeyDirectory {
     pub(crate) fn new(domain: Fqdn, transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
-        let (own, entries) = (Mutex::new(BTreeMap::new()), Mutex::new(BTreeMap::new()));
-        Self { domain, transport, clock, own, entries }
+        Self {
+            domain,
+            transport,
+            clock,
+            own: Mutex::default(),
+            entries: Mutex::default(),
+            look_ups: Mutex::default(),
+        }
     }
 
     /// Sets what this homeserver publishes itself: its services look each other up here, too.
@@ -55,12 +69,8 @@ impl KeyDirectory {
         if need.domain == self.domain {
             return self.own.lock().unwrap_or_else(PoisonError::into_inner).get(&need.service).cloned();
         }
-        let entry = {
-            let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-            entries.get(&(need.domain.clone(), need.service)).cloned()?
-        };
-        let state = entry.state();
-        state.usable(self.clock.now())
+        let entry = self.entries().get(&(need.domain.clone(), need.service)).cloned()?;
+        entry.state().usable(self.clock.now())
     }
 
     /// Keys, fetched if they must be.
@@ -100,17 +110,52 @@ impl KeyDirectory {
         }
     }
 
-    fn entry(&self, need: &Need) -> Arc<Entry> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() >= MAX_ENTRIES {
-            // Those that never answered go first; they cost one look-up to know again.
-            let lost = entries.iter().find(|(_, entry)| entry.state().keys.is_none()).map(|(key, _)| key.clone());
-            match lost {
-                Some(key) => entries.remove(&key),
-                None => entries.pop_first().map(|(_, entry)| entry),
-            };
+    /// Whether a caller of whom nothing is known yet may have a stranger looked up: a few times a minute for each
+    /// source, so that nobody can make this server knock on doors (08). Domains that are known cost nothing.
+    ///
+    /// # Errors
+    /// [`Reject::RateLimited`] where the source has asked for too many.
+    pub(crate) fn allow_look_up(&self, need: &Need, origin: &Origin) -> Result<(), Reject> {
+        let Some(source) = origin.prefix() else { return Ok(()) };
+        let key = (need.domain.clone(), need.service);
+        if need.domain == self.domain || self.entries().get(&key).is_some_and(|entry| entry.state().keys.is_some()) {
+            return Ok(());
         }
-        entries.entry((need.domain.clone(), need.service)).or_default().clone()
+        let minute = self.clock.now().as_secs() / MINUTE;
+        let mut look_ups = self.look_ups.lock().unwrap_or_else(PoisonError::into_inner);
+        if look_ups.minute != minute {
+            *look_ups = LookUps { minute, ..LookUps::default() };
+        }
+        if look_ups.sources.len() >= MAX_SOURCES && !look_ups.sources.contains_key(&source) {
+            return Err(Reject::RateLimited(LOOK_UP_RETRY_S));
+        }
+        let count = look_ups.sources.entry(source).or_default();
+        if *count >= LOOK_UPS_A_MINUTE {
+            return Err(Reject::RateLimited(LOOK_UP_RETRY_S));
+        }
+        *count = count.saturating_add(1);
+        Ok(())
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<(Fqdn, ServiceName), Arc<Entry>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entry(&self, need: &Need) -> Arc<Entry> {
+        let key = (need.domain.clone(), need.service);
+        let mut entries = self.entries();
+        if let Some(entry) = entries.get(&key) {
+            return entry.clone();
+        }
+        if entries.len() >= MAX_ENTRIES {
+            // The one whose keys were asked for longest ago, or never had, and that nobody is fetching.
+            let idle = entries.iter().filter(|(_, entry)| Arc::strong_count(entry) == 1);
+            let oldest = idle.min_by_key(|(_, entry)| entry.state().fetched_at).map(|(key, _)| key.clone());
+            if let Some(oldest) = oldest {
+                entries.remove(&oldest);
+            }
+        }
+        entries.entry(key).or_default().clone()
     }
 }
 
@@ -174,3 +219,9 @@ const MAX_DOUBLINGS: u32 = 10;
 const RETRY_S: u32 = 5;
 /// Domains and services remembered: a few kilobytes each.
 const MAX_ENTRIES: usize = 4_096;
+/// Strangers that one source may have looked up in a minute (08).
+const LOOK_UPS_A_MINUTE: u32 = 10;
+/// Sources counted in one minute; whoever comes beyond them waits for the next.
+const MAX_SOURCES: usize = 65_536;
+/// When to come back then.
+const LOOK_UP_RETRY_S: u32 = 60;

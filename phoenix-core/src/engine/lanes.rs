@@ -23,7 +23,10 @@ use crate::{
     api::{ServiceName, queue::MAX_BACK},
     crypto::{AtRestKey, Chance},
     operation::{Delivery, Fare, Local},
-    port::{Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, RowKey, Space, Wanted, Write},
+    port::{
+        Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, RowKey, Snapshot, Space, StoreError, Wanted, Write,
+    },
+    time::{DAY, HOUR},
     wire::{MAX_BODY, Opaque, Wire},
 };
 
@@ -71,6 +74,14 @@ pub struct Lanes {
     courier: Arc<dyn Courier>,
 }
 
+/// Why carrying a lane stopped before it was empty.
+enum Stopped {
+    /// Somebody else is on it, and goes on.
+    Overtaken,
+    /// It cannot go on now.
+    Failed,
+}
+
 impl Lanes {
     /// A worker over the shared part of a homeserver.
     #[must_use]
@@ -80,24 +91,21 @@ impl Lanes {
 
     /// Works until it is dropped. Nothing is lost by dropping it: what is under way is found again.
     pub async fn run(&self) {
+        let clock = &self.shared.ports.clock;
         let mut busy = BTreeSet::new();
         let mut flushes = FuturesUnordered::new();
         loop {
             let listener = self.shared.lanes.listen();
             let mut waiting = self.shared.lanes.take();
-            waiting.extend(self.due().await);
+            waiting.extend(self.due(flushes.len()).await);
             for lane in waiting {
-                if flushes.len() >= MAX_FLUSHES {
-                    break;
-                }
-                if busy.insert(lane.clone()) {
-                    flushes.push(self.flush(lane.clone()).map(|again| (lane, again)));
+                if flushes.len() < MAX_FLUSHES && busy.insert(lane.clone()) {
+                    flushes.push(self.flush_or_rest(lane));
                 }
             }
-            let poll = self.shared.ports.clock.sleep_until(self.shared.ports.clock.now().plus_millis(POLL_MS));
+            let poll = clock.sleep_until(clock.now().plus_millis(POLL_MS));
             futures::select_biased! {
-                done = flushes.select_next_some() => {
-                    let (lane, again) = done;
+                (lane, again) = flushes.select_next_some() => {
                     busy.remove(&lane);
                     if again {
                         self.shared.lanes.ring(vec![lane]);
@@ -112,59 +120,119 @@ impl Lanes {
     /// Carries everything that is on lanes now, one lane after the other. For tests and draining.
     pub async fn flush_all(&self) {
         self.shared.lanes.take();
-        for lane in self.due().await {
-            while self.flush(lane.clone()).await {}
+        for lane in self.due(0).await {
+            // What fails now is found again.
+            let _ = self.flush(&lane).await;
         }
     }
 
-    async fn due(&self) -> Vec<PartitionKey> {
+    async fn due(&self, beside: usize) -> Vec<PartitionKey> {
         let now = self.shared.ports.clock.now();
-        self.shared.ports.store.due(Space::Lane, now, DUE).await.unwrap_or_default()
+        self.shared.ports.store.due(Space::Lane, now, DUE.saturating_add(beside)).await.unwrap_or_default()
     }
 
-    /// Carries the rows of one lane, in order. True where more may be there.
-    async fn flush(&self, lane: PartitionKey) -> bool {
-        let place = Place { partition: lane.clone(), wanted: Wanted::first(PAGE) };
-        let Ok(found) = self.shared.ports.store.read(std::slice::from_ref(&place)).await else { return false };
-        let Some(found) = found.into_iter().next() else { return false };
-        let Some(mark) = found.mark else { return false };
-        if found.rows.is_empty() {
-            return !self.write(lane, Base::At(mark), Vec::new(), Alarm::Never).await;
-        }
-        for (row, sealed) in found.rows {
-            match self.carry(&lane, row.clone(), &sealed).await {
-                Ok(()) => {}
-                // Somebody else is on this lane: they go on.
-                Err(Failure::Refused(refusal)) if refusal.reject == Reject::Conflict(None) => return false,
-                // It must not hold up those behind it.
-                Err(Failure::Refused(refusal)) if !matches!(refusal.reject, Reject::Unavailable(_)) => {
-                    tracing::error!(reject = %refusal.reject, "a delivery could not be carried and was dropped");
-                    self.write(lane.clone(), Base::Any, vec![Write::Take(row)], Alarm::Keep).await;
-                }
-                Err(_) => {
-                    let later = self.shared.ports.clock.now().plus_millis(RETRY_MS);
-                    self.write(lane, Base::Any, Vec::new(), Alarm::At(later)).await;
-                    return false;
-                }
+    /// Carries a lane. One that fails rests here, not in the store, which may be what fails. True where somebody
+    /// may have appended while this worker had the lane in its hands.
+    async fn flush_or_rest(&self, lane: PartitionKey) -> (PartitionKey, bool) {
+        match self.flush(&lane).await {
+            Ok(()) | Err(Stopped::Overtaken) => (lane, false),
+            Err(Stopped::Failed) => {
+                let clock = &self.shared.ports.clock;
+                clock.sleep_until(clock.now().plus_millis(RETRY_MS)).await;
+                (lane, true)
             }
         }
-        true
     }
 
-    async fn carry(&self, lane: &PartitionKey, row: RowKey, sealed: &[u8]) -> Result<(), Failure> {
+    /// Carries the rows of one lane, in order, until it is empty.
+    async fn flush(&self, lane: &PartitionKey) -> Result<(), Stopped> {
+        if lane.key().first() == Some(&ASIDE) {
+            return self.write(vec![self.part(lane, Base::Any, vec![Write::Drop], Alarm::Never)]).await;
+        }
+        loop {
+            let Some(found) = self.read(lane).await? else { return Ok(()) };
+            if found.rows.iter().any(|(row, _)| *row != IDLE) {
+                for (row, sealed) in found.rows {
+                    if row != IDLE {
+                        self.carry(lane, row, sealed).await?;
+                    }
+                }
+            } else if self.put_to_rest(lane, &found).await.is_ok() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn read(&self, lane: &PartitionKey) -> Result<Option<Snapshot>, Stopped> {
+        let place = Place { partition: lane.clone(), wanted: Wanted::first(PAGE) };
+        let found = self.shared.ports.store.read(std::slice::from_ref(&place)).await.map_err(|_| Stopped::Failed)?;
+        Ok(found.into_iter().next().filter(|found| found.mark.is_some()))
+    }
+
+    /// Lets an empty lane linger for a while before it is forgotten: with it go the numbers of its rows, and a
+    /// worker that is slow must not find another row under a number that it has in hand. The row `IDLE` holds the
+    /// mark that the lane was put to rest with: if it still has it when its alarm rings, nothing came since.
+    async fn put_to_rest(&self, lane: &PartitionKey, found: &Snapshot) -> Result<(), Stopped> {
+        let Some(mark) = found.mark else { return Ok(()) };
+        let base = Base::At(mark);
+        let is_idle = found.rows.iter().any(|(row, value)| *row == IDLE && **value == mark.0);
+        let mut part = self.part(lane, base, vec![Write::Drop], Alarm::Never);
+        if !is_idle {
+            let now = self.shared.ports.clock.now();
+            part.writes = vec![Write::Put(IDLE, Bytes::copy_from_slice(&part.mark.0))];
+            part.alarm = Alarm::At(now.plus_secs(LINGER_S));
+        }
+        self.write(vec![part]).await
+    }
+
+    async fn carry(&self, lane: &PartitionKey, row: RowKey, sealed: Bytes) -> Result<(), Stopped> {
+        match self.try_carry(lane, row.clone(), &sealed).await {
+            Ok(()) => Ok(()),
+            Err(Failure::Refused(refusal)) => match refusal.reject {
+                Reject::Conflict(None) => Err(Stopped::Overtaken),
+                Reject::Unavailable(_) => Err(Stopped::Failed),
+                reject => {
+                    tracing::error!(%reject, "a delivery that nobody takes was set aside");
+                    self.set_aside(lane, row, sealed).await
+                }
+            },
+            Err(Failure::Broken(fault @ (Fault::Broken(_) | Fault::Store(StoreError::Invalid)))) => {
+                tracing::error!(%fault, "a delivery that cannot be carried was set aside");
+                self.set_aside(lane, row, sealed).await
+            }
+            Err(Failure::Broken(Fault::Store(_))) => Err(Stopped::Failed),
+        }
+    }
+
+    async fn try_carry(&self, lane: &PartitionKey, row: RowKey, sealed: &[u8]) -> Result<(), Failure> {
         let fare = Fare::Row { lane: lane.clone(), row };
-        // Sealed by another key, or damaged: nobody will ever read it.
-        let plain = self.shared.at_rest.open(lane.key(), sealed).map_err(|_| Reject::Internal)?;
-        let row = LaneRow::decode(&plain)?;
+        let row = LaneRow::decode(&self.shared.at_rest.open(lane.key(), sealed)?)?;
         self.courier.carry(row, fare).await
     }
 
-    /// Writes to a lane, and says whether that was done.
-    async fn write(&self, partition: PartitionKey, base: Base, writes: Vec<Write>, alarm: Alarm) -> bool {
+    /// Takes a row off its lane, so that it does not hold up those behind it, and keeps it for the operator.
+    async fn set_aside(&self, lane: &PartitionKey, row: RowKey, sealed: Bytes) -> Result<(), Stopped> {
+        let now = self.shared.ports.clock.now();
+        let key = self.shared.at_rest.prf("aside", lane.key());
+        let aside = super::batch::partition(Space::Lane, &Local::new(ASIDE, key.to_vec()));
+        let until = Alarm::IfNone(now.plus_secs(ASIDE_S));
+        let kept = self.part(&aside, Base::Any, vec![Write::Append(sealed)], until);
+        // Where it is gone already, the operation that refused it took it.
+        let taken = self.part(lane, Base::Any, vec![Write::Delete(row)], Alarm::Keep);
+        self.write(vec![kept, taken]).await
+    }
+
+    fn part(&self, partition: &PartitionKey, base: Base, writes: Vec<Write>, alarm: Alarm) -> Part {
         let mut mark = [0; 16];
         self.shared.ports.entropy.fill(&mut mark);
-        let part = Part { partition, base, mark: Mark(mark), writes, alarm };
-        matches!(self.shared.ports.store.commit(&Batch { parts: vec![part] }).await, Ok(Commit::Done))
+        Part { partition: partition.clone(), base, mark: Mark(mark), writes, alarm }
+    }
+
+    async fn write(&self, parts: Vec<Part>) -> Result<(), Stopped> {
+        match self.shared.ports.store.commit(&Batch { parts }).await {
+            Ok(Commit::Done) => Ok(()),
+            Ok(Commit::Conflict) | Err(_) => Err(Stopped::Failed),
+        }
     }
 }
 
@@ -195,8 +263,12 @@ impl Bell {
     }
 }
 
-/// When a lane is tried again that could not be carried on: the store may be back soon.
+/// How long a lane rests that could not be carried on: the store may be back soon.
 const RETRY_MS: u64 = 1_000;
+/// How long an empty lane is kept: far longer than any call may take.
+const LINGER_S: u64 = HOUR;
+/// How long a delivery is kept that was set aside.
+const ASIDE_S: u64 = 30 * DAY;
 /// How often lanes are looked for that nobody rang for: those of another replica, or left by a crash.
 const POLL_MS: u64 = 1_000;
 /// Lanes looked for at a time.
@@ -204,9 +276,13 @@ const DUE: usize = 256;
 /// Rows of one lane read at a time: a few, since each may be large.
 const PAGE: u32 = 16;
 /// Lanes carried at a time.
-const MAX_FLUSHES: usize = 64;
+const MAX_FLUSHES: usize = 256;
 /// Lanes remembered until the worker gets to them; those beyond are found by their alarms.
 const MAX_WAITING: usize = 4_096;
 /// Partitions of the lane space: a lane.
 pub(crate) const LANE: u8 = 1;
+/// Partitions of the lane space: what was taken off a lane because it could not be carried.
+const ASIDE: u8 = 2;
+/// The row of a lane that is empty; behind all numbers.
+const IDLE: Bytes = Bytes::from_static(b"\xff\xff\xff\xff\xff\xff\xff\xff idle");
 

@@ -10,8 +10,11 @@ mod handler;
 mod key_directory;
 mod lanes;
 mod locks;
+mod store;
 
 use std::sync::{Arc, PoisonError, RwLock};
+
+use futures::channel::oneshot;
 
 pub use alarms::{Alarms, Ticker};
 pub use handler::{Handler, bind, bind_parts};
@@ -23,7 +26,7 @@ use crate::{
     api::Endpoint,
     crypto::AtRestKey,
     operation::{Context, Decoded, Effort, Fare, KeyRing, Operation, ReplyOf, RequestOf, Service},
-    port::Ports,
+    port::{Job, Ports, Saturated},
     wire::{Call, Secret},
 };
 use locks::Stripes;
@@ -141,6 +144,9 @@ impl<S: Service> Engine<S> {
     }
 
     /// Runs a computation where its effort says.
+    ///
+    /// # Errors
+    /// [`Reject::Unavailable`] where too many wait: nothing has been decided, and the caller may come back.
     async fn compute<T, F>(&self, effort: Effort, work: F) -> Result<T, Failure>
     where
         T: Send + 'static,
@@ -149,15 +155,39 @@ impl<S: Service> Engine<S> {
         if effort == Effort::Light {
             return Ok(work());
         }
-        let (done, result) = futures::channel::oneshot::channel();
-        let job = Box::new(move || {
-            // A caller that has gone does not want the result.
-            let _ = done.send(work());
-        });
+        let (job, result) = job(work);
         self.shared.ports.compute.submit(job).map_err(|_| Reject::Unavailable(SATURATED_RETRY_S))?;
-        result.await.map_err(|_| Fault::Broken("a computation was dropped").into())
+        result.await.map_err(|_| DROPPED.into())
+    }
+
+    /// Runs a computation that a decision has promised already: where too many wait, here and now.
+    async fn finish<T, F>(&self, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let (job, result) = job(work);
+        if let Err(Saturated(job)) = self.shared.ports.compute.submit(job) {
+            job();
+        }
+        result.await.map_err(|_| DROPPED.into())
     }
 }
+
+fn job<T, F>(work: F) -> (Job, oneshot::Receiver<T>)
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let (done, result) = oneshot::channel();
+    let job = Box::new(move || {
+        // A caller that has gone does not want the result.
+        let _ = done.send(work());
+    });
+    (job, result)
+}
+
+const DROPPED: Fault = Fault::Broken("a computation was dropped");
 
 impl<O: Operation> Decoded<O> {
     /// Seconds within which the call must have been answered.

@@ -10,9 +10,10 @@ use crate::{
     Failure, Reject,
     operation::Fare,
     port::Space,
+    time::HOUR,
     token::Class,
 };
-use counter::{Ask, Tick};
+use counter::{Ask, Carry, Tick};
 use world::World;
 
 fn rejected<T>(outcome: Result<T, Failure>) -> Reject {
@@ -144,7 +145,72 @@ fn a_delivery_arrives_once_and_in_order() {
     block_on(world.lanes().flush_all());
 
     assert_eq!(world.courier.carried(), [1, 2, 1]);
-    assert!(world.partitions(Space::Lane).is_empty(), "an empty lane is forgotten");
+}
+
+#[test]
+fn an_empty_lane_is_forgotten_once_no_slow_worker_can_have_a_row_of_it_in_hand() {
+    let world = World::new();
+    block_on(world.add(counter::SEND_ONE, Some(world.token(Class::Standard)))).unwrap();
+    block_on(world.lanes().flush_all());
+    let lane = world.partitions(Space::Lane).remove(0);
+
+    block_on(world.add(counter::SEND_TWO, Some(world.token(Class::Standard)))).unwrap();
+    let row = crate::store::number_key(0);
+    let slow = block_on(world.engine.internal::<Carry>(1, Fare::Row { lane, row }));
+
+    assert_eq!(rejected(slow), Reject::Conflict(None), "the second row is not the first again");
+    block_on(world.lanes().flush_all());
+    world.clock.advance_s(HOUR - 1);
+    block_on(world.lanes().flush_all());
+    assert!(!world.partitions(Space::Lane).is_empty());
+    world.clock.advance_s(1);
+    block_on(world.lanes().flush_all());
+    assert!(world.partitions(Space::Lane).is_empty());
+    assert_eq!(world.courier.carried(), [1, 2]);
+}
+
+#[test]
+fn a_delivery_that_cannot_be_carried_is_set_aside_and_holds_nobody_up() {
+    let world = World::new();
+    for amount in [counter::SEND_UNWANTED, counter::SEND_TWO] {
+        block_on(world.add(amount, Some(world.token(Class::Standard)))).unwrap();
+    }
+
+    block_on(world.lanes().flush_all());
+
+    assert_eq!(world.courier.carried(), [2]);
+    let kept = world.store.dump().into_iter().filter(|(at, found)| {
+        at.space() == Space::Lane && found.rows.iter().any(|(row, _)| *row == crate::store::number_key(0))
+    });
+    assert_eq!(kept.count(), 1, "the operator can still find it");
+}
+
+#[test]
+fn a_frame_is_accepted_once() {
+    let world = World::new();
+    let call = world.signed(1, false);
+
+    let first = block_on(world.sign(call.clone()));
+    let replayed = block_on(world.sign(call));
+
+    assert_eq!(first.unwrap(), 1);
+    assert_eq!(rejected(replayed), Reject::Unauthenticated);
+    assert_eq!(world.count(), 1);
+}
+
+#[test]
+fn a_frame_that_nobody_signed_leaves_no_trace() {
+    let world = World::new();
+    let mut moved = world.signed(1, false);
+    moved.body = crate::wire::Opaque::new(crate::wire::Wire::encode(&2_u64)).unwrap();
+    let mut late = world.signed(1, false);
+    late.auth.as_mut().unwrap().issued_at -= crate::operation::FRAME_WINDOW_S + 1;
+
+    for call in [world.signed(1, true), moved, late] {
+        assert_eq!(rejected(block_on(world.sign(call))), Reject::Unauthenticated);
+    }
+
+    assert!(world.store.dump().is_empty());
 }
 
 #[test]

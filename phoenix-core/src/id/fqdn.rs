@@ -8,7 +8,10 @@ use crate::{Reject, wire::Opaque};
 
 /// A fully qualified domain name, in the only form that the protocol knows (01): lower-case ASCII letters,
 /// digits, hyphens and dots; 1 to 253 bytes; at least two labels of 1 to 63 bytes that neither begin nor end
-/// with a hyphen, the last not all digits. Whoever holds one holds a valid one.
+/// with a hyphen, the last beginning with a letter. Whoever holds one holds a valid one.
+///
+/// A last label that began with a digit could be read as a number, and the name as an IPv4 address: `127.0x1` is
+/// 127.0.0.1 to a URL parser (WHATWG URL, "ends in a number"). No top-level domain begins with one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fqdn(Arc<str>);
 
@@ -28,7 +31,7 @@ impl FromStr for Fqdn {
             return Err(Reject::Malformed("domain"));
         }
         match name.rsplit_once('.') {
-            Some((_, last)) if !last.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Self(name.into())),
+            Some((_, last)) if last.starts_with(|first: char| first.is_ascii_lowercase()) => Ok(Self(name.into())),
             _ => Err(Reject::Malformed("domain")),
         }
     }
@@ -96,6 +99,13 @@ mod tests {
         let names = ["", "test", "alpha.test.", ".test", "a..b", "Alpha.test", "-a.test", "a-.test", "127.0.0.1"];
         let more = ["a.1", "a_b.test", "alpha.test:443", "bücher.example", "[::1]", &long_label, &long_name];
         for name in names.into_iter().chain(more) {
+            assert!(name.parse::<Fqdn>().is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_url_parser_takes_for_an_address_is_a_domain() {
+        for name in ["127.0x1", "a.0x7f000001", "a.0x", "0x7f.1", "127.0.0.0x1", "a.1x", "10.0.017"] {
             assert!(name.parse::<Fqdn>().is_err(), "{name}");
         }
     }

@@ -149,7 +149,8 @@ impl Peers {
     /// Whether the need is met.
     #[must_use]
     pub fn has(&self, need: &Need) -> bool {
-        self.found.contains_key(&(need.domain.clone(), need.service))
+        let found = self.found.get(&(need.domain.clone(), need.service));
+        found.is_some_and(|keys| need.key.is_none_or(|key| keys.has(&key)))
     }
 
     /// These, and one more.

@@ -8,14 +8,12 @@ pub trait Compute: Send + Sync + 'static {
     /// Takes the job, to be run soon and once.
     ///
     /// # Errors
-    /// [`Saturated`] when too many jobs wait already; the caller is told to come back later.
+    /// [`Saturated`] when too many jobs wait already.
     fn submit(&self, job: Job) -> Result<(), Saturated>;
 }
 
-/// Too many jobs wait already.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("too many computations are waiting")]
-pub struct Saturated;
+/// Too many jobs wait already. Gives the job back.
+pub struct Saturated(pub Job);
 
 /// Runs every job at once, where it is submitted: for simulations and small tools.
 #[derive(Clone, Copy, Debug, Default)]

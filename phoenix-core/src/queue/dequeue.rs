@@ -39,7 +39,9 @@ impl Head {
         };
         let wanted = usize::from(request.max).min(MAX_DEQUEUE);
         let entries: Vec<_> = entries.into_iter().take(wanted).take_while(fits).collect();
-        let after = entries.last().map_or(request.from, |last| last.seq.saturating_add(1));
+        // Whoever asks from below the first entry finds nothing there that remains.
+        let from = request.from.max(self.first_seq());
+        let after = entries.last().map_or(from, |last| last.seq.saturating_add(1));
         let remaining = u32::try_from(self.next_seq().saturating_sub(after)).unwrap_or(u32::MAX);
         let gap_before = self.gap_before().filter(|gap| *gap > request.from);
         Ok(DequeueReply { entries: List::new(entries)?, remaining, gap_before })

@@ -1,5 +1,7 @@
 //! Tokens and their keys, as they travel.
 
+use std::fmt;
+
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::{
@@ -30,7 +32,7 @@ impl Class {
 }
 
 /// A Privacy Pass token of type 0x0005 (RFC 9577 §2.2; VOPRF over ristretto255 with SHA-512).
-#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[derive(Clone, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub struct Token {
     /// 0x0005.
     pub token_type: u16,
@@ -42,6 +44,13 @@ pub struct Token {
     pub key_id: [u8; 32],
     /// The VOPRF's output.
     pub authenticator: [u8; 64],
+}
+
+// Whoever reads a token can spend it.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
 }
 
 /// A token key, as everyone sees it.

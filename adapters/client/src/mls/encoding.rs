@@ -1,7 +1,8 @@
 //! MLS structures as bytes, and the few fields that OpenMLS does not show.
 
-use openmls::prelude::{
-    GroupInfo, MlsMessageIn, MlsMessageOut, ProtocolMessage, RatchetTree, RatchetTreeIn, VerifiableGroupInfo, Welcome,
+use openmls::{
+    messages::group_info::{GroupInfo, VerifiableGroupInfo},
+    prelude::{MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, ProtocolMessage, RatchetTreeIn, Welcome},
 };
 use phoenix_core::{
     GroupId, Reject,
@@ -33,20 +34,21 @@ pub(crate) fn message(message: &MlsMessageOut) -> Result<Mls, ClientError> {
 pub(crate) fn group_info_update(info: Option<&GroupInfo>) -> Result<GroupInfoUpdate, ClientError> {
     let info = info.ok_or(ClientError::State("a commit without GroupInfo"))?;
     let extensions = encode(info.extensions())?;
-    let signature = Opaque::new(info.signature().as_slice().to_vec())?;
+    let signature = Opaque::decode(&encode(info.signature())?)?;
     Ok(GroupInfoUpdate { extensions, signature })
 }
 
 /// Reads a handshake or application message.
 pub(crate) fn protocol_message(bytes: &[u8]) -> Result<ProtocolMessage, ClientError> {
-    let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes).map_err(|_| Reject::Malformed("MLS message"))?;
+    let message =
+        MlsMessageIn::tls_deserialize_exact_bytes(bytes).map_err(|_| Reject::Malformed("MLS message"))?;
     Ok(message.try_into_protocol_message().map_err(|_| Reject::Malformed("MLS message"))?)
 }
 
 /// Reads a GroupInfo.
 pub(crate) fn group_info(bytes: &[u8]) -> Result<VerifiableGroupInfo, ClientError> {
     match MlsMessageIn::tls_deserialize_exact_bytes(bytes).map(MlsMessageIn::extract) {
-        Ok(openmls::prelude::MlsMessageBodyIn::GroupInfo(info)) => Ok(info),
+        Ok(MlsMessageBodyIn::GroupInfo(info)) => Ok(info),
         _ => Err(Reject::Malformed("GroupInfo").into()),
     }
 }
@@ -54,7 +56,7 @@ pub(crate) fn group_info(bytes: &[u8]) -> Result<VerifiableGroupInfo, ClientErro
 /// Reads a Welcome.
 pub(crate) fn welcome(bytes: &[u8]) -> Result<Welcome, ClientError> {
     match MlsMessageIn::tls_deserialize_exact_bytes(bytes).map(MlsMessageIn::extract) {
-        Ok(openmls::prelude::MlsMessageBodyIn::Welcome(welcome)) => Ok(welcome),
+        Ok(MlsMessageBodyIn::Welcome(welcome)) => Ok(welcome),
         _ => Err(Reject::Malformed("Welcome").into()),
     }
 }
@@ -62,11 +64,6 @@ pub(crate) fn welcome(bytes: &[u8]) -> Result<Welcome, ClientError> {
 /// Reads a ratchet tree.
 pub(crate) fn ratchet_tree(bytes: &[u8]) -> Result<RatchetTreeIn, ClientError> {
     Ok(RatchetTreeIn::tls_deserialize_exact_bytes(bytes).map_err(|_| Reject::Malformed("tree"))?)
-}
-
-/// Encodes a ratchet tree.
-pub(crate) fn encode_tree(tree: &RatchetTree) -> Result<Mls, ClientError> {
-    encode(tree)
 }
 
 /// SHA-256 of a Welcome's encrypted GroupInfo: the same for all joiners of one commit.

@@ -1,8 +1,8 @@
 //! The extensions of group contexts and KeyPackages (07).
 
 use openmls::prelude::{
-    Credential, CredentialType, Extension, ExtensionType, Extensions, ExternalSender, GroupContext, KeyPackage,
-    MlsGroup, RequiredCapabilitiesExtension, UnknownExtension,
+    Credential, CredentialType, Extension, ExtensionType, Extensions, ExternalSender, GroupContext,
+    KeyPackage, MlsGroup, RequiredCapabilitiesExtension, UnknownExtension,
 };
 use phoenix_core::{
     Fqdn, Pseudonym,
@@ -14,7 +14,7 @@ use phoenix_core::{
         },
         queue::ClientQueueConfig,
     },
-    crypto::sha256,
+    crypto::{Suite, sha256},
     wire::{List, VERSION, Wire},
 };
 
@@ -22,14 +22,15 @@ use crate::error::{ClientError, mls};
 
 /// The extensions of a new group's context: what leaves must know, who may propose from outside, who is admin.
 pub(crate) fn group_context(
-    ds: (&Fqdn, &DsPublicKeys),
+    (domain, keys): (&Fqdn, &DsPublicKeys),
+    suite: Suite,
     creator: Pseudonym,
     connection: Option<&Connection>,
 ) -> Result<Extensions<GroupContext>, ClientError> {
     let mut required = vec![ExtensionType::Unknown(ROLES_EXTENSION)];
     let roles = Roles { admins: List::new(vec![creator])? };
     let mut extensions = vec![
-        Extension::ExternalSenders(external_senders(ds.0, ds.1)),
+        Extension::ExternalSenders(external_senders(domain, keys, suite)),
         Extension::Unknown(ROLES_EXTENSION, UnknownExtension(roles.encode().to_vec())),
     ];
     if let Some(connection) = connection {
@@ -37,16 +38,18 @@ pub(crate) fn group_context(
         let content = UnknownExtension(connection.encode().to_vec());
         extensions.push(Extension::Unknown(CONNECTION_EXTENSION, content));
     }
-    let required = RequiredCapabilitiesExtension::new(&required, &[], &[CredentialType::Other(LEAF_CREDENTIAL)]);
+    let required =
+        RequiredCapabilitiesExtension::new(&required, &[], &[CredentialType::Other(LEAF_CREDENTIAL)]);
     extensions.insert(0, Extension::RequiredCapabilities(required));
     Extensions::from_vec(extensions).map_err(mls("group context"))
 }
 
-/// The DS's published keys as external senders, under a credential that names its domain.
-fn external_senders(domain: &Fqdn, keys: &DsPublicKeys) -> Vec<ExternalSender> {
+/// The DS's published keys of the group's suite as external senders, under a credential that names its domain.
+fn external_senders(domain: &Fqdn, keys: &DsPublicKeys, suite: Suite) -> Vec<ExternalSender> {
     let credential = Credential::new(CredentialType::Basic, domain.as_str().as_bytes().to_vec());
     let sender = |key: &[u8]| ExternalSender::new(key.to_vec().into(), credential.clone());
-    keys.verifying.iter().map(|service| sender(&service.key.key)).collect()
+    let of_suite = keys.verifying.iter().filter(|service| service.key.suite == suite);
+    of_suite.map(|service| sender(&service.key.key)).collect()
 }
 
 /// The extensions of a KeyPackage: the hash of its queue config, and the versions that its client speaks.

@@ -1,8 +1,8 @@
 //! Leaves: pseudonymous, with an encrypted link to their client (03).
 
 use openmls::prelude::{
-    Capabilities, Ciphersuite, Credential, CredentialType, CredentialWithKey, ExtensionType, Lifetime, ProposalType,
-    ProtocolVersion,
+    Capabilities, Ciphersuite, Credential, CredentialType, CredentialWithKey, ExtensionType, Lifetime,
+    ProposalType, ProtocolVersion,
 };
 use phoenix_core::{
     Pseudonym, Reject, Timestamp,
@@ -47,7 +47,10 @@ impl OwnLeaf {
     /// The leaf's credential, as OpenMLS takes it.
     pub(crate) fn credential_with_key(&self) -> CredentialWithKey {
         CredentialWithKey {
-            credential: Credential::new(CredentialType::Other(LEAF_CREDENTIAL), self.credential.encode().to_vec()),
+            credential: Credential::new(
+                CredentialType::Other(LEAF_CREDENTIAL),
+                self.credential.encode().to_vec(),
+            ),
             signature_key: self.key.verifying_key().key.to_vec().into(),
         }
     }

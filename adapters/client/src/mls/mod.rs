@@ -31,5 +31,9 @@ pub(crate) fn mls_signer(key: &SigningKey) -> SignatureKeyPair {
         Suite::Ed25519 => SignatureScheme::ED25519,
         Suite::P256 => SignatureScheme::ECDSA_SECP256R1_SHA256,
     };
-    SignatureKeyPair::from_raw(scheme, key.to_secret_bytes().expose().to_vec(), key.verifying_key().key.to_vec())
+    SignatureKeyPair::from_raw(
+        scheme,
+        key.to_secret_bytes().expose().to_vec(),
+        key.verifying_key().key.to_vec(),
+    )
 }

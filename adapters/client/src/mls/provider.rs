@@ -20,7 +20,8 @@ impl Provider {
     pub(crate) fn new(entropy: Arc<dyn Entropy>, stored: &Stored) -> Self {
         let storage = MemoryStorage::default();
         if let Ok(mut values) = storage.values.write() {
-            *values = stored.iter().map(|(key, value)| (key.0.clone(), value.0.clone())).collect::<HashMap<_, _>>();
+            *values =
+                stored.iter().map(|(key, value)| (key.0.clone(), value.0.clone())).collect::<HashMap<_, _>>();
         }
         Self { crypto: RustCrypto::default(), rand: Rand(entropy), storage }
     }

@@ -4,14 +4,14 @@ use bytes::Bytes;
 
 use crate::{
     Failure, Fault, Reject,
-    api::{Description, Endpoint, ServiceName},
+    api::{Description, Endpoint, SenderKind, ServiceName},
     operation::{
         Anyone, Authorised, Context, Decision, Decoded, Delivery, Effort, Hint, Local, Next, OnAlarm, Operation, Peers,
         Proven, Reading, Rows, Service,
     },
     port::{Alarm, Space, Topic, Wanted, Write},
     token::Class,
-    wire::Wire,
+    wire::{Sender, Wire},
 };
 
 pub(super) struct Counter;
@@ -29,6 +29,9 @@ impl Service for Counter {
 
 macro_rules! endpoint {
     ($name:ident, $description:expr) => {
+        endpoint!($name, $description, |_| Ok(Proven::anyone()));
+    };
+    ($name:ident, $description:expr, $authenticate:expr) => {
         pub(super) struct $name;
 
         impl Endpoint for $name {
@@ -54,12 +57,13 @@ macro_rules! endpoint {
             }
 
             fn authenticate(
-                _: &Decoded<Self>,
+                call: &Decoded<Self>,
                 _: &u64,
                 _: &Peers,
                 _: &Context<Counter>,
             ) -> Result<Proven<Anyone>, Failure> {
-                Ok(Proven::anyone())
+                let authenticate: fn(&Decoded<Self>) -> Result<Proven<Anyone>, Failure> = $authenticate;
+                authenticate(call)
             }
 
             fn decide(
@@ -78,6 +82,11 @@ endpoint!(Add, Description::new(0x0101, ServiceName::As, "add").costs(Class::Sta
 endpoint!(Await, Description::new(0x0102, ServiceName::As, "await").internal());
 endpoint!(Ask, Description::new(0x0103, ServiceName::As, "ask").internal());
 endpoint!(Tick, Description::new(0x0104, ServiceName::As, "tick").internal());
+endpoint!(Sign, Description::new(0x0106, ServiceName::As, "sign").signed_by(SenderKind::NewKey), |call| {
+    let frame = call.frame()?;
+    let Sender::NewKey(key) = frame.sender() else { return Err(Reject::Unauthenticated.into()) };
+    Ok(frame.prove_new_key(&key.clone(), Anyone)?)
+});
 endpoint!(Carry, Description::new(0x0105, ServiceName::As, "carry").internal());
 
 impl Add {
@@ -97,6 +106,7 @@ impl Add {
             REFUSED_BUT_COUNTED => Decision::new(Next::Refuse(Reject::RateLimited(7).into())).put(place(), ROW, added.encode()),
             SEND_ONE => decision.deliver(sent(1)),
             SEND_TWO => decision.deliver(sent(2)),
+            SEND_UNWANTED => decision.deliver(sent(UNWANTED)),
             _ => decision.hint(Hint::Wake(topic())),
         })
     }
@@ -127,9 +137,15 @@ impl Tick {
     }
 }
 
+impl Sign {
+    fn decide_so(count: u64, amount: u64, cx: &Context<Counter>) -> Result<Decision<u64>, Failure> {
+        Add::decide_so(count, amount, cx)
+    }
+}
+
 impl Carry {
     fn decide_so(_: u64, body: u64, _: &Context<Counter>) -> Result<Decision<u64>, Failure> {
-        Ok(Decision::reply(body))
+        if body == UNWANTED { Err(Fault::Broken("nobody can carry this").into()) } else { Ok(Decision::reply(body)) }
     }
 }
 
@@ -146,6 +162,8 @@ pub(super) const FORBIDDEN: u64 = 403;
 pub(super) const REFUSED_BUT_COUNTED: u64 = 429;
 pub(super) const SEND_ONE: u64 = 1_001;
 pub(super) const SEND_TWO: u64 = 1_002;
+pub(super) const SEND_UNWANTED: u64 = 1_003;
+const UNWANTED: u64 = 666;
 pub(super) const ALARM_S: u64 = 60;
 pub(super) const TICKED: u64 = 10_000;
 pub(super) const INTERFERED: u64 = 500;

@@ -8,13 +8,13 @@ use std::sync::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::counter::{Add, Await, Carry, Counter, INTERFERED, ROW, Tick, place};
+use super::counter::{Add, Await, Carry, Counter, INTERFERED, ROW, Sign, Tick, place};
 use crate::{
     ErrorReply, Failure, Fingerprint, Fqdn, Origin, Timestamp,
     api::{Endpoint, ServiceName},
-    crypto::{AtRestKey, Chance},
+    crypto::{AtRestKey, Chance, Signature, SigningKey, Suite},
     engine::{Alarms, Courier, Engine, LaneRow, Lanes, Shared, Ticker, batch},
-    operation::{Fare, KeyRing, Local, OnAlarm, Service},
+    operation::{FRAME_LABEL, Fare, KeyRing, Local, OnAlarm, Service},
     port::{
         Alarm, Base, Batch, Clock, Commit, Entropy, Inline, LocalWake, Mark, OpenPolicy, Outgoing, Part, PartitionKey,
         Place, Ports, Snapshot, Space, Store, StoreError, Transport, TransportError, Write,
@@ -22,7 +22,7 @@ use crate::{
     store::MemoryStore,
     time::DAY,
     token::{Blinding, Class, Rotation, Token, TokenKeys, challenge_digest},
-    wire::{Call, Opaque, VERSION, Wire},
+    wire::{Audience, AuthFrame, Call, CallTbs, List, Opaque, Sender, VERSION, Wire},
 };
 
 pub(super) struct World {
@@ -91,6 +91,26 @@ impl World {
         self.engine.call::<Add>(call, Origin::default()).await
     }
 
+    /// A call that is signed; by somebody else than it says where it is forged.
+    pub(super) fn signed(&self, amount: u64, forged: bool) -> Call {
+        let keys = [1, 2].map(|seed| SigningKey::generate(Suite::Ed25519, &mut Chance::from_seed([seed; 32])));
+        let sender = Sender::NewKey(keys[0].verifying_key());
+        let issued_at = self.clock.now().as_secs();
+        let (signature, co_signatures) = (Signature::default(), List::default());
+        let mut frame = AuthFrame { sender, issued_at, nonce: [5; 16], signature, co_signatures };
+        let body = Opaque::new(amount.encode()).unwrap();
+        let mut call = Call { version: VERSION, endpoint: Sign::DESCRIPTION.id, auth: None, token: None, body };
+        let audience = Audience { service: ServiceName::As, domain: self.engine.shared().domain().clone() };
+        let key = &keys[usize::from(forged)];
+        frame.signature = key.sign(FRAME_LABEL, &CallTbs::encoding(&call, &frame, audience));
+        call.auth = Some(frame);
+        call
+    }
+
+    pub(super) async fn sign(&self, call: Call) -> Result<u64, Failure> {
+        self.engine.call::<Sign>(call, Origin::default()).await
+    }
+
     pub(super) async fn await_at_least(&self, count: u64) -> Result<u64, Failure> {
         self.engine.internal::<Await>(count, Fare::Free).await
     }
@@ -142,9 +162,9 @@ impl Ticker for Carrier {
         if space == Space::As { Counter::on_alarm(kind) } else { OnAlarm::Drop }
     }
 
-    async fn tick(&self, space: Space, at: Local) {
+    async fn tick(&self, space: Space, at: Local) -> Result<(), Failure> {
         let fare = Fare::Alarm(batch::partition(space, &at));
-        self.engine.internal::<Tick>(0, fare).await.unwrap();
+        self.engine.internal::<Tick>(0, fare).await.map(drop)
     }
 }
 

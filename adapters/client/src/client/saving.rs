@@ -1,0 +1,58 @@
+//! Saving a client and going on from it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use phoenix_core::{
+    crypto::{AtRestKey, Signer},
+    port::Store,
+};
+
+use super::Client;
+use crate::{error::ClientError, ports::ClientPorts, saved, session::Session, settings::Habits};
+
+impl Client {
+    /// The whole state, sealed with a key of the embedder's. With [`Acknowledge::Saved`](crate::Acknowledge::Saved)
+    /// the homeserver may delete what this state holds.
+    pub async fn export(&self, key: &AtRestKey) -> Bytes {
+        self.lock().await.export(key)
+    }
+
+    /// Goes on from an exported state. The signer is needed where the client's key lives elsewhere. Of one state,
+    /// only one client must ever go on: two would use the same keys twice.
+    ///
+    /// # Errors
+    /// [`ClientError::Saved`] where the state cannot be read.
+    pub fn import(
+        sealed: &[u8],
+        key: &AtRestKey,
+        ports: ClientPorts,
+        habits: Habits,
+        signer: Option<Arc<dyn Signer>>,
+    ) -> Result<Self, ClientError> {
+        Ok(Self::from_session(Session::import(sealed, key, ports, habits, signer)?))
+    }
+
+    /// Writes the sealed state into a store, under a name, in place of the former one.
+    ///
+    /// # Errors
+    /// [`ClientError::Saved`] where the store does not take it.
+    pub async fn save(&self, store: &dyn Store, name: &[u8], key: &AtRestKey) -> Result<(), ClientError> {
+        self.lock().await.save(store, name, key).await
+    }
+
+    /// Goes on from a state in a store; none where there is none. See [`Client::import`].
+    ///
+    /// # Errors
+    /// [`ClientError::Saved`] where the state cannot be read.
+    pub async fn load(
+        (store, name): (&dyn Store, &[u8]),
+        key: &AtRestKey,
+        ports: ClientPorts,
+        habits: Habits,
+        signer: Option<Arc<dyn Signer>>,
+    ) -> Result<Option<Self>, ClientError> {
+        let Some(sealed) = saved::read(store, name).await? else { return Ok(None) };
+        Self::import(&sealed, key, ports, habits, signer).map(Some)
+    }
+}

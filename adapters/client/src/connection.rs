@@ -1,0 +1,243 @@
+//! Connections between users: packages, offers, answers (04, "Connection establishment").
+
+use std::sync::Arc;
+
+use phoenix_core::{
+    AliasHash, Fqdn, GroupId, Reject, UserId,
+    api::{
+        auth::{
+            AliasEnqueueOffer, AliasGetPackage, AliasOfferRequest, AliasPublishPackages, AliasPublishRequest,
+            AliasRegister, AliasRegisterRequest, EnqueueOffer, EnqueueOfferRequest, GetConnectionPackage,
+            MAX_OFFER, PublishConnectionPackages, PublishPackagesRequest,
+        },
+        queue::Entry,
+    },
+    credential::{ConnectionPackage, ExpirationData, PackagePayload, safety_number},
+    crypto::{HpkePublicKey, HpkeSecretKey, SigningKey, VerifyingKey, sha256},
+    port::Circuit,
+    time::DAY,
+    wire::{List, Opaque, Secret, Sender, VERSION, Wire},
+};
+
+use crate::{
+    alias_hash::alias_hash,
+    call::{Auth, Route},
+    error::ClientError,
+    event::{Event, OfferId},
+    group::{Asked, ConnectionState},
+    inbox::Inbox,
+    offer::{ConnectionOffer, ConnectionOfferTbs, MAX_DAYS, Target},
+    session::Session,
+    state::{Alias, Door, Offered},
+};
+
+impl Session {
+    /// Publishes fresh connection packages in place of those there.
+    pub(crate) async fn publish_connection_packages(&mut self) -> Result<(), ClientError> {
+        let credential = self.state.account.credential.clone();
+        let not_after = credential.payload.validity.not_after;
+        let mut packages = Vec::new();
+        for _ in 0..self.habits.connection_packages.clamp(1, 100) {
+            let (key, payload) = self.make_door(not_after)?;
+            let package = ConnectionPackage::sign(payload, credential.clone(), self.signer.as_ref())?;
+            let not_after = package.payload.package.lifetime.not_after;
+            self.state.doors.insert(sha256(&package.encode()), Door { key, alias: None, not_after });
+            packages.push(package);
+        }
+        let request = PublishPackagesRequest { packages: List::new(packages)? };
+        let (route, auth) = (self.identity_route(&self.domain().clone()), self.identity());
+        self.call::<PublishConnectionPackages>(&route, Some(&auth), &request).await?;
+        Ok(())
+    }
+
+    /// Registers an alias and publishes connection packages for it; nothing relates it to us.
+    pub(crate) async fn register_alias(&mut self, alias: &str) -> Result<AliasHash, ClientError> {
+        let (domain, suite) = (self.domain().clone(), self.state.account.suite);
+        let hash = alias_hash(alias, &domain)?;
+        let key = SigningKey::generate(suite, &mut self.chance);
+        let inbox = Inbox::new(HpkeSecretKey::generate(suite, &mut self.chance));
+        let circuit = self.fresh_circuit();
+        let request = AliasRegisterRequest {
+            alias: hash,
+            auth_key: key.verifying_key(),
+            queue_key: inbox.key().clone(),
+        };
+        let route = Route { domain, circuit: Circuit(circuit) };
+        let auth = Auth::new(Sender::NewKey(key.verifying_key()), Arc::new(key.clone()));
+        self.call::<AliasRegister>(&route, Some(&auth), &request).await?;
+        self.state.aliases.insert(hash, Alias { key, circuit, inbox });
+        self.publish_alias_packages(hash).await?;
+        Ok(hash)
+    }
+
+    /// Publishes fresh connection packages of an alias in place of those there.
+    pub(crate) async fn publish_alias_packages(&mut self, alias: AliasHash) -> Result<(), ClientError> {
+        let mut packages = Vec::new();
+        for _ in 0..self.habits.connection_packages.clamp(1, 100) {
+            let (key, payload) = self.make_door(u64::MAX)?;
+            let not_after = payload.lifetime.not_after;
+            self.state.doors.insert(sha256(&payload.encode()), Door { key, alias: Some(alias), not_after });
+            packages.push(payload);
+        }
+        let (route, auth) = self.alias_way(alias)?;
+        let request = AliasPublishRequest { packages: List::new(packages)? };
+        self.call::<AliasPublishPackages>(&route, Some(&auth), &request).await?;
+        Ok(())
+    }
+
+    /// How an alias of ours calls the AS: its own circuit, its own key.
+    pub(crate) fn alias_way(&self, alias: AliasHash) -> Result<(Route, Auth), ClientError> {
+        let record = self.state.aliases.get(&alias).ok_or(ClientError::State("no such alias"))?;
+        let route = Route { domain: self.domain().clone(), circuit: Circuit(record.circuit) };
+        Ok((route, Auth::new(Sender::Alias(alias), Arc::new(record.key.clone()))))
+    }
+
+    /// Offers a connection to all clients of a user.
+    pub(crate) async fn connect(&mut self, user: &UserId) -> Result<GroupId, ClientError> {
+        if self.state.friends.contains_key(user) || self.client().user == *user {
+            return Err(ClientError::State("connected already"));
+        }
+        let authority = self.authority(&user.domain).await?;
+        let route = self.fresh_route(&user.domain);
+        let packages = self.call::<GetConnectionPackage>(&route, None, user).await?.packages;
+        let now = self.now();
+        let mut targets = Vec::new();
+        for package in packages {
+            let owner = package.verify(&authority, now)?;
+            if owner.user() != user {
+                return Err(ClientError::Unexpected("another user's connection package"));
+            }
+            let key = package.payload.package.encryption_key.clone();
+            targets.push((owner.client().clone(), key, sha256(&package.encode())));
+        }
+        let group = self.create_connection_group(Asked::User(user.clone())).await?;
+        for (client, key, package) in targets {
+            let offer = self.make_offer(&group, Target::Client(client.clone()), package)?;
+            let ciphertext = offer.seal(&key, &mut self.chance)?;
+            let route = self.fresh_route(&user.domain);
+            let request = EnqueueOfferRequest { to: client, ciphertext };
+            self.call::<EnqueueOffer>(&route, None, &request).await?;
+        }
+        Ok(group)
+    }
+
+    /// Offers a connection to whoever is behind an alias.
+    pub(crate) async fn connect_alias(&mut self, alias: &str, domain: &Fqdn) -> Result<GroupId, ClientError> {
+        let hash = alias_hash(alias, domain)?;
+        let route = self.fresh_route(domain);
+        let payload = self.call::<AliasGetPackage>(&route, None, &hash).await?;
+        payload.check(self.now())?;
+        let group = self.create_connection_group(Asked::Alias(hash)).await?;
+        let offer = self.make_offer(&group, Target::Alias(hash), sha256(&payload.encode()))?;
+        let ciphertext = self.seal_offer(&offer, &payload.encryption_key)?;
+        let route = self.fresh_route(domain);
+        self.call::<AliasEnqueueOffer>(&route, None, &AliasOfferRequest { to: hash, ciphertext }).await?;
+        Ok(group)
+    }
+
+    /// Takes an entry of a direct queue: an offer, or nothing that concerns us.
+    pub(crate) async fn take_direct(
+        &mut self,
+        entry: &Entry,
+        alias: Option<AliasHash>,
+    ) -> Result<(), ClientError> {
+        let Some(offer) = self.open_offer(&entry.content, alias) else { return Ok(()) };
+        let sender = self.verify_client(&offer.payload.credential, self.now()).await?;
+        let target = alias.map_or_else(|| Target::Client(self.client().clone()), Target::Alias);
+        offer.verify(&sender, &target, self.now())?;
+        let from = sender.user().clone();
+        let is_known = self.state.groups.contains_key(&offer.payload.group)
+            || self.state.offers.values().any(|it| it.offer.payload.group == offer.payload.group);
+        if is_known || from == self.client().user || offer.payload.group.domain != from.domain {
+            return Ok(());
+        }
+        if self.state.offers.len() >= MAX_OFFERS {
+            self.state.offers.pop_first();
+        }
+        let id = sha256(&offer.encode());
+        self.state.offers.insert(id, Offered { offer, alias });
+        self.events.push_back(Event::Offer { offer: OfferId(id), from, alias });
+        Ok(())
+    }
+
+    /// The number that two users compare (03, "Out-of-band check").
+    pub(crate) fn safety_number(&self, user: &UserId) -> Result<String, ClientError> {
+        let friend = self.state.friends.get(user).ok_or(ClientError::State("not connected"))?;
+        let (own, key): (_, VerifyingKey) = (self.client().user.clone(), self.signer.verifying_key());
+        Ok(safety_number((&own, &[key]), (user, std::slice::from_ref(&friend.key))))
+    }
+
+    fn make_door(&mut self, not_after: u64) -> Result<(HpkeSecretKey, PackagePayload), ClientError> {
+        let key = HpkeSecretKey::generate(self.state.account.suite, &mut self.chance);
+        let now = self.now().as_secs();
+        let lifetime = ExpirationData {
+            not_before: now.saturating_sub(CLOCK_MARGIN),
+            not_after: now.saturating_add(PACKAGE_LIFETIME).min(not_after),
+        };
+        let versions = List::new(vec![VERSION])?;
+        let payload = PackagePayload { encryption_key: key.public_key().clone(), lifetime, versions };
+        self.state.doors.retain(|_, door| door.not_after >= now);
+        Ok((key, payload))
+    }
+
+    fn make_offer(
+        &self,
+        group: &GroupId,
+        target: Target,
+        package: [u8; 32],
+    ) -> Result<ConnectionOffer, ClientError> {
+        let (record, now) = (self.group(group)?, self.now().as_secs());
+        let ConnectionState::Open(open) = &record.connection else {
+            return Err(ClientError::State("no open connection group"));
+        };
+        let payload = ConnectionOfferTbs {
+            credential: self.state.account.credential.clone(),
+            group: group.clone(),
+            ear_key_id: record.access.ear_key_id,
+            ear_key: record.access.ear_key.clone(),
+            credential_key: record.credential_key.clone(),
+            profile_key: record.profile_key.clone(),
+            join_code: open.join_code.clone(),
+            friendship: self.record()?.friendship.clone(),
+            target,
+            package,
+            created_at: now,
+            expires: open.expires,
+        };
+        Ok(ConnectionOffer::sign(payload, self.signer.as_ref())?)
+    }
+
+    fn seal_offer(
+        &mut self,
+        offer: &ConnectionOffer,
+        key: &HpkePublicKey,
+    ) -> Result<Opaque<MAX_OFFER>, Reject> {
+        offer.seal(key, &mut self.chance)
+    }
+
+    /// Tries the keys of our packages: the offer does not show which one it is for.
+    fn open_offer(&self, sealed: &[u8], alias: Option<AliasHash>) -> Option<ConnectionOffer> {
+        let doors = self.state.doors.iter().filter(|(_, door)| door.alias == alias);
+        let mut opened =
+            doors.filter_map(|(package, door)| ConnectionOffer::open(&door.key, package, sealed).ok());
+        opened.next()
+    }
+
+    /// How long an offer that is made now stays open, in seconds since the epoch.
+    pub(crate) fn offer_expiry(&self) -> u64 {
+        let days = u64::from(self.habits.offer_days).clamp(1, MAX_DAYS);
+        self.now().as_secs().saturating_add(days * DAY)
+    }
+
+    /// A fresh join code.
+    pub(crate) fn join_code(&mut self) -> Secret<32> {
+        Secret::new(self.chance.bytes())
+    }
+}
+
+/// Offers that wait for an answer at most; then the one with the lowest hash goes, which nobody can choose.
+const MAX_OFFERS: usize = 1_000;
+/// Lifetime of connection packages: as long as the credential in them.
+const PACKAGE_LIFETIME: u64 = 90 * DAY;
+/// Clocks within five minutes of each other are taken for right (02).
+const CLOCK_MARGIN: u64 = 300;

@@ -1,0 +1,103 @@
+//! Fetching the AddPackages of friends, and checking them before anyone is added (03, 06).
+
+use openmls::prelude::{KeyPackage, KeyPackageIn, ProtocolVersion};
+use openmls_traits::OpenMlsProvider;
+use phoenix_core::{
+    KeyPackageRef, Pseudonym, Reject, UserId,
+    api::queue::{AddPackage, ClientQueueConfig, GetAddPackages, GetAddPackagesRequest, KeyPackageBatch},
+    credential::{AsKeys, IdentityLink},
+    port::Circuit,
+    wire::Secret,
+};
+use tls_codec::DeserializeBytes;
+
+use super::open_link_key;
+use crate::{
+    call::Route,
+    error::{ClientError, mls},
+    mls::{leaf::leaf_credential, suite_number},
+    session::Session,
+};
+
+/// A client to be added.
+#[derive(Clone, Debug)]
+pub(crate) struct Invitee {
+    pub(crate) package: KeyPackage,
+    pub(crate) reference: KeyPackageRef,
+    pub(crate) pseudonym: Pseudonym,
+    pub(crate) link_key: Secret<32>,
+    pub(crate) config: ClientQueueConfig,
+    pub(crate) attribution_key: Secret<32>,
+}
+
+/// Clients to be added, and their QSs' word for the freshness of the packages.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Invitees {
+    pub(crate) clients: Vec<Invitee>,
+    pub(crate) batches: Vec<KeyPackageBatch>,
+}
+
+impl Session {
+    /// Fetches one package of each client of each friend, and verifies who is behind it.
+    pub(crate) async fn fetch_invitees(&mut self, users: &[UserId]) -> Result<Invitees, ClientError> {
+        let mut invitees = Invitees::default();
+        for user in users {
+            let friend = self.state.friends.get(user).ok_or(ClientError::State("not connected"))?;
+            let (keys, circuit) = (friend.keys.clone(), friend.circuit);
+            let authority = self.authority(&user.domain).await?;
+            let route = Route { domain: user.domain.clone(), circuit: Circuit(circuit) };
+            let suite = suite_number(self.state.account.suite);
+            let request = GetAddPackagesRequest { token: keys.token, suite };
+            let fetched = self.call::<GetAddPackages>(&route, None, &request).await?;
+            for package in &fetched.packages {
+                let invitee = self.check_package(package, user, &keys.encryption_key, &authority)?;
+                if !fetched.batch.payload.packages.contains(&invitee.reference) {
+                    return Err(ClientError::Unexpected("a package outside of its batch"));
+                }
+                invitees.clients.push(Invitee { attribution_key: keys.attribution_key.clone(), ..invitee });
+            }
+            invitees.batches.push(fetched.batch);
+        }
+        Ok(invitees)
+    }
+
+    fn check_package(
+        &self,
+        package: &AddPackage,
+        user: &UserId,
+        encryption_key: &Secret<32>,
+        authority: &AsKeys,
+    ) -> Result<Invitee, ClientError> {
+        let crypto = self.provider.crypto();
+        let key_package = KeyPackageIn::tls_deserialize_exact_bytes(&package.key_package);
+        let key_package = key_package
+            .map_err(|_| Reject::Malformed("KeyPackage"))?
+            .validate(crypto, ProtocolVersion::Mls10)
+            .map_err(mls("check a KeyPackage"))?;
+        let leaf = key_package.leaf_node();
+        let credential = leaf_credential(leaf.credential())?;
+        let pseudonym = credential.pseudonym;
+        let link_key = open_link_key(encryption_key, pseudonym, &package.link_key)?;
+        let link = IdentityLink::open(&credential.encrypted_identity_link, &link_key, pseudonym)?;
+        let leaf_key = leaf.signature_key().as_slice();
+        let client = link.verify(pseudonym, leaf_key, authority, self.now())?;
+        let pinned = self.state.friends.get(user).map(|friend| &friend.key);
+        if client.user() != user || pinned != Some(client.key()) {
+            return Err(Reject::Unauthenticated.into());
+        }
+        let reference = key_package.hash_ref(crypto).map_err(mls("hash a KeyPackage"))?;
+        let reference =
+            KeyPackageRef(reference.as_slice().try_into().map_err(|_| Reject::Malformed("reference"))?);
+        if package.config.domain != user.domain {
+            return Err(Reject::Malformed("queue config").into());
+        }
+        Ok(Invitee {
+            package: key_package,
+            reference,
+            pseudonym,
+            link_key,
+            config: package.config.clone(),
+            attribution_key: Secret::new([0; 32]),
+        })
+    }
+}

@@ -1,0 +1,244 @@
+//! Joining a group that a friend added us to (07, "Adds").
+
+use std::sync::Arc;
+
+use openmls::prelude::{LeafNodeIndex, MlsGroup, ProcessedWelcome};
+use phoenix_core::{
+    ConfigId, GroupId, KeyPackageRef, LeafIndex, Reject, Timestamp, UserId,
+    api::{
+        delivery::{
+            UpdateQueueConfig, UpdateQueueConfigRequest, WelcomeBundle, WelcomeInfo, WelcomeInfoReply,
+            WelcomeInfoRequest,
+        },
+        queue::Entry,
+    },
+    credential::ClientCredential,
+    crypto::{Signature, Signer, open_with_key, seal_with_key},
+    port::Circuit,
+    wire::{Flag, Opaque, Secret, Sender, Wire},
+};
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+
+use super::{
+    ConnectionState, GroupRecord, Standing,
+    accept::leaves,
+    join_config,
+    members::{Tell, roster_keys},
+};
+use crate::{
+    call::{Auth, Route},
+    error::{ClientError, mls},
+    event::Event,
+    mls::{
+        encoding::{encrypted_group_info_hash, mls_group_id, ratchet_tree, welcome},
+        leaf::OwnLeaf,
+    },
+    session::Session,
+    table::Table,
+};
+
+/// Who invites, and the keys that members share; under the joiner's welcome attribution key, so that no server sees
+/// who invites whom.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Attribution {
+    payload: AttributionTbs,
+    /// By the sender's client credential, label `Attribution`.
+    signature: Signature,
+}
+
+/// The signed part of an [`Attribution`].
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct AttributionTbs {
+    pub(crate) credential: ClientCredential,
+    pub(crate) credential_key: Secret<32>,
+    pub(crate) profile_key: Secret<32>,
+    pub(crate) group: GroupId,
+    /// SHA-256 of the Welcome's encrypted GroupInfo.
+    pub(crate) group_info: [u8; 32],
+    pub(crate) package: KeyPackageRef,
+}
+
+impl AttributionTbs {
+    /// Signs the attribution and seals it for one joiner.
+    pub(crate) fn seal<const N: usize>(
+        self,
+        signer: &dyn Signer,
+        key: &Secret<32>,
+        chance: &mut phoenix_core::crypto::Chance,
+    ) -> Result<Opaque<N>, ClientError> {
+        let signature = signer.sign(LABEL, &self.encode())?;
+        let package = self.package;
+        let attribution = Attribution { payload: self, signature };
+        Ok(Opaque::new(seal_with_key(key, package.as_bytes(), &attribution.encode(), chance))?)
+    }
+}
+
+/// What a joiner knows once it has opened everything.
+struct Invitation {
+    bundle: WelcomeBundle,
+    attribution: AttributionTbs,
+    by: UserId,
+}
+
+impl Session {
+    /// Takes an entry that came through the config of one of our AddPackages. Says whether it was a welcome.
+    pub(crate) async fn take_welcome(&mut self, entry: &Entry) -> Result<bool, ClientError> {
+        let Some(package) = self.state.packages.get(&entry.config) else { return Ok(false) };
+        let (reference, init_key) = (package.reference, &package.init_key);
+        let Ok(bundle) = WelcomeBundle::open(init_key, &reference, &entry.content) else { return Ok(false) };
+        if self.state.groups.get(&bundle.access.group).is_some_and(|it| it.standing == Standing::Member) {
+            return Ok(true);
+        }
+        match self.join(entry, reference, bundle).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_transient() => Err(error),
+            Err(_) => {
+                self.events.push_back(Event::InvitationRefused);
+                Ok(true)
+            }
+        }
+    }
+
+    async fn join(
+        &mut self,
+        entry: &Entry,
+        reference: KeyPackageRef,
+        bundle: WelcomeBundle,
+    ) -> Result<(), ClientError> {
+        let at = Timestamp::from_secs(entry.accepted_at);
+        let invitation = self.check_attribution(reference, bundle, at).await?;
+        let group = invitation.bundle.access.group.clone();
+        let package = self.state.packages.get(&entry.config).ok_or(ClientError::State("no such package"))?;
+        let (leaf, is_leaf_shared) = (package.leaf.clone(), package.last_resort);
+        let circuit = self.fresh_circuit();
+        let info = self.welcome_info(circuit, reference, &leaf, &invitation.bundle).await?;
+        // We may have been a member before.
+        self.forget(&group);
+        let mls_group = self.open_welcome(&invitation, &info)?;
+        let fresh = roster_keys(&info.roster, leaves(&mls_group));
+        let record = GroupRecord {
+            circuit,
+            access: invitation.bundle.access,
+            credential_key: invitation.attribution.credential_key,
+            profile_key: invitation.attribution.profile_key,
+            leaf,
+            config: entry.config,
+            is_config_shared: Flag::Yes,
+            is_leaf_shared,
+            standing: Standing::Member,
+            members: Table::default(),
+            faces: Table::default(),
+            told: Table::default(),
+            connection: ConnectionState::None,
+            unsent: None,
+            sent: None,
+            merged: [0; 32],
+        };
+        let own = LeafIndex(mls_group.own_leaf_index().u32());
+        self.state.groups.insert(group.clone(), record);
+        if !is_leaf_shared.is_set() {
+            self.state.packages.remove(&entry.config);
+        }
+        self.state.configs.insert(entry.config, group.clone());
+        self.keep(group.clone(), mls_group);
+        self.refresh_members(&group, &fresh)?;
+        self.know_ourselves(&group, own)?;
+        self.events.push_back(Event::Joined { group: group.clone(), by: invitation.by });
+        let now = self.now();
+        self.meet_members(&group, now, Tell::Nobody).await?;
+        later(self.replace_config(&group).await)
+    }
+
+    /// Who invites: a friend, by the key that we know, to just this group and by this package.
+    async fn check_attribution(
+        &mut self,
+        reference: KeyPackageRef,
+        bundle: WelcomeBundle,
+        at: Timestamp,
+    ) -> Result<Invitation, ClientError> {
+        let key = &self.record()?.friendship.attribution_key;
+        let opened = open_with_key(key, reference.as_bytes(), &bundle.attribution)?;
+        let Attribution { payload, signature } = Attribution::decode(&opened)?;
+        let sender = self.verify_client(&payload.credential, at).await?;
+        sender.key().verify(LABEL, &payload.encode(), &signature)?;
+        let is_friend = self.state.friends.contains_key(sender.user());
+        let fits = payload.group == bundle.access.group
+            && payload.package == reference
+            && payload.group_info == encrypted_group_info_hash(&bundle.welcome)?;
+        if !is_friend || !fits {
+            return Err(Reject::Unauthenticated.into());
+        }
+        Ok(Invitation { bundle, attribution: payload, by: sender.user().clone() })
+    }
+
+    async fn welcome_info(
+        &mut self,
+        circuit: u64,
+        reference: KeyPackageRef,
+        leaf: &OwnLeaf,
+        bundle: &WelcomeBundle,
+    ) -> Result<WelcomeInfoReply, ClientError> {
+        let group = bundle.access.group.clone();
+        let route = Route { domain: group.domain.clone(), circuit: Circuit(circuit) };
+        let auth = Auth::new(Sender::KeyPackage(group, reference), Arc::new(leaf.key.clone()));
+        let request =
+            WelcomeInfoRequest { access: bundle.access.clone(), epoch: bundle.epoch, package: reference };
+        self.call::<WelcomeInfo>(&route, Some(&auth), &request).await
+    }
+
+    /// Joins, after checking that the Welcome is for the group that the bundle names, at the leaf that it names.
+    fn open_welcome(
+        &self,
+        invitation: &Invitation,
+        info: &WelcomeInfoReply,
+    ) -> Result<MlsGroup, ClientError> {
+        let bundle = &invitation.bundle;
+        let processed =
+            ProcessedWelcome::new_from_welcome(&self.provider, &join_config(), welcome(&bundle.welcome)?);
+        let staged = processed
+            .map_err(mls("open a Welcome"))?
+            .into_staged_welcome(&self.provider, Some(ratchet_tree(&info.tree)?))
+            .map_err(mls("open a Welcome"))?;
+        let context = staged.group_context();
+        let fits = *context.group_id() == mls_group_id(&bundle.access.group)
+            && context.epoch().as_u64() == bundle.epoch.0
+            && staged.own_leaf_index() == LeafNodeIndex::new(bundle.leaf.0);
+        if !fits {
+            return Err(ClientError::Unexpected("a Welcome to another group"));
+        }
+        staged.into_group(&self.provider).map_err(mls("join a group"))
+    }
+
+    /// Gives the DS a queue config that is good for it alone, in place of the one that came with our AddPackage.
+    pub(crate) async fn replace_config(&mut self, group: &GroupId) -> Result<(), ClientError> {
+        if !self.group(group)?.is_config_shared.is_set() {
+            return Ok(());
+        }
+        let (id, config) = self.make_group_config(&group.domain).await?;
+        // Known before it is used: messages may come through it before the answer does.
+        self.state.configs.insert(id, group.clone());
+        let (route, auth) = (self.group_route(group)?, self.leaf_identity(group)?);
+        let request = UpdateQueueConfigRequest { access: self.group(group)?.access.clone(), config };
+        self.call::<UpdateQueueConfig>(&route, Some(&auth), &request).await?;
+        let record = self.group_mut(group)?;
+        record.config = id;
+        record.is_config_shared = Flag::No;
+        Ok(())
+    }
+
+    /// Which queue config ids lead to a group.
+    pub(crate) fn group_of_config(&self, config: &ConfigId) -> Option<GroupId> {
+        self.state.configs.get(config).cloned()
+    }
+}
+
+/// What can be done later need not succeed now.
+pub(crate) fn later(result: Result<(), ClientError>) -> Result<(), ClientError> {
+    match result {
+        Err(error) if error.is_transient() => Ok(()),
+        other => other,
+    }
+}
+
+/// Begins what is signed.
+const LABEL: &str = "Attribution";

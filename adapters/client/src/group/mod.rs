@@ -1,0 +1,268 @@
+//! Groups: making, joining, changing, sending, receiving (07).
+
+mod accept;
+mod commit;
+mod create;
+mod invite;
+mod join;
+mod members;
+mod plan;
+mod process;
+mod receive;
+mod send;
+
+use std::sync::Arc;
+
+use openmls::prelude::{MlsGroupJoinConfig, PURE_PLAINTEXT_WIRE_FORMAT_POLICY};
+use phoenix_core::{
+    AliasHash, ClientId, ConfigId, Epoch, GroupId, LeafIndex, Pseudonym, UserId,
+    api::{
+        delivery::{GroupAccess, SendMessageRequest},
+        queue::MAX_LINK_KEY,
+    },
+    crypto::{Chance, VerifyingKey, open_with_key, seal_with_key},
+    port::Circuit,
+    wire::{Flag, MAX_BODY, Opaque, Secret, Sender, Wire},
+};
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+
+pub(crate) use members::Tell;
+pub(crate) use plan::Plan;
+
+use crate::{
+    call::{Auth, Route},
+    error::ClientError,
+    mls::{leaf::OwnLeaf, provider::Blob},
+    session::Session,
+    state::FriendshipKeys,
+    table::Table,
+};
+
+/// What we keep of a group beside what OpenMLS keeps.
+#[derive(Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct GroupRecord {
+    pub(crate) circuit: u64,
+    pub(crate) access: GroupAccess,
+    /// Seals the members' link keys.
+    pub(crate) credential_key: Secret<32>,
+    /// Seals the members' profile keys.
+    pub(crate) profile_key: Secret<32>,
+    pub(crate) leaf: OwnLeaf,
+    /// The queue config that the DS has of us.
+    pub(crate) config: ConfigId,
+    /// Whether that is one for any DS still, to be replaced before anything else is sent.
+    pub(crate) is_config_shared: Flag,
+    /// Whether we joined by a last-resort package: the leaf is replaced by our first commit.
+    pub(crate) is_leaf_shared: Flag,
+    pub(crate) standing: Standing,
+    pub(crate) members: Table<LeafIndex, MemberRecord>,
+    /// Who is or was behind which leaf credential, by its SHA-256; verified.
+    pub(crate) faces: Table<[u8; 32], Face>,
+    /// Users that the application was told of.
+    pub(crate) told: Table<UserId, Flag>,
+    pub(crate) connection: ConnectionState,
+    /// A message whose answer did not come.
+    pub(crate) unsent: Option<Unsent>,
+    /// Our commit that is on its way.
+    pub(crate) sent: Option<Sent>,
+    /// SHA-256 of our last commit that was accepted.
+    pub(crate) merged: [u8; 32],
+}
+
+/// How we stand to a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[repr(u8)]
+pub(crate) enum Standing {
+    /// We asked to join, and wait for the answer.
+    Joining = 1,
+    Member = 2,
+    Removed = 3,
+}
+
+/// A member, as its leaf shows it.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct MemberRecord {
+    pub(crate) pseudonym: Pseudonym,
+    /// The leaf's signature key.
+    pub(crate) leaf_key: Blob,
+    /// SHA-256 of the leaf's credential.
+    pub(crate) face: [u8; 32],
+    /// The key of its identity link, under the group's credential key.
+    pub(crate) link_key: Opaque<MAX_LINK_KEY>,
+    pub(crate) trust: Trust,
+}
+
+/// What we know of who is behind a leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[repr(u8)]
+pub(crate) enum Trust {
+    /// New, and not looked at yet.
+    Unknown = 1,
+    Verified = 2,
+    /// The link does not verify.
+    False = 3,
+}
+
+/// Who is behind a leaf.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Face {
+    pub(crate) client: ClientId,
+    pub(crate) key: VerifyingKey,
+    pub(crate) leaf_key: Blob,
+}
+
+/// Whether a group is a connection, and how far it has come.
+#[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[repr(u8)]
+pub(crate) enum ConnectionState {
+    /// An ordinary group.
+    #[tls_codec(discriminant = 1)]
+    None,
+    /// We offered, and wait for an answer.
+    #[tls_codec(discriminant = 2)]
+    Open(OpenOffer),
+    /// Whoever is behind an alias answered, and waits to be confirmed.
+    #[tls_codec(discriminant = 3)]
+    Answered(Answer),
+    /// It stands.
+    #[tls_codec(discriminant = 4)]
+    Stands(UserId),
+}
+
+/// An offer of ours.
+#[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct OpenOffer {
+    pub(crate) asked: Asked,
+    pub(crate) join_code: Secret<32>,
+    /// Last second of the offer.
+    pub(crate) expires: u64,
+    /// What whoever joined sent along, before it is known who that is.
+    pub(crate) answer: Option<FriendshipKeys>,
+}
+
+/// Whom we offered a connection.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[repr(u8)]
+pub(crate) enum Asked {
+    #[tls_codec(discriminant = 1)]
+    User(UserId),
+    #[tls_codec(discriminant = 2)]
+    Alias(AliasHash),
+}
+
+/// Who answered.
+#[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Answer {
+    pub(crate) user: UserId,
+    pub(crate) key: VerifyingKey,
+    pub(crate) friendship: FriendshipKeys,
+}
+
+/// A commit of ours that was made, and of which we do not know yet what became.
+#[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Sent {
+    pub(crate) act: Act,
+    /// SHA-256 of the commit's MLSMessage.
+    pub(crate) hash: [u8; 32],
+    /// The request, to be sent again unchanged.
+    pub(crate) body: Opaque<MAX_BODY>,
+    /// Sealed link keys of the leaves that it brings, by their signature keys.
+    pub(crate) fresh: Table<Blob, Opaque<MAX_LINK_KEY>>,
+    /// The leaf that replaces ours, if it does.
+    pub(crate) leaf: Option<OwnLeaf>,
+}
+
+/// A message that may have been accepted: trying again sends the same.
+#[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Unsent {
+    /// SHA-256 of the text.
+    pub(crate) text: [u8; 32],
+    pub(crate) request: SendMessageRequest,
+}
+
+/// What a commit is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[repr(u8)]
+pub(crate) enum Act {
+    Add = 1,
+    Remove = 2,
+    Update = 3,
+    Join = 4,
+}
+
+/// A member of a group, for the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its leaf.
+    pub leaf: LeafIndex,
+    /// Who it is; none while that is not verified.
+    pub user: Option<UserId>,
+    /// Whether it may add, remove and change roles.
+    pub admin: bool,
+}
+
+/// What a homeserver said of a message that it accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The group's epoch.
+    pub epoch: Epoch,
+    /// Domains towards which delivery is delayed, and since which second.
+    pub delayed: Vec<(phoenix_core::Fqdn, u64)>,
+}
+
+impl Session {
+    /// How we call the group's DS: on the group's circuit.
+    pub(crate) fn group_route(&self, group: &GroupId) -> Result<Route, ClientError> {
+        Ok(Route { domain: group.domain.clone(), circuit: Circuit(self.group(group)?.circuit) })
+    }
+
+    /// Signs as our leaf.
+    pub(crate) fn leaf_identity(&mut self, group: &GroupId) -> Result<Auth, ClientError> {
+        let key = self.group(group)?.leaf.key.clone();
+        let leaf = LeafIndex(self.mls(group)?.0.own_leaf_index().u32());
+        Ok(Auth::new(Sender::Leaf(group.clone(), leaf), Arc::new(key)))
+    }
+
+    /// The group's epoch.
+    pub(crate) fn epoch(&mut self, group: &GroupId) -> Result<Epoch, ClientError> {
+        Ok(Epoch(self.mls(group)?.0.epoch().as_u64()))
+    }
+}
+
+/// Seals a leaf's link key for the group's members.
+pub(crate) fn seal_link_key(
+    credential_key: &Secret<32>,
+    pseudonym: Pseudonym,
+    link_key: &Secret<32>,
+    chance: &mut Chance,
+) -> Result<Opaque<MAX_LINK_KEY>, ClientError> {
+    Ok(Opaque::new(seal_with_key(credential_key, &pseudonym.encode(), link_key.expose(), chance))?)
+}
+
+/// Opens what [`seal_link_key`] sealed, or the friendship encryption key did.
+pub(crate) fn open_link_key(
+    key: &Secret<32>,
+    pseudonym: Pseudonym,
+    sealed: &[u8],
+) -> Result<Secret<32>, ClientError> {
+    let opened = open_with_key(key, &pseudonym.encode(), sealed)?;
+    let bytes: [u8; 32] =
+        opened.as_slice().try_into().map_err(|_| phoenix_core::Reject::Malformed("link key"))?;
+    Ok(Secret::new(bytes))
+}
+
+/// How OpenMLS is to hold the groups that we join.
+pub(crate) fn join_config() -> MlsGroupJoinConfig {
+    MlsGroupJoinConfig::builder()
+        .wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
+        .padding_size(PADDING)
+        .max_past_epochs(PAST_EPOCHS)
+        .use_ratchet_tree_extension(false)
+        .build()
+}
+
+/// Epochs whose messages can still be opened. The DS takes messages of the last five (07); our own commits are merged
+/// when they are answered, and so ahead of what waits in the queue: those come on top.
+pub(crate) const PAST_EPOCHS: usize = 5 + 11;
+/// Application messages are padded to multiples of it, so that short ones are all of one length.
+pub(crate) const PADDING: usize = 256;

@@ -1,0 +1,165 @@
+//! Dealing with what was read from queues, in order.
+
+use std::collections::HashSet;
+
+use phoenix_core::{
+    AliasHash, ConfigId, GroupId, Timestamp,
+    api::{
+        delivery::{CommitAccepted, ContentKind, GroupContent},
+        queue::{Entry, EntryKind},
+    },
+    group::ContentHead,
+    wire::{Flag, Wire},
+};
+
+use super::Standing;
+use crate::{error::ClientError, event::Event, session::Session};
+
+/// What must stay in order: what came for one group, or through one config.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Thread {
+    Group(GroupId),
+    Config(ConfigId),
+}
+
+impl Session {
+    /// Deals with all entries that wait. One that cannot be dealt with now, since a homeserver does not answer,
+    /// stays, and so does what is behind it for the same group; nothing else waits for it.
+    ///
+    /// # Errors
+    /// That of the first entry that stays.
+    pub(crate) async fn process_waiting(&mut self) -> Result<(), ClientError> {
+        let mut held = HashSet::new();
+        let mut first = Ok(());
+        for seq in self.waiting_entries() {
+            let Some(entry) = self.waiting_entry(seq) else { continue };
+            let thread = self.thread(&entry.config);
+            if held.contains(&thread) {
+                continue;
+            }
+            match self.take_entry(&entry).await {
+                Err(error) if error.is_transient() => {
+                    held.insert(thread);
+                    first = first.and(Err(error));
+                }
+                // What does not verify was told as an event, or concerns nobody.
+                Ok(()) | Err(_) => self.settle_entry(seq),
+            }
+        }
+        first
+    }
+
+    /// Deals with what came to our direct queue, or to an alias's.
+    pub(crate) async fn process_direct(&mut self, alias: Option<AliasHash>) -> Result<(), ClientError> {
+        let mut first = Ok(());
+        for (seq, entry) in self.direct_entries(alias) {
+            let taken = match entry.kind {
+                EntryKind::Direct => self.take_direct(&entry, alias).await,
+                EntryKind::FanOut | EntryKind::PackagesLow => Ok(()),
+            };
+            match taken {
+                Err(error) if error.is_transient() => first = first.and(Err(error)),
+                Ok(()) | Err(_) => self.settle_direct(alias, seq),
+            }
+        }
+        first
+    }
+
+    async fn take_entry(&mut self, entry: &Entry) -> Result<(), ClientError> {
+        match entry.kind {
+            EntryKind::FanOut if self.take_welcome(entry).await? => Ok(()),
+            EntryKind::FanOut => match self.group_of_config(&entry.config) {
+                Some(group) => self.take_content(&group, entry).await,
+                None => Ok(()),
+            },
+            EntryKind::PackagesLow => {
+                self.packages_low = true;
+                self.events.push_back(Event::PackagesLow);
+                Ok(())
+            }
+            EntryKind::Direct => Ok(()),
+        }
+    }
+
+    async fn take_content(&mut self, group: &GroupId, entry: &Entry) -> Result<(), ClientError> {
+        let record = self.group(group)?;
+        if record.standing == Standing::Removed {
+            return Ok(());
+        }
+        let Entry { notify, accepted_at, .. } = *entry;
+        let head = ContentHead { notify, ephemeral: Flag::No, accepted_at };
+        let content = head.open(&record.access.ear_key, &entry.content)?;
+        let taken = self.take_opened(group, &content, Timestamp::from_secs(accepted_at)).await;
+        match taken {
+            Err(error) if !error.is_transient() => {
+                self.events.push_back(Event::Undecryptable { group: group.clone(), sender: content.sender });
+                Err(error)
+            }
+            other => other,
+        }
+    }
+
+    async fn take_opened(
+        &mut self,
+        group: &GroupId,
+        content: &GroupContent,
+        at: Timestamp,
+    ) -> Result<(), ClientError> {
+        let GroupContent { kind, sender, message } = content;
+        match kind {
+            ContentKind::Commit => self.take_commit(group, *sender, message, at).await,
+            ContentKind::Proposal => self.take_proposal(group, message),
+            ContentKind::Application => self.take_message(group, *sender, message, at).await,
+            ContentKind::CommitAccepted => self.take_accepted(group, &CommitAccepted::decode(message)?).await,
+            // Nothing of ours sends them yet.
+            ContentKind::Targeted | ContentKind::ProfileKey => Ok(()),
+        }
+    }
+
+    /// The DS says what became of a commit of ours, in the order of its group.
+    async fn take_accepted(&mut self, group: &GroupId, accepted: &CommitAccepted) -> Result<(), ClientError> {
+        let record = self.group(group)?;
+        if record.sent.as_ref().is_none_or(|sent| sent.hash != accepted.hash) {
+            return Ok(());
+        }
+        match record.standing {
+            Standing::Joining => self.finish_joining(group).await,
+            Standing::Member | Standing::Removed => self.merge_own(group).await,
+        }
+    }
+
+    fn thread(&self, config: &ConfigId) -> Thread {
+        self.group_of_config(config).map_or(Thread::Config(*config), Thread::Group)
+    }
+
+    fn waiting_entries(&self) -> Vec<u64> {
+        self.state
+            .record
+            .as_ref()
+            .map(|record| record.inbox.waiting.keys().copied().collect())
+            .unwrap_or_default()
+    }
+
+    fn waiting_entry(&self, seq: u64) -> Option<Entry> {
+        self.state.record.as_ref()?.inbox.waiting.get(&seq).cloned()
+    }
+
+    fn settle_entry(&mut self, seq: u64) {
+        if let Some(record) = &mut self.state.record {
+            record.inbox.waiting.remove(&seq);
+        }
+    }
+
+    fn direct_entries(&mut self, alias: Option<AliasHash>) -> Vec<(u64, Entry)> {
+        let inbox = self.direct_inbox(alias);
+        inbox
+            .map(|inbox| inbox.waiting.iter().map(|(seq, it)| (*seq, it.clone())).collect())
+            .unwrap_or_default()
+    }
+
+    fn settle_direct(&mut self, alias: Option<AliasHash>, seq: u64) {
+        if let Some(inbox) = self.direct_inbox(alias) {
+            inbox.waiting.remove(&seq);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Sending messages.
+
+use phoenix_core::{
+    ErrorCode, GroupId, MessageId,
+    api::{
+        Endpoint,
+        delivery::{MessageAad, SendMessage, SendMessageRequest},
+        queue::NotifyClass,
+    },
+    crypto::sha256,
+    port::Outgoing,
+    token::Token,
+    wire::{Flag, Wire},
+};
+
+use super::{Plan, Receipt, Unsent, members::Tell};
+use crate::{
+    error::{ClientError, mls},
+    mls::{encoding::message, mls_signer},
+    session::Session,
+};
+
+impl Session {
+    /// Sends an application message to all other members. It is sent once, however often its answer is lost: each
+    /// try has the same message id, and so has a later call with the same text.
+    pub(crate) async fn send(&mut self, group: &GroupId, text: &[u8]) -> Result<Receipt, ClientError> {
+        self.make_ready(group).await?;
+        let hash = sha256(text);
+        let begun = self.group(group)?.unsent.clone().filter(|it| it.text == hash).map(|it| it.request);
+        let mut request = match begun {
+            Some(request) => request,
+            None => self.make_message(group, text)?,
+        };
+        for _ in 0..self.habits.commits.max(1) {
+            self.group_mut(group)?.unsent = Some(Unsent { text: hash, request: request.clone() });
+            let (route, auth) = (self.group_route(group)?, self.leaf_identity(group)?);
+            let result = self.call::<SendMessage>(&route, Some(&auth), &request).await;
+            if !result.as_ref().is_err_and(ClientError::is_transient) {
+                self.group_mut(group)?.unsent = None;
+            }
+            match result {
+                Ok(accepted) => return Ok(accepted.into()),
+                // Its epoch is too old: others have gone on. It was never accepted, so it is made anew.
+                Err(error) if error.code() == Some(ErrorCode::Conflict) => {
+                    self.read_queue(1).await?;
+                    self.process_waiting().await?;
+                    self.make_ready(group).await?;
+                    request = SendMessageRequest { id: request.id, ..self.make_message(group, text)? };
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(ClientError::Outrun)
+    }
+
+    /// A message, ready to be sent once, with a token of the caller's choosing.
+    pub(crate) async fn prepare_message(
+        &mut self,
+        group: &GroupId,
+        text: &[u8],
+        token: Option<Token>,
+    ) -> Result<Outgoing, ClientError> {
+        self.make_ready(group).await?;
+        let request = self.make_message(group, text)?;
+        let (route, auth) = (self.group_route(group)?, self.leaf_identity(group)?);
+        self.prepare(&SendMessage::DESCRIPTION, &route, Some(&auth), token, request.encode())
+    }
+
+    /// Does what must come before a message: our own queue config, all members verified, all proposals covered.
+    async fn make_ready(&mut self, group: &GroupId) -> Result<(), ClientError> {
+        self.check_standing(group)?;
+        self.replace_config(group).await?;
+        let now = self.now();
+        self.verify_members(group, now, Tell::Everybody).await?;
+        self.check_trust(group)?;
+        let must_commit =
+            self.mls(group)?.0.has_pending_proposals() || self.group(group)?.is_leaf_shared.is_set();
+        if must_commit { self.commit(group, &Plan::Update).await } else { Ok(()) }
+    }
+
+    fn make_message(&mut self, group: &GroupId, text: &[u8]) -> Result<SendMessageRequest, ClientError> {
+        let id = MessageId(self.chance.bytes());
+        let record = self.group(group)?;
+        let (access, signer) = (record.access.clone(), mls_signer(&record.leaf.key));
+        let (mls_group, provider) = self.mls(group)?;
+        mls_group.set_aad(MessageAad::Application.encode().to_vec());
+        let created = mls_group.create_message(provider, &signer, text).map_err(mls("make a message"))?;
+        Ok(SendMessageRequest {
+            access,
+            message: message(&created)?,
+            id,
+            ephemeral: Flag::No,
+            notify: NotifyClass::Normal,
+        })
+    }
+}

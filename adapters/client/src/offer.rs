@@ -1,0 +1,102 @@
+//! How two users come to know each other: what is sealed to a connection package (04).
+
+use phoenix_core::{
+    AliasHash, ClientId, GroupId, Reject, Timestamp,
+    api::auth::MAX_OFFER,
+    credential::{ClientCredential, VerifiedClientCredential},
+    crypto::{
+        Chance, HpkeCiphertext, HpkePublicKey, HpkeSecretKey, Signature, Signer, SignerError, pad, unpad,
+    },
+    time::DAY,
+    wire::{Opaque, Secret, Wire},
+};
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+
+use crate::state::FriendshipKeys;
+
+/// An offer of a connection, signed by whoever makes it.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct ConnectionOffer {
+    pub(crate) payload: ConnectionOfferTbs,
+    /// By the credential's key, label `ConnectionOffer`.
+    pub(crate) signature: Signature,
+}
+
+/// The signed part of an offer. That it names its target and package keeps the target from passing it on as if it
+/// were meant for someone else.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct ConnectionOfferTbs {
+    pub(crate) credential: ClientCredential,
+    pub(crate) group: GroupId,
+    pub(crate) ear_key_id: u32,
+    pub(crate) ear_key: Secret<32>,
+    pub(crate) credential_key: Secret<32>,
+    pub(crate) profile_key: Secret<32>,
+    pub(crate) join_code: Secret<32>,
+    pub(crate) friendship: FriendshipKeys,
+    pub(crate) target: Target,
+    /// SHA-256 of the connection package, or of an alias's payload.
+    pub(crate) package: [u8; 32],
+    pub(crate) created_at: u64,
+    /// Last second of the offer.
+    pub(crate) expires: u64,
+}
+
+/// Whom an offer is for.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[repr(u8)]
+pub(crate) enum Target {
+    #[tls_codec(discriminant = 1)]
+    Client(ClientId),
+    #[tls_codec(discriminant = 2)]
+    Alias(AliasHash),
+}
+
+impl ConnectionOffer {
+    pub(crate) fn sign(payload: ConnectionOfferTbs, signer: &dyn Signer) -> Result<Self, SignerError> {
+        let signature = signer.sign(LABEL, &payload.encode())?;
+        Ok(Self { payload, signature })
+    }
+
+    /// Seals the offer to a connection package: padded, HPKE, with the package's hash as associated data.
+    pub(crate) fn seal(&self, to: &HpkePublicKey, chance: &mut Chance) -> Result<Opaque<MAX_OFFER>, Reject> {
+        let padded = pad(&self.encode(), LEAST);
+        Ok(Opaque::new(to.seal(INFO, &self.payload.package, &padded, chance)?.encode())?)
+    }
+
+    /// Opens an offer with the key of the package that it was sealed to; nothing in it is verified yet.
+    pub(crate) fn open(key: &HpkeSecretKey, package: &[u8; 32], sealed: &[u8]) -> Result<Self, Reject> {
+        let sealed = HpkeCiphertext::decode(sealed)?;
+        let offer = Self::decode(unpad(&key.open(INFO, package, &sealed)?)?)?;
+        if offer.payload.package == *package { Ok(offer) } else { Err(Reject::Malformed("package")) }
+    }
+
+    /// Checks that the offer is its sender's, for this target, and that its time has not passed.
+    pub(crate) fn verify(
+        &self,
+        sender: &VerifiedClientCredential,
+        target: &Target,
+        now: Timestamp,
+    ) -> Result<(), Reject> {
+        let payload = &self.payload;
+        if *sender.credential() != payload.credential || payload.target != *target {
+            return Err(Reject::Unauthenticated);
+        }
+        sender.key().verify(LABEL, &payload.encode(), &self.signature)?;
+        let now = now.as_secs();
+        let is_short = payload.expires.saturating_sub(payload.created_at) <= MAX_DAYS * DAY;
+        let is_current = payload.created_at <= now.saturating_add(CLOCK_MARGIN) && now <= payload.expires;
+        if is_short && is_current { Ok(()) } else { Err(Reject::Malformed("expires")) }
+    }
+}
+
+/// The struct's name (03, "Labels").
+const LABEL: &str = "ConnectionOffer";
+/// HPKE info of offers.
+const INFO: &[u8] = b"phoenix connection offer";
+/// Shortest padded offer: all that name domains of usual length are of one size.
+const LEAST: usize = 2_048;
+/// Longest validity, in days (04).
+pub(crate) const MAX_DAYS: u64 = 30;
+/// Clocks within five minutes of each other are taken for right (02).
+const CLOCK_MARGIN: u64 = 300;

@@ -1,0 +1,189 @@
+//! Reading the queues: of the QS record, of the account, of aliases.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::{join_all, select_all};
+use phoenix_core::{
+    AliasHash, ErrorReply, Fqdn,
+    api::{
+        Description, Endpoint,
+        auth::{AliasDequeue, DequeueOffers},
+        queue::{Dequeue, DequeueReply},
+    },
+    port::{Outgoing, Transport, TransportError},
+    wire::Wire,
+};
+
+use crate::{
+    call::{Auth, Route},
+    error::ClientError,
+    event::Event,
+    inbox::Inbox,
+    session::Session,
+};
+
+/// One of a client's queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// At the QS.
+    Queue,
+    /// Of the account, at the AS.
+    Direct,
+    /// Of an alias, at the AS.
+    Alias(AliasHash),
+}
+
+/// A read that is on its way, and holds nothing of the client.
+pub(crate) struct Reading {
+    which: Which,
+    domain: Fqdn,
+    outgoing: Outgoing,
+    transport: Arc<dyn Transport>,
+}
+
+/// What came of a read.
+pub(crate) struct Answer {
+    which: Which,
+    reply: Result<Result<Bytes, ErrorReply>, TransportError>,
+}
+
+impl Reading {
+    async fn send(self) -> Answer {
+        let Self { which, domain, outgoing, transport } = self;
+        Answer { which, reply: transport.send(&domain, outgoing).await }
+    }
+
+    /// The answer that comes first; the other reads are dropped, since what they would read stays in its queue.
+    pub(crate) async fn first(readings: Vec<Self>) -> Option<Answer> {
+        if readings.is_empty() {
+            return None;
+        }
+        let sends = readings.into_iter().map(|reading| Box::pin(reading.send()));
+        let (answer, _, _) = select_all(sends).await;
+        Some(answer)
+    }
+}
+
+impl Session {
+    /// Reads all queues to their ends, and deals with what was read.
+    pub(crate) async fn poll(&mut self) -> Result<(), ClientError> {
+        for _ in 0..MAX_ROUNDS {
+            let readings = self.readings(0)?;
+            let answers = join_all(readings.into_iter().map(Reading::send)).await;
+            let read: Vec<_> = answers.into_iter().map(|answer| self.absorb(answer)).collect();
+            let processed = self.process_all().await;
+            let has_more = read.iter().any(|read| *read == Ok(true));
+            read.into_iter().collect::<Result<Vec<_>, _>>()?;
+            processed?;
+            if !has_more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A read of each queue that we have.
+    pub(crate) fn readings(&mut self, wait_s: u8) -> Result<Vec<Reading>, ClientError> {
+        let mut queues = vec![Which::Direct];
+        if self.state.record.is_some() {
+            queues.insert(0, Which::Queue);
+        }
+        queues.extend(self.state.aliases.keys().copied().map(Which::Alias));
+        queues.into_iter().map(|which| self.reading(which, wait_s)).collect()
+    }
+
+    /// Takes what was read. Says whether more waits behind it.
+    pub(crate) fn absorb(&mut self, answer: Answer) -> Result<bool, ClientError> {
+        let Answer { which, reply } = answer;
+        let reply = reply.map_err(ClientError::Unreachable)?.map_err(ClientError::Refused)?;
+        let reply = DequeueReply::decode(&reply).map_err(|_| ClientError::Unexpected("dequeue"))?;
+        self.take_reply(which, &reply)
+    }
+
+    /// Deals with all that was read and not dealt with yet.
+    pub(crate) async fn process_all(&mut self) -> Result<(), ClientError> {
+        let mut first = self.process_waiting().await;
+        first = first.and(self.process_direct(None).await);
+        for alias in self.state.aliases.keys().copied().collect::<Vec<_>>() {
+            first = first.and(self.process_direct(Some(alias)).await);
+        }
+        first
+    }
+
+    /// Reads the queue at the QS to its end, waiting for an entry where there is none.
+    pub(crate) async fn read_queue(&mut self, wait_s: u8) -> Result<(), ClientError> {
+        for round in 0..MAX_ROUNDS {
+            let (description, route, auth) = self.way(Which::Queue)?;
+            let request =
+                self.record()?.inbox.request(self.habits.acknowledge, if round == 0 { wait_s } else { 0 });
+            let reply = self.exchange(&description, &route, Some(&auth), request.encode()).await?;
+            let reply = DequeueReply::decode(&reply).map_err(|_| ClientError::Unexpected("dequeue"))?;
+            if !self.take_reply(Which::Queue, &reply)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The direct queue of the account or an alias.
+    pub(crate) fn direct_inbox(&mut self, alias: Option<AliasHash>) -> Option<&mut Inbox> {
+        match alias {
+            None => Some(&mut self.state.account.inbox),
+            Some(alias) => self.state.aliases.get_mut(&alias).map(|alias| &mut alias.inbox),
+        }
+    }
+
+    /// The state that holds all that was read is being saved.
+    pub(crate) fn mark_saved(&mut self) {
+        self.state.account.inbox.mark_saved();
+        self.state.aliases.values_mut().for_each(|alias| alias.inbox.mark_saved());
+        if let Some(record) = &mut self.state.record {
+            record.inbox.mark_saved();
+        }
+    }
+
+    fn reading(&mut self, which: Which, wait_s: u8) -> Result<Reading, ClientError> {
+        let (description, route, auth) = self.way(which)?;
+        let acknowledge = self.habits.acknowledge;
+        let inbox = self.inbox(which).ok_or(ClientError::State("no such queue"))?;
+        let request = inbox.request(acknowledge, wait_s);
+        let outgoing = self.prepare(&description, &route, Some(&auth), None, request.encode())?;
+        Ok(Reading { which, domain: route.domain, outgoing, transport: self.ports.transport.clone() })
+    }
+
+    fn take_reply(&mut self, which: Which, reply: &DequeueReply) -> Result<bool, ClientError> {
+        let inbox = self.inbox(which).ok_or(ClientError::State("no such queue"))?;
+        let before = inbox.next_seq();
+        let read = inbox.take(reply);
+        let has_moved = inbox.next_seq() > before;
+        if read.gap {
+            self.events.push_back(Event::Gap);
+        }
+        Ok(read.remaining > 0 && has_moved)
+    }
+
+    fn inbox(&mut self, which: Which) -> Option<&mut Inbox> {
+        match which {
+            Which::Queue => self.state.record.as_mut().map(|record| &mut record.inbox),
+            Which::Direct => self.direct_inbox(None),
+            Which::Alias(alias) => self.direct_inbox(Some(alias)),
+        }
+    }
+
+    fn way(&self, which: Which) -> Result<(Description, Route, Auth), ClientError> {
+        Ok(match which {
+            Which::Queue => (Dequeue::DESCRIPTION, self.queue_route()?, self.queue_identity()?),
+            Which::Direct => {
+                (DequeueOffers::DESCRIPTION, self.identity_route(&self.domain().clone()), self.identity())
+            }
+            Which::Alias(alias) => {
+                let (route, auth) = self.alias_way(alias)?;
+                (AliasDequeue::DESCRIPTION, route, auth)
+            }
+        })
+    }
+}
+
+/// Pages of one queue in one go: a hundred thousand entries, more than a queue holds, would take several calls.
+const MAX_ROUNDS: usize = 100;
