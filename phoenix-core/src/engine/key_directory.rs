@@ -225,3 +225,6 @@ const LOOK_UPS_A_MINUTE: u32 = 10;
 const MAX_SOURCES: usize = 65_536;
 /// When to come back then.
 const LOOK_UP_RETRY_S: u32 = 60;
+
+#[cfg(test)]
+mod tests;
