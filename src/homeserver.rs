@@ -171,7 +171,7 @@ impl Homeserver {
                 AsDocument::encode(&identity, &tokens)
             }
             ServiceName::Qs => QsDocument::encode(self.domain(), &self.inner.queue.ring().service.public(now)),
-            ServiceName::Ds => DsDocument::encode(self.domain(), self.inner.delivery.ring().service.public()),
+            ServiceName::Ds => DsDocument::encode(self.domain(), &self.inner.delivery.ring().service.public(now)),
         };
         document.map_err(|_| Fault::Broken("the homeserver's own keys cannot be published"))
     }

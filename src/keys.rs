@@ -5,7 +5,10 @@ use phoenix_as::AuthKeys;
 use phoenix_core::{
     Fault, Fqdn, Timestamp,
     crypto::{AtRestKey, Chance},
-    port::{Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, Ports, Snapshot, Space, StoreError, Wanted, Write},
+    port::{
+        Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, Ports, Snapshot, Space, StoreError,
+        Wanted, Write,
+    },
     token::Rotation,
     wire::Secret,
 };
@@ -57,26 +60,41 @@ impl KeyStore {
         Err(BuildError::Store(StoreError::Unavailable))
     }
 
-    /// The secrets as they should be now, where they differ from those of `revision`: token keys rotate (05), and
-    /// another replica may have done it.
+    /// The secrets as they should be now, where they differ from those of `revision`: the services' keys rotate (03,
+    /// 05, 06, 07), all that are due in one batch, and another replica may have done it.
     pub(crate) async fn refreshed(&self, revision: Mark) -> Result<Option<Keys>, BuildError> {
         let Some(found) = self.read().await? else { return Ok(None) };
         let keys = self.open(&found)?;
-        let mut chance = chance(&self.ports);
-        match keys.auth.rotated(self.ports.clock.now(), &Rotation::default(), &mut chance)? {
-            Some(auth) => {
-                let sealed = keys.root.seal(AUTH, &auth.encode()?, &mut chance);
-                let mark = Mark(chance.bytes());
-                let writes = vec![Write::Put(Bytes::from_static(AUTH), sealed)];
-                let base = Base::At(keys.revision);
-                let part = Part { partition: partition(), base, mark, writes, alarm: Alarm::Keep };
-                match self.ports.store.commit(&Batch { parts: vec![part] }).await? {
-                    Commit::Done => Ok(Some(Keys { auth, revision: mark, ..keys })),
-                    // Another replica was faster; what it made is read next time.
-                    Commit::Conflict => Ok(None),
-                }
-            }
-            None => Ok(Some(keys).filter(|keys| keys.revision != revision)),
+        let (now, mut chance) = (self.ports.clock.now(), chance(&self.ports));
+        let auth = keys.auth.rotated(now, &Rotation::default(), &mut chance)?;
+        let queue = keys.queue.rotated(now, &mut chance);
+        let delivery = keys.delivery.rotated(now, &mut chance);
+        let encoded = [
+            (AUTH, auth.as_ref().map(AuthKeys::encode).transpose()?),
+            (QUEUE, queue.as_ref().map(QueueKeys::encode)),
+            (DELIVERY, delivery.as_ref().map(DeliveryKeys::encode)),
+        ];
+        let mut writes = Vec::new();
+        for (name, encoded) in encoded {
+            let Some(encoded) = encoded else { continue };
+            writes.push(Write::Put(Bytes::from_static(name), keys.root.seal(name, &encoded, &mut chance)));
+        }
+        if writes.is_empty() {
+            return Ok(Some(keys).filter(|keys| keys.revision != revision));
+        }
+        let mark = Mark(chance.bytes());
+        let part =
+            Part { partition: partition(), base: Base::At(keys.revision), mark, writes, alarm: Alarm::Keep };
+        match self.ports.store.commit(&Batch { parts: vec![part] }).await? {
+            Commit::Done => Ok(Some(Keys {
+                root: keys.root,
+                auth: auth.unwrap_or(keys.auth),
+                queue: queue.unwrap_or(keys.queue),
+                delivery: delivery.unwrap_or(keys.delivery),
+                revision: mark,
+            })),
+            // Another replica was faster; what it made is read next time.
+            Commit::Conflict => Ok(None),
         }
     }
 
@@ -95,7 +113,9 @@ fn opened(found: &Snapshot, operator: Option<&OperatorKey>) -> Result<Keys, Buil
     let row = |key: &[u8]| found.rows.iter().find(|(at, _)| at == key).map(|(_, value)| value);
     let root = match (operator, row(PLAIN_ROOT)) {
         (Some(operator), None) => AtRestKey::new(operator.0.clone()),
-        (None, Some(plain)) => AtRestKey::new(plain.as_ref().try_into().map(Secret::new).map_err(|_| BuildError::WrongKey)?),
+        (None, Some(plain)) => {
+            AtRestKey::new(plain.as_ref().try_into().map(Secret::new).map_err(|_| BuildError::WrongKey)?)
+        }
         (Some(_), Some(_)) | (None, None) => return Err(BuildError::WrongKey),
     };
     let open = |name: &'static [u8]| -> Result<Zeroizing<Vec<u8>>, BuildError> {

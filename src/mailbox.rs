@@ -24,6 +24,7 @@ use phoenix_qs::{
     op::{
         dispatch::{Dispatch, DispatchRequest, Dispatched},
         greet::Greet,
+        resume::{Resume, ResumeRequest},
         settle::{Outcome, Settle, SettleRequest},
     },
 };
@@ -99,6 +100,9 @@ impl Ticker for Mailboxes {
     async fn tick(&self, space: Space, at: Local) -> Result<(), Failure> {
         match (space, at.kind, <[u8; 32]>::try_from(at.key.as_ref())) {
             (Space::Qs, phoenix_qs::MAILBOX, Ok(mailbox)) => self.send(mailbox).await,
+            (Space::Qs, phoenix_qs::LATER, Ok(mailbox)) => {
+                self.inner.queue.internal::<Resume>(ResumeRequest { mailbox }, Fare::Free).await.map(drop)
+            }
             _ => Err(Fault::Broken("an alarm that nobody serves").into()),
         }
     }

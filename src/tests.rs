@@ -9,16 +9,23 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::executor::block_on;
 use phoenix_core::{
-    ErrorCode, ErrorReply, Fqdn, Origin, Timestamp,
-    api::{Empty, Endpoint, ServiceName, tokens::TokenKeys},
-    port::{Clock, Inline, Outgoing, Transport, TransportError},
+    ErrorCode, ErrorReply, Fqdn, KeyId, Origin, Timestamp,
+    api::{
+        Empty, Endpoint, ServiceName,
+        queue::{FanOutMessage, NotifyClass, Recipient, SealedQueueConfig},
+        tokens::TokenKeys,
+    },
+    crypto::HpkeCiphertext,
+    engine::{Courier, LaneRow},
+    operation::Fare,
+    port::{Clock, Inline, Outgoing, Space, Transport, TransportError},
     store::MemoryStore,
     time::DAY,
     token::{Class, SignedKeyList},
-    wire::{Call, Opaque, VERSION, Wire},
+    wire::{Call, Flag, List, Opaque, VERSION, Wire},
 };
 
-use crate::{BuildError, Homeserver, OperatorKey};
+use crate::{BuildError, Homeserver, OperatorKey, courier::Carrier, homeserver::Inner};
 
 #[test]
 fn a_homeserver_is_the_same_after_a_restart() {
@@ -48,7 +55,9 @@ fn a_store_opens_under_its_own_operator_key_only() {
 fn no_secret_lies_open_where_the_operator_keeps_a_key() {
     let (store, clock) = (MemoryStore::new(), TestClock::default());
     let home = home(&store, &clock, Some([1; 32])).unwrap();
-    let secrets = [home.inner.auth.ring().service.encode(), home.inner.queue.ring().service.encode()];
+    let Inner { auth, queue, delivery, .. } = &*home.inner;
+    let auth = auth.ring().service.encode().unwrap();
+    let secrets = [auth, queue.ring().service.encode(), delivery.ring().service.encode()];
 
     let dump = store.dump();
 
@@ -78,6 +87,65 @@ fn token_keys_rotate_and_every_replica_follows() {
     assert_eq!(issuing(&after), old, "the next key is announced before it issues");
     clock.advance_s(DAY);
     assert_ne!(issuing(&after), old);
+}
+
+#[test]
+fn the_keys_of_all_services_rotate_together_and_every_replica_follows() {
+    let (store, clock) = (MemoryStore::new(), TestClock::default());
+    let (one, two) = (home(&store, &clock, None).unwrap(), home(&store, &clock, None).unwrap());
+    let verifying = |home: &Homeserver| {
+        let (queue, delivery) = (home.inner.queue.ring(), home.inner.delivery.ring());
+        let now = clock.now();
+        (queue.service.public(now).verifying.into_vec(), delivery.service.public(now).verifying.into_vec())
+    };
+    let (queue_before, delivery_before) = verifying(&one);
+    let list_before = key_list(&one);
+
+    clock.advance_s(340 * DAY);
+    block_on(one.refresh_keys()).unwrap();
+    block_on(two.refresh_keys()).unwrap();
+
+    let (queue, delivery) = verifying(&one);
+    assert_eq!((queue.clone(), delivery.clone()), verifying(&two));
+    assert_eq!(queue[..1], queue_before);
+    assert_eq!(delivery[..2], delivery_before);
+    assert_eq!([queue.len(), delivery.len()], [2, 4]);
+    assert!(key_list(&one).list.serial > list_before.list.serial);
+    let again = home(&store, &clock, None).unwrap();
+    assert_eq!(verifying(&again), (queue, delivery));
+}
+
+#[test]
+fn a_large_message_to_sixty_queues_of_this_homeserver_is_carried_though_no_batch_takes_it_at_once() {
+    let store = MemoryStore::new();
+    let home = home(&store, &TestClock::default(), None).unwrap();
+    let sealed = HpkeCiphertext { enc: Opaque::default(), ciphertext: Opaque::default() };
+    let config = |number: u8| SealedQueueConfig { key: KeyId([number; 16]), sealed: sealed.clone() };
+    let recipients = (0..60).map(|number| Recipient { any: Flag::No, config: config(number) }).collect();
+    let message = FanOutMessage {
+        notify: NotifyClass::Normal,
+        ephemeral: Flag::No,
+        accepted_at: 0,
+        recipients: List::new(recipients).unwrap(),
+        content: Opaque::new(vec![7; 250_000]).unwrap(),
+    };
+    let parts = message.parts().len();
+    assert!(parts > 1);
+    let row = LaneRow {
+        to: home.domain().clone(),
+        service: ServiceName::Qs,
+        lane: [1; 32],
+        back: Opaque::default(),
+        body: Opaque::new(message.encode()).unwrap(),
+    };
+    let carrier = Carrier::new(home.inner.clone());
+
+    for _ in 0..2 {
+        assert_eq!(block_on(carrier.carry(row.clone(), Fare::Free)), Ok(()));
+    }
+    // Each part but the last is remembered, and nothing waits behind what never comes again.
+    let kept = store.dump().into_iter().filter(|(at, _)| at.space() == Space::Qs).count();
+    assert_eq!(kept, parts - 1);
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! How many tokens who gets (05, "Issuance").
 
-use phoenix_core::{Reject, Timestamp, time::DAY, token::Class};
+use phoenix_core::{
+    Fqdn, Reject, Timestamp,
+    time::{DAY, HOUR},
+    token::Class,
+};
 
 use crate::{
     record::Domain,
-    settings::{Allowances, RemoteAllowance},
+    settings::{Allowances, AuthSettings, RemoteAllowance},
 };
 
 /// The time in which an allowance holds.
@@ -26,6 +30,12 @@ impl Window {
         let number = now.as_secs().checked_div(seconds).unwrap_or(0);
         let ends = Timestamp::from_secs(number.saturating_add(1).saturating_mul(seconds));
         Self { number, ends }
+    }
+
+    /// When what was counted in it may be forgotten: an hour after it, so that no replica whose clock is late, or was
+    /// put back, counts from nothing again.
+    pub(crate) fn forgotten(&self) -> Timestamp {
+        self.ends.plus_secs(CLOCK_MARGIN)
     }
 
     /// What one gets who has used up an allowance of this window.
@@ -54,10 +64,26 @@ impl RemoteAllowance {
     pub(crate) fn of_client(&self, of_domain: u64) -> u64 {
         self.client_floor.max(of_domain / 10)
     }
+}
+
+impl AuthSettings {
+    /// What all clients get of a class in its window.
+    pub(crate) fn of_all(&self, class: Class) -> u64 {
+        in_proportion(self.ceiling, class, &self.allowances)
+    }
 
     /// What all new domains get of a class in a day.
-    pub(crate) fn of_newcomers(&self, class: Class, allowances: &Allowances) -> u64 {
-        in_proportion(self.ceiling.saturating_mul(self.newcomers_percent) / 100, class, allowances)
+    pub(crate) fn of_newcomers(&self, class: Class) -> u64 {
+        let standard = self.ceiling.saturating_mul(self.remote.newcomers_percent) / 100;
+        in_proportion(standard, class, &self.allowances)
+    }
+
+    /// What a domain gets of a class in a day: what the operator has set, or what its use has made of it.
+    pub(crate) fn of_domain(&self, name: &Fqdn, class: Class, good_days: u32) -> u64 {
+        match self.domains.get(name) {
+            Some(standard) => in_proportion(*standard, class, &self.allowances),
+            None => self.remote.of_domain(class, good_days, &self.allowances),
+        }
     }
 }
 
@@ -82,24 +108,31 @@ impl Domain {
     }
 }
 
-/// Of other classes in proportion to what one client gets of each; at least one token.
+/// Of other classes in proportion to what one client gets of each; at least one token, unless there is to be none.
 fn in_proportion(standard: u64, class: Class, allowances: &Allowances) -> u64 {
+    if standard == 0 {
+        return 0;
+    }
     let of_class = u64::from(allowances.of(class));
     let of_standard = u64::from(allowances.of(Class::Standard)).max(1);
     (standard.saturating_mul(of_class) / of_standard).max(1)
 }
 
+/// How far the clocks of replicas may differ before a count is forgotten too early.
+const CLOCK_MARGIN: u64 = HOUR;
 /// Days for which a domain is new; after as many without use it starts again.
 pub(crate) const NEW_DAYS: u64 = 30;
 
 #[cfg(test)]
 mod tests {
-    use phoenix_core::{Reject, Timestamp, time::DAY, token::Class};
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use phoenix_core::{Fqdn, Reject, Timestamp, time::DAY, token::Class};
 
     use super::Window;
     use crate::{
         record::Domain,
-        settings::{Allowances, RemoteAllowance},
+        settings::{Allowances, AuthSettings, RemoteAllowance},
     };
 
     const ALLOWANCES: Allowances = Allowances { standard: 1_000, home: 100, contact: 50, alias: 5 };
@@ -126,7 +159,30 @@ mod tests {
         assert_eq!(standard(u32::MAX), 1_000_000);
         assert_eq!(remote.of_domain(Class::Contact, 0, &ALLOWANCES), 50);
         assert_eq!((remote.of_client(1_000), remote.of_client(50)), (100, 20));
-        assert_eq!(remote.of_newcomers(Class::Standard, &ALLOWANCES), 50_000);
+    }
+
+    #[test]
+    fn what_all_get_of_a_class_is_in_proportion_and_newcomers_get_a_share_of_it() {
+        let settings = AuthSettings { ceiling: 100_000, ..AuthSettings::default() };
+
+        let all = Class::ALL.map(|class| settings.of_all(class));
+
+        assert_eq!(all, Class::ALL.map(|class| 100 * u64::from(ALLOWANCES.of(class))));
+        assert_eq!(settings.of_newcomers(Class::Standard), 5_000);
+        assert_eq!(settings.of_newcomers(Class::Contact), 250);
+        assert_eq!(AuthSettings { ceiling: 0, ..settings }.of_all(Class::Alias), 0);
+    }
+
+    #[test]
+    fn what_an_operator_has_set_for_a_domain_holds_whatever_its_use() {
+        let name = |name: &str| name.parse::<Fqdn>().unwrap();
+        let domains = [(name("beta.test"), 4_000), (name("gamma.test"), 0)].into();
+        let settings = AuthSettings { domains, ..AuthSettings::default() };
+        let of = |domain, class, days| settings.of_domain(&name(domain), class, days);
+
+        assert_eq!([of("beta.test", Class::Standard, 0), of("beta.test", Class::Contact, 99)], [4_000, 200]);
+        assert_eq!([of("gamma.test", Class::Standard, 9), of("gamma.test", Class::Contact, 0)], [0, 0]);
+        assert_eq!(of("delta.test", Class::Standard, 1), 1_300);
     }
 
     #[test]

@@ -31,12 +31,11 @@ pub(crate) fn reading(at: Local) -> Reading {
     Reading::change(at, Wanted::Keys(vec![HEAD]))
 }
 
-/// Reads a queue's head and the entries that a request asks for, all of one instant: numbers are dense, so their
-/// rows can be named beforehand.
+/// Reads the entries that a request asks for, after the head, and whether there is one or not: whoever asks sees the
+/// same reads. Entries that came after the head was read are read too, or not: either is right.
 pub(crate) fn reading_entries(at: Local, request: &DequeueRequest) -> Reading {
-    let numbers = (0..u64::from(request.max.min(PAGE))).map_while(|step| request.from.checked_add(step));
-    let rows = numbers.map(entry_row).chain([HEAD]);
-    Reading::change(at, Wanted::Keys(rows.collect()))
+    let (from, limit) = (entry_row(request.from), u32::from(request.max.min(PAGE)));
+    Reading::glance(at, Wanted::Range { from, below: HEAD, limit })
 }
 
 /// The writes that make a queue, instead of whatever was there: its head, and the entry that tells the client the
@@ -50,16 +49,22 @@ pub(crate) fn creation(queue_key: &HpkePublicKey, cx: &Context<AuthService>) -> 
 }
 
 impl DirectQueue {
-    /// The queue at a place that was read, if there is one.
+    /// The queue at a place that was read, if there is one; without entries.
     ///
     /// # Errors
     /// A fault where what is stored is none.
     pub(crate) fn found(rows: &Rows, place: usize, at: Local) -> Result<Option<Self>, Fault> {
         let Some(head) = rows.row(place, &HEAD)? else { return Ok(None) };
-        let head = record::decode(head)?;
-        let entries = rows.rows(place)?.iter().filter(|(row, _)| *row != HEAD);
-        let entries = entries.map(|(_, entry)| record::decode(entry)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Some(Self { at, head, entries }))
+        Ok(Some(Self { at, head: record::decode(head)?, entries: Vec::new() }))
+    }
+
+    /// The queue, with the entries at a place that [`reading_entries`] asked for.
+    ///
+    /// # Errors
+    /// A fault where what is stored is none.
+    pub(crate) fn with_entries(self, rows: &Rows, place: usize) -> Result<Self, Fault> {
+        let entries = rows.rows(place)?.iter().map(|(_, entry)| record::decode(entry));
+        Ok(Self { entries: entries.collect::<Result<_, _>>()?, ..self })
     }
 
     /// Adds a sealed message.
@@ -96,11 +101,9 @@ impl DirectQueue {
         let is_acknowledging = request.ack_below.min(head.next_seq()) > head.first_seq();
         let head = head.acknowledge(request.ack_below);
         let until = cx.started.plus_secs(u64::from(request.wait_s));
-        let is_waiting = request.from >= head.next_seq() && cx.now < until;
-        let next = match is_waiting {
-            true => Next::Wait { on: topic, until },
-            false => Next::Reply(head.reply(request, entries)?),
-        };
+        let reply = head.reply(request, entries)?;
+        let waits = reply.entries.is_empty() && reply.gap_before.is_none() && cx.now < until;
+        let next = if waits { Next::Wait { on: topic, until } } else { Next::Reply(reply) };
         let decision = Decision::new(next);
         if !is_acknowledging {
             return Ok(decision);

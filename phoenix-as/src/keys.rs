@@ -11,12 +11,12 @@ use phoenix_core::{
     crypto::{Chance, SigningKey, Suite},
     time::{DAY, HOUR},
     token::{Rotation, SignedKeyList, TokenKeys},
-    wire::{List, Opaque, Wire},
+    wire::{List, Secret, Wire},
 };
-use tls_codec::{Serialize, TlsDeserializeBytes, TlsSerialize, TlsSize};
+use tls_codec::{Serialize, Size, TlsDeserializeBytes, TlsSerialize, TlsSize};
 use zeroize::Zeroizing;
 
-use crate::opaque::OpaqueServer;
+use crate::opaque::{OpaqueServer, SETUP};
 
 /// The keys of one AS: an immutable value. The root's own key is not among them: the running server needs only its
 /// certificate.
@@ -43,7 +43,7 @@ struct Authority {
 struct Stored {
     version: u8,
     authority: Authority,
-    opaque: Opaque<MAX_SETUP>,
+    opaque: Secret<SETUP>,
     tokens: TokenKeys,
 }
 
@@ -61,15 +61,18 @@ impl AuthKeys {
         Self::assemble(authority, opaque, Arc::new(tokens))
     }
 
-    /// The keys, for sealed storage.
-    #[must_use]
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+    /// The keys, for sealed storage. All copies made on the way are wiped.
+    ///
+    /// # Errors
+    /// None in practice: [`Fault::Broken`] where something does not fit into its stored form.
+    pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, Fault> {
         let Self { authority, opaque, tokens, key_list: _, verified: _ } = self;
-        let opaque = Opaque::truncated(opaque.encode().to_vec().into());
         let (authority, tokens) = (authority.clone(), TokenKeys::clone(tokens));
-        let stored = Stored { version: VERSION, authority, opaque, tokens };
-        // Encoding into memory fails only for vectors that the bounded types cannot hold.
-        stored.tls_serialize_detached().map(Zeroizing::new).unwrap_or_default()
+        let stored = Stored { version: VERSION, authority, opaque: opaque.encode()?, tokens };
+        // Never grows, so that nothing is left where it lay before.
+        let mut encoded = Zeroizing::new(Vec::with_capacity(stored.tls_serialized_len()));
+        stored.tls_serialize(&mut *encoded).map_err(|_| Fault::Broken("keys of the AS do not encode"))?;
+        Ok(encoded)
     }
 
     /// The keys that were stored.
@@ -82,7 +85,7 @@ impl AuthKeys {
             return Err(Fault::Broken("version of the stored keys of the AS"));
         }
         let Stored { version: _, authority, opaque, tokens } = stored;
-        Self::assemble(authority, OpaqueServer::decode(&opaque)?, Arc::new(tokens))
+        Self::assemble(authority, OpaqueServer::decode(opaque.expose())?, Arc::new(tokens))
     }
 
     /// These keys with token keys as they should be now (05, "Rotation"). `None` where they are so already.
@@ -96,7 +99,7 @@ impl AuthKeys {
         chance: &mut Chance,
     ) -> Result<Option<Self>, Fault> {
         let Some(tokens) = self.tokens.rotated(now, rotation, chance) else { return Ok(None) };
-        let opaque = OpaqueServer::decode(&self.opaque.encode())?;
+        let opaque = OpaqueServer::decode(self.opaque.encode()?.expose())?;
         Self::assemble(self.authority.clone(), opaque, Arc::new(tokens)).map(Some)
     }
 
@@ -211,10 +214,8 @@ const ROOT_S: u64 = 10 * 365 * DAY;
 const INTERMEDIATE_S: u64 = 365 * DAY;
 /// Validity of a revocation list, in seconds: longer than the seven days for which deliveries wait for a peer (01).
 const REVOCATIONS_S: u64 = 14 * DAY;
-/// Bytes of a stored OPAQUE setup: 64 of seed, 32 of secret key, 32 of a public key.
-const MAX_SETUP: usize = 256;
 /// The form of the stored keys.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -271,11 +272,12 @@ mod tests {
     #[test]
     fn stored_keys_publish_the_same_and_damaged_ones_are_refused() {
         let keys = keys();
-        let stored = keys.encode();
+        let stored = keys.encode().unwrap();
 
         let restored = AuthKeys::decode(&stored).unwrap();
 
         assert!(restored.published(now()).unwrap() == keys.published(now()).unwrap());
+        assert_eq!(restored.opaque().encode(), keys.opaque().encode());
         assert!(AuthKeys::decode(&stored[1..]).is_err());
         let mut damaged = stored.to_vec();
         damaged[100] ^= 1;

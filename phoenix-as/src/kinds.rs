@@ -54,7 +54,7 @@ pub(crate) fn alias_packages(alias: &AliasHash, cx: &Context<AuthService>) -> Lo
 }
 
 /// What was issued to a client, of one class in one window: a count, and a row for each request that was answered.
-/// Rings at the window's end.
+/// Rings an hour after the window.
 pub(crate) fn issued(client: &ClientId, class: Class, window: u64, cx: &Context<AuthService>) -> Local {
     hashed(ISSUED, "issued", &(client.clone(), class, window).encode(), cx)
 }
@@ -65,8 +65,13 @@ pub(crate) fn domain(domain: &Fqdn, class: Class, cx: &Context<AuthService>) -> 
     hashed(DOMAIN, "domain", &(domain.clone(), class).encode(), cx)
 }
 
-/// What was issued to all remote domains that are new, of one class in one day: one row, a count. Rings at the day's
-/// end.
+/// What was issued to all clients, of one class in one window: one row, a count. Rings an hour after the window.
+pub(crate) fn issued_to_all(class: Class, window: u64, cx: &Context<AuthService>) -> Local {
+    hashed(ISSUED_TO_ALL, "issued to all", &(class, window).encode(), cx)
+}
+
+/// What was issued to all remote domains that are new, of one class in one day: one row, a count. Rings an hour
+/// after the day.
 pub(crate) fn newcomers(class: Class, day: u64, cx: &Context<AuthService>) -> Local {
     hashed(NEWCOMERS, "newcomers", &(class, day).encode(), cx)
 }
@@ -90,3 +95,4 @@ const ALIAS_PACKAGES: u8 = 8;
 const ISSUED: u8 = 9;
 const DOMAIN: u8 = 10;
 const NEWCOMERS: u8 = 11;
+const ISSUED_TO_ALL: u8 = 12;

@@ -12,9 +12,14 @@ use opaque_ke::{
     argon2::Argon2,
     rand::{CryptoRng, Error, RngCore},
 };
-use phoenix_core::{Fault, Reject, UserId, api::auth::MAX_OPAQUE, crypto::Chance, wire::Opaque, wire::Wire};
+use phoenix_core::{
+    Fault, Reject, UserId,
+    api::auth::MAX_OPAQUE,
+    crypto::Chance,
+    wire::{Opaque, Secret, Wire},
+};
 use sha2_for_opaque::Sha512;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 /// The long-term secrets of OPAQUE: the seed of all users' OPRF keys, and the server's key pair.
 pub(crate) struct OpaqueServer(ServerSetup<Suite>);
@@ -34,11 +39,14 @@ impl OpaqueServer {
     }
 
     /// The secrets, for sealed storage.
-    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+    ///
+    /// # Errors
+    /// None in practice: [`Fault::Broken`] where the library's form has another length.
+    pub(crate) fn encode(&self) -> Result<Secret<SETUP>, Fault> {
         let mut serialised = self.0.serialize();
-        let encoded = Zeroizing::new(serialised.to_vec());
+        let encoded = serialised.as_slice().try_into().map(Secret::new);
         serialised.as_mut_slice().zeroize();
-        encoded
+        encoded.map_err(|_| Fault::Broken("length of the OPAQUE setup"))
     }
 
     /// Answers a registration request (RFC 9807 §5.2). Keeps nothing: the answer follows from request and user.
@@ -109,6 +117,8 @@ impl RngCore for Adapted<'_> {
 
 impl CryptoRng for Adapted<'_> {}
 
+/// Bytes of the stored secrets: 64 of seed, 32 of secret key, 32 of a secret key for those who are not there.
+pub(crate) const SETUP: usize = 128;
 /// Bytes drawn at a time.
 const BLOCK: usize = 32;
 
@@ -174,7 +184,7 @@ mod tests {
     fn stored_secrets_answer_as_the_fresh_ones_did_and_each_user_otherwise() {
         let (_, request) = client::start(&mut Chance::from_seed([2; 32])).unwrap();
 
-        let restored = OpaqueServer::decode(&server().encode()).unwrap();
+        let restored = OpaqueServer::decode(server().encode().unwrap().expose()).unwrap();
 
         assert_eq!(server().register(&request, &user(1)), restored.register(&request, &user(1)));
         assert_ne!(server().register(&request, &user(1)), server().register(&request, &user(2)));

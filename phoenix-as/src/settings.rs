@@ -1,6 +1,9 @@
 //! What an operator may change.
 
+use std::collections::BTreeMap;
+
 use phoenix_core::{
+    Fqdn,
     queue::QueuePolicy,
     time::{DAY, MINUTE},
     token::Class,
@@ -11,8 +14,16 @@ use phoenix_core::{
 pub struct AuthSettings {
     /// Tokens that one client gets in a window.
     pub allowances: Allowances,
+    /// Tokens that all clients together, local and remote, get of a class (05, "Issuance"): in Standard tokens a
+    /// day; of other classes, each in its own window, in proportion to what one client gets.
+    pub ceiling: u64,
     /// Tokens that all clients of one remote domain get in a day.
     pub remote: RemoteAllowance,
+    /// Remote domains whose allowance the operator has set, instead of what [`AuthSettings::remote`] makes of their
+    /// use: in Standard tokens a day, other classes in proportion; 0 for none at all. Such a domain is no newcomer.
+    pub domains: BTreeMap<Fqdn, u64>,
+    /// How often a request is answered again in its window, for clients that lost the answer.
+    pub repeats: u8,
     /// Longest validity of a client credential, in seconds (03).
     pub client_validity_s: u64,
     /// How long a registration can be finished, in seconds (04).
@@ -29,7 +40,10 @@ impl Default for AuthSettings {
     fn default() -> Self {
         Self {
             allowances: Allowances::default(),
+            ceiling: 10_000_000,
             remote: RemoteAllowance::default(),
+            domains: BTreeMap::new(),
+            repeats: 5,
             client_validity_s: 90 * DAY,
             registration_s: 10 * MINUTE,
             alias_s: 365 * DAY,
@@ -83,7 +97,7 @@ pub struct RemoteAllowance {
     pub ceiling: u64,
     /// What one client gets at least, whatever its domain's allowance; else it gets a tenth of that.
     pub client_floor: u64,
-    /// What all domains known for less than 30 d get together, in hundredths of the ceiling.
+    /// What all domains known for less than 30 d get together, in hundredths of [`AuthSettings::ceiling`].
     pub newcomers_percent: u64,
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod aliases;
+mod ceilings;
 mod issuance;
 mod offers;
 mod packages;

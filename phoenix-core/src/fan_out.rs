@@ -1,18 +1,41 @@
 //! How a message to many queues is divided (06, "Delivery").
 
+use std::collections::BTreeSet;
+
 use crate::{
     api::queue::{FanOutMessage, Recipient},
-    wire::List,
+    wire::{List, Wire},
 };
 
 impl FanOutMessage {
     /// The message in parts that one batch of the store takes each: at most 60 recipients, and fewer where the
-    /// content is large, since each queue keeps a copy. The same message always divides in the same way.
+    /// content is large, since each queue keeps a copy. A recipient that stands there twice is in one part, once. The
+    /// same message always divides in the same way.
     #[must_use]
     pub fn parts(&self) -> Vec<Self> {
+        let all = self.recipients.iter().zip(self.repeats());
+        let once: Vec<Recipient> =
+            all.filter(|(_, is_repeat)| !is_repeat).map(|(recipient, _)| recipient.clone()).collect();
+        once.chunks(self.fitting()).map(|recipients| self.to(recipients)).collect()
+    }
+
+    /// Whether one batch of the store takes the message as it is.
+    #[must_use]
+    pub fn is_one_part(&self) -> bool {
+        self.recipients.len() <= self.fitting()
+    }
+
+    /// For each recipient, whether the same one stands before it. It gets the message once.
+    #[must_use]
+    pub fn repeats(&self) -> Vec<bool> {
+        let mut seen = BTreeSet::new();
+        self.recipients.iter().map(|recipient| !seen.insert(recipient.encode())).collect()
+    }
+
+    /// Recipients that one part holds.
+    fn fitting(&self) -> usize {
         let copy = self.content.len().saturating_add(ENTRY_OVERHEAD).saturating_mul(PADDED_NUM) / PADDED_DEN;
-        let fitting = MAX_PART_BYTES.checked_div(copy).unwrap_or(MAX_PART).clamp(1, MAX_PART);
-        self.recipients.chunks(fitting).map(|recipients| self.to(recipients)).collect()
+        MAX_PART_BYTES.checked_div(copy).unwrap_or(MAX_PART).clamp(1, MAX_PART)
     }
 
     fn to(&self, recipients: &[Recipient]) -> Self {
@@ -57,19 +80,32 @@ mod tests {
 
             assert_eq!(parts.len(), expected, "{recipients} × {bytes}");
             assert!(parts.iter().all(|part| part.recipients.len() <= MAX_PART));
-            assert_eq!(parts.iter().map(|part| part.recipients.len()).sum::<usize>(), recipients);
+            assert_eq!(parts.iter().map(|part| part.recipients.len() as u128).sum::<u128>(), recipients);
         }
     }
 
-    fn message(recipients: usize, bytes: usize) -> FanOutMessage {
+    #[test]
+    fn a_recipient_that_stands_twice_is_in_one_part_once() {
+        let once = message(100, 300);
+        let all = [once.recipients.to_vec(), once.recipients.to_vec()].concat();
+        let twice = FanOutMessage { recipients: List::new(all).expect("few"), ..once.clone() };
+
+        assert_eq!(twice.parts(), once.parts());
+        assert_eq!(twice.repeats(), [[false; 100], [true; 100]].concat());
+        assert!(!twice.is_one_part());
+    }
+
+    fn message(recipients: u128, bytes: usize) -> FanOutMessage {
         let sealed = HpkeCiphertext { enc: Opaque::default(), ciphertext: Opaque::default() };
-        let recipient =
-            Recipient { any: Flag::No, config: SealedQueueConfig { key: KeyId([0; 16]), sealed } };
+        let recipient = |number: u128| {
+            let key = KeyId(number.to_be_bytes());
+            Recipient { any: Flag::No, config: SealedQueueConfig { key, sealed: sealed.clone() } }
+        };
         FanOutMessage {
             notify: NotifyClass::Normal,
             ephemeral: Flag::No,
             accepted_at: 0,
-            recipients: List::new(vec![recipient; recipients]).expect("few"),
+            recipients: List::new((0..recipients).map(recipient).collect()).expect("few"),
             content: Opaque::new(vec![0; bytes]).expect("short"),
         }
     }

@@ -1,11 +1,10 @@
-//! HTTPS for Phoenix: an axum router, a server for it, a reqwest transport, and tokio's clock.
+//! HTTPS for Phoenix: an axum router, a server for it, and a reqwest transport.
 //!
 //! [`router`] puts a homeserver into an embedder's own axum program; [`Server`] serves it over TLS with the
 //! bounds of the specification (02, "HTTP binding"). [`HttpTransport`] reaches other homeservers, for
-//! homeservers and clients alike (08, "Discovery"). [`TokioClock`] waits with tokio's timers.
+//! homeservers and clients alike (08, "Discovery").
 
 mod address;
-mod clock;
 mod error;
 mod home;
 mod router;
@@ -17,7 +16,6 @@ mod token;
 mod transport;
 mod well_known;
 
-pub use clock::TokioClock;
 pub use router::{RouterOptions, router, router_with};
 pub use serve::{Server, ServerLimits};
 pub use tls::{ServerTls, TlsError};

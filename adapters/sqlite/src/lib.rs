@@ -6,7 +6,7 @@
 //!
 //! Each key space has two tables, of partitions and of rows, both ordered by their keys alone: no row carries a
 //! number that tells when it came. What is deleted is overwritten, and the log is emptied whenever the writer
-//! has been idle for a second.
+//! has been idle for a second, and every few seconds while it is busy.
 
 mod connect;
 mod failure;
@@ -17,6 +17,7 @@ mod tables;
 mod tests;
 mod writer;
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -58,9 +59,10 @@ impl SqliteStore {
 
     fn open_within(path: &Path, limits: Limits) -> Result<Self, OpenError> {
         let (connection, connections) = open::connections(path, limits)?;
+        // Before the doors: where one of them cannot be started, the others are waited for after these closed.
+        let mut threads = Threads { started: Vec::new(), most: limits.threads };
         let (writer, write_jobs) = std::sync::mpsc::sync_channel(MAX_WAITING);
         let (readers, read_jobs) = std::sync::mpsc::sync_channel(MAX_WAITING);
-        let mut threads = Threads::default();
         threads.start(path, "phoenix-write", move || writer::run(&connection, &write_jobs))?;
         let read_jobs = Arc::new(std::sync::Mutex::new(read_jobs));
         for connection in connections {
@@ -105,8 +107,11 @@ fn hand<T>(door: &SyncSender<T>, job: T) -> Result<(), StoreError> {
     })
 }
 
-#[derive(Default)]
-struct Threads(Vec<JoinHandle<()>>);
+struct Threads {
+    started: Vec<JoinHandle<()>>,
+    /// As many as a test allows; beyond, the system has none left.
+    most: Option<usize>,
+}
 
 impl Threads {
     fn start(
@@ -115,8 +120,12 @@ impl Threads {
         name: &str,
         body: impl FnOnce() + Send + 'static,
     ) -> Result<(), OpenError> {
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
-        self.0.push(thread.map_err(|error| OpenError::from_io(path, &error))?);
+        let thread = if self.most.is_some_and(|most| self.started.len() >= most) {
+            Err(ErrorKind::WouldBlock.into())
+        } else {
+            std::thread::Builder::new().name(name.to_owned()).spawn(body)
+        };
+        self.started.push(thread.map_err(|error| OpenError::from_io(path, &error))?);
         Ok(())
     }
 }
@@ -124,7 +133,7 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         // A thread that panicked has nothing left to close.
-        self.0.drain(..).for_each(|thread| drop(thread.join()));
+        self.started.drain(..).for_each(|thread| drop(thread.join()));
     }
 }
 

@@ -70,6 +70,8 @@ impl OpenError {
 pub(crate) struct Limits {
     /// Pages of 4 KiB that the file may have.
     pub(crate) pages: Option<u32>,
+    /// Threads that the system gives before it refuses one.
+    pub(crate) threads: Option<usize>,
 }
 
 /// One connection to write, and the others to read.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails where it cannot go on")]
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::executor::block_on;
@@ -65,7 +66,9 @@ fn a_conflict_does_not_undo_the_others_of_its_group() {
 fn a_full_store_says_so_and_can_still_be_read() {
     // given a store with room for little
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open_within(&folder.path().join("db"), Limits { pages: Some(100) }).unwrap();
+    let store =
+        SqliteStore::open_within(&folder.path().join("db"), Limits { pages: Some(100), ..Limits::default() })
+            .unwrap();
     let small = batch(1, 10);
     assert_eq!(block_on(store.commit(&small)), Ok(Commit::Done));
 
@@ -109,7 +112,7 @@ fn an_idle_store_empties_its_log_and_keeps_nothing_that_was_deleted() {
     assert_eq!(block_on(store.commit(&written)), Ok(Commit::Done));
 
     // when it has been idle for a while
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while occurs(folder.path()) && begun.elapsed().as_secs() < 10 {
         std::thread::yield_now();
     }
@@ -117,6 +120,54 @@ fn an_idle_store_empties_its_log_and_keeps_nothing_that_was_deleted() {
     // then none of its files has the row
     assert!(!occurs(folder.path()));
     drop(store);
+}
+
+#[test]
+fn a_store_that_is_never_idle_keeps_nothing_that_was_deleted_either() {
+    // given a store that held a row, while others write without a pause
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path().join("db")).unwrap();
+    let mut written = batch(1, 0);
+    written.parts[0].writes = vec![Write::Append(Bytes::from(b"what nobody should find again".repeat(100)))];
+    assert_eq!(block_on(store.commit(&written)), Ok(Commit::Done));
+    written.parts[0] =
+        Part { mark: Mark([8; 16]), base: Base::Any, writes: vec![Write::Drop], ..written.parts[0].clone() };
+    assert_eq!(block_on(store.commit(&written)), Ok(Commit::Done));
+    assert!(occurs(folder.path()));
+
+    // when they go on for some seconds, and some read
+    let begun = Instant::now();
+    let mut trickle = batch(2, 1);
+    let place = Place { partition: trickle.parts[0].partition.clone(), wanted: Wanted::first(1) };
+    for round in 0..u128::MAX {
+        if !occurs(folder.path()) || begun.elapsed().as_secs() >= 10 {
+            break;
+        }
+        trickle.parts[0].mark = Mark(round.to_be_bytes());
+        trickle.parts[0].base = Base::Any;
+        trickle.parts[0].writes = vec![Write::Put(Bytes::new(), Bytes::from_static(b"x"))];
+        assert_eq!(block_on(store.commit(&trickle)), Ok(Commit::Done));
+        assert!(block_on(store.read(std::slice::from_ref(&place))).is_ok());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+
+    // then none of its files has the row
+    assert!(!occurs(folder.path()));
+}
+
+#[test]
+fn where_the_system_has_no_thread_left_that_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (told, opened) = std::sync::mpsc::channel();
+
+    for most in 0..3 {
+        let (told, path) = (told.clone(), folder.path().join("db"));
+        let limits = Limits { threads: Some(most), ..Limits::default() };
+        std::thread::spawn(move || told.send(SqliteStore::open_within(&path, limits).err()));
+
+        let error = opened.recv_timeout(Duration::from_secs(10));
+        assert!(matches!(error, Ok(Some(OpenError::Other { .. }))), "{most} threads: {error:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The thread that writes.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
 use phoenix_core::port::{Batch, Commit, Part, StoreError, Write};
@@ -21,17 +21,20 @@ pub(crate) struct Job {
 /// Writes until nobody can ask any more, and all that was asked is written.
 pub(crate) fn run(connection: &Connection, jobs: &Receiver<Job>) {
     let writer = Writer::new(connection);
-    let mut is_log_used = false;
+    // Since when the log has had something in it, or since it was last tried to empty it.
+    let mut used_since: Option<Instant> = None;
     loop {
-        match jobs.recv_timeout(IDLE) {
+        let is_due = match jobs.recv_timeout(IDLE) {
             Ok(first) => {
                 let group: Vec<Job> = std::iter::once(first).chain(jobs.try_iter()).take(MAX_GROUP).collect();
                 writer.answer(group);
-                is_log_used = true;
+                used_since.get_or_insert_with(Instant::now).elapsed() >= LONGEST_USE
             }
-            Err(RecvTimeoutError::Timeout) if is_log_used => is_log_used = !writer.empty_log(),
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => used_since.is_some(),
             Err(RecvTimeoutError::Disconnected) => return,
+        };
+        if is_due {
+            used_since = if writer.empty_log() { None } else { Some(Instant::now()) };
         }
     }
 }
@@ -135,8 +138,9 @@ impl<'a> Writer<'a> {
     /// Moves all of the log into the database and cuts it to nothing, so that neither what was deleted nor the
     /// order in which rows came stays in it; tells whether that was possible.
     fn empty_log(&self) -> bool {
-        // Someone who reads meanwhile must not hold the next batch up.
-        let hurry = self.connection.busy_timeout(Duration::ZERO);
+        // Someone who reads for long must not hold the next batch up. The wait is enough where many read shortly:
+        // whoever begins once all is moved does not use the log.
+        let hurry = self.connection.busy_timeout(HURRY);
         let is_busy =
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
         hurry.and(self.connection.busy_timeout(PATIENCE)).is_ok() && is_busy == Ok(false)
@@ -159,3 +163,8 @@ enum Stopped {
 const MAX_GROUP: usize = 512;
 /// How long the writer is idle before it empties the log.
 const IDLE: Duration = Duration::from_secs(1);
+/// How long the log is used, where the writer is never idle, before it is emptied between two groups: keys that
+/// were deleted stay in it until then.
+const LONGEST_USE: Duration = Duration::from_secs(3);
+/// How long the writer waits for readers when it empties the log.
+const HURRY: Duration = Duration::from_millis(20);

@@ -34,18 +34,23 @@ impl Operation for AliasDequeue {
         found: &Rows,
         cx: &Context<AuthService>,
     ) -> Result<Vec<Reading>, Failure> {
-        if !found.is_empty() {
-            return Ok(Vec::new());
-        }
-        check_dequeue(call.request())?;
         let alias = alias::claimed(call)?;
-        let queue = direct_queue::reading_entries(kinds::alias_queue(alias, cx), call.request());
-        Ok(vec![alias::reading(alias, cx), queue])
+        let queue = kinds::alias_queue(alias, cx);
+        match found.len() {
+            0 => {
+                check_dequeue(call.request())?;
+                Ok(vec![alias::reading(alias, cx), direct_queue::reading(queue)])
+            }
+            2 => Ok(vec![direct_queue::reading_entries(queue, call.request())]),
+            _ => Ok(Vec::new()),
+        }
     }
 
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<AuthService>) -> Result<State, Failure> {
-        let queue = kinds::alias_queue(alias::claimed(call)?, cx);
-        Ok(State { alias: alias::found(&found, 0, cx)?, queue: DirectQueue::found(&found, 1, queue)? })
+        let at = kinds::alias_queue(alias::claimed(call)?, cx);
+        let queue = DirectQueue::found(&found, 1, at)?;
+        let queue = queue.map(|queue| queue.with_entries(&found, 2)).transpose()?;
+        Ok(State { alias: alias::found(&found, 0, cx)?, queue })
     }
 
     fn authenticate(

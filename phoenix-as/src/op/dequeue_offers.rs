@@ -41,18 +41,22 @@ impl Operation for DequeueOffers {
         found: &Rows,
         cx: &Context<AuthService>,
     ) -> Result<Vec<Reading>, Failure> {
-        if !found.is_empty() {
-            return Ok(Vec::new());
-        }
-        check_dequeue(call.request())?;
         let client = account::claimed_local(call, cx)?;
-        let queue = direct_queue::reading_entries(kinds::client_queue(client), call.request());
-        Ok(vec![account::reading(client), queue])
+        let queue = kinds::client_queue(client);
+        match found.len() {
+            0 => {
+                check_dequeue(call.request())?;
+                Ok(vec![account::reading(client), direct_queue::reading(queue)])
+            }
+            2 => Ok(vec![direct_queue::reading_entries(queue, call.request())]),
+            _ => Ok(Vec::new()),
+        }
     }
 
     fn open(call: &Decoded<Self>, found: Rows, _: &Context<AuthService>) -> Result<State, Failure> {
-        let queue = kinds::client_queue(account::claimed(call)?);
-        Ok(State { client: account::found(&found, 0)?, queue: DirectQueue::found(&found, 1, queue)? })
+        let queue = DirectQueue::found(&found, 1, kinds::client_queue(account::claimed(call)?))?;
+        let queue = queue.map(|queue| queue.with_entries(&found, 2)).transpose()?;
+        Ok(State { client: account::found(&found, 0)?, queue })
     }
 
     fn authenticate(

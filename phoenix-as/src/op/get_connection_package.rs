@@ -1,9 +1,10 @@
 //! `get_connection_package`: one package for each client of a user (04).
 //!
-//! A user that is not there, one whose clients have ended, and one without packages are not told apart.
+//! A user that is not there, one whose clients have ended, and one without packages are not told apart: of each as
+//! much is read.
 
 use phoenix_core::{
-    Failure, Reject, UserId,
+    ClientId, Failure, Reject, UserId, Uuid,
     api::auth::{self, ConnectionPackages},
     credential::ConnectionPackage,
     operation::{
@@ -38,7 +39,13 @@ impl Operation for GetConnectionPackage {
         match found.len() {
             0 if user.domain != cx.domain => Err(Reject::NotFound.into()),
             0 => Ok(vec![Reading::watch(kinds::user(user), Wanted::Keys(vec![record::ROW]))]),
-            1 => Ok(places(user, found)?.into_iter().map(|at| packages::reading(at, cx)).collect()),
+            1 => {
+                let mut places = places(user, found)?;
+                if places.is_empty() {
+                    places.push(nobodys(user));
+                }
+                Ok(places.into_iter().map(|at| packages::reading(at, cx)).collect())
+            }
             _ => Ok(Vec::new()),
         }
     }
@@ -75,10 +82,15 @@ impl Operation for GetConnectionPackage {
     }
 }
 
-/// Where the packages of the user's clients lie, once the user was read.
+/// Where the packages of the user's clients lie, once the user was read; nowhere, where there is none.
 fn places(user: &UserId, found: &Rows) -> Result<Vec<Local>, Failure> {
-    let stored = found.row(0, &record::ROW)?.ok_or(Reject::NotFound)?;
+    let Some(stored) = found.row(0, &record::ROW)? else { return Ok(Vec::new()) };
     let User { opaque: _, clients } = record::decode(stored)?;
-    let client = |client| phoenix_core::ClientId { user: user.clone(), client };
+    let client = |client| ClientId { user: user.clone(), client };
     Ok(clients.into_iter().map(|uuid| kinds::client_packages(&client(uuid))).collect())
+}
+
+/// Where no packages lie that are served: read for a user without clients, as the packages of one are.
+fn nobodys(user: &UserId) -> Local {
+    kinds::client_packages(&ClientId { user: user.clone(), client: Uuid([0; 16]) })
 }

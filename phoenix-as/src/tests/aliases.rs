@@ -109,6 +109,24 @@ fn what_is_asked_of_an_unknown_alias_finds_nothing() {
 }
 
 #[test]
+fn as_much_is_read_of_an_unknown_alias_as_of_anothers() {
+    let world = World::new();
+    let (owner, other) = (Owner::new(&world), Owner::new(&world));
+    let reads_of = || {
+        world.reads();
+        let read = world.ask::<op::AliasDequeue>(dequeue(0, 0, 0), By::Alias(NAME, &other.key));
+        assert_eq!(read, Err(Reject::Unauthenticated));
+        world.reads()
+    };
+
+    let unknown = reads_of();
+    owner.register(&world).unwrap();
+
+    assert_eq!(unknown, [2, 1]);
+    assert_eq!(reads_of(), unknown);
+}
+
+#[test]
 fn keys_that_are_none_are_not_registered() {
     let world = World::new();
     let owner = Owner::new(&world);

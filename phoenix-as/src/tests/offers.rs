@@ -99,6 +99,32 @@ fn a_reader_waits_no_longer_than_it_said() {
 }
 
 #[test]
+fn a_reader_from_below_the_first_entry_gets_what_is_there() {
+    let world = World::new();
+    let bob = world.register(1);
+    (0..70).for_each(|_| assert_eq!(enqueue(&world, &bob.id, b"offer"), Ok(Empty {})));
+    read(&world, &bob, dequeue(68, 68, 0)).unwrap();
+
+    let reply = read(&world, &bob, dequeue(0, 0, 30)).unwrap();
+
+    assert_eq!(reply.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [68, 69, 70]);
+    assert_eq!((reply.remaining, world.clock.elapsed_s()), (0, 0));
+}
+
+#[test]
+fn a_reader_from_below_waits_where_nothing_is_left() {
+    let world = World::new();
+    let bob = world.register(1);
+    (0..3).for_each(|_| assert_eq!(enqueue(&world, &bob.id, b"offer"), Ok(Empty {})));
+    read(&world, &bob, dequeue(4, 4, 0)).unwrap();
+
+    let reply = read(&world, &bob, dequeue(0, 0, 20)).unwrap();
+
+    assert_eq!((reply.entries.len(), reply.remaining), (0, 0));
+    assert_eq!(world.clock.elapsed_s(), 20);
+}
+
+#[test]
 fn a_full_queue_refuses_until_its_owner_has_read() {
     let queue = QueuePolicy { max_entries: 3, ..QueuePolicy::DIRECT };
     let world = World::with(AuthSettings { queue, ..AuthSettings::default() });

@@ -64,6 +64,22 @@ fn an_unknown_user_and_one_without_packages_look_the_same() {
 }
 
 #[test]
+fn as_much_is_read_of_an_unknown_user_as_of_one_without_packages() {
+    let world = World::new();
+    let bob = world.register(1);
+    let reads_of = |user: &UserId| {
+        world.reads();
+        assert_eq!(take(&world, user), Err(Reject::NotFound));
+        world.reads()
+    };
+
+    let (known, unknown) = (reads_of(&bob.id.user), reads_of(&client_id(2, "alpha.test").user));
+
+    assert_eq!(known, [1, 1]);
+    assert_eq!(unknown, known);
+}
+
+#[test]
 fn only_usable_packages_of_the_sender_are_published() {
     let world = World::new();
     let (alice, bob) = (world.register(1), world.register(2));

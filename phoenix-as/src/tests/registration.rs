@@ -1,16 +1,17 @@
+use futures::{executor::block_on, future::join_all};
 use phoenix_core::{
-    Reject,
+    Origin, Reject,
     api::{
         Empty,
         auth::{ChallengeReply, RegisterInitRequest, RegistrationProof},
     },
-    credential::AsKeys,
+    credential::{AsKeys, ClientCredential},
     crypto::{Chance, SigningKey, Suite},
     time::{DAY, MINUTE},
     wire::{Opaque, Wire},
 };
 
-use super::world::{By, Finish, World, client_id, csr, domain};
+use super::world::{By, Finish, World, client_id, csr, domain, refusal};
 use crate::op;
 
 #[test]
@@ -66,6 +67,31 @@ fn the_first_to_finish_wins_and_the_second_signs_nothing() {
     assert_eq!(world.finish(&second).err(), Some(Reject::AlreadyExists));
     assert_eq!(world.finish(&first).map(|client| client.credential), Ok(winner.credential));
     assert!(!world.holds(&second.key.verifying_key().encode()));
+}
+
+#[test]
+fn of_two_that_race_for_a_user_on_two_replicas_one_wins_and_the_other_signs_nothing() {
+    let world = World::new();
+    let both = [world.begin(1), world.begin(1)];
+
+    let outcomes = race(&world, [&both[0], &both[1]]);
+
+    let losers: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).collect();
+    assert_eq!(losers, [&Reject::AlreadyExists]);
+    for (finish, outcome) in both.iter().zip(&outcomes) {
+        assert_eq!(world.holds(&finish.key.verifying_key().encode()), outcome.is_ok());
+    }
+}
+
+#[test]
+fn a_finish_that_races_itself_on_two_replicas_is_signed_once() {
+    let world = World::new();
+    let finish = world.begin(1);
+
+    let outcomes = race(&world, [&finish, &finish]);
+
+    assert!(outcomes[0].is_ok());
+    assert_eq!(outcomes[0], outcomes[1]);
 }
 
 #[test]
@@ -163,6 +189,16 @@ fn a_client_ends_with_its_credential_and_its_user_id_is_not_given_away() {
     assert_eq!(world.store.dump().len(), 1, "the user");
     let again = world.begin(1);
     assert_eq!(world.finish(&again).err(), Some(Reject::AlreadyExists));
+}
+
+/// How two finishes end that come to two replicas at once.
+fn race(world: &World, both: [&Finish; 2]) -> Vec<Result<ClientCredential, Reject>> {
+    let replicas = [world.engine.clone(), world.replica()];
+    let calls = both.into_iter().zip(&replicas).map(|(finish, engine)| {
+        let call = world.call::<op::RegisterFinish>(&finish.request, By::Key(&finish.key), None);
+        engine.call::<op::RegisterFinish>(call, Origin::default())
+    });
+    block_on(join_all(calls)).into_iter().map(|outcome| outcome.map_err(refusal)).collect()
 }
 
 fn refused(

@@ -3,8 +3,8 @@
 use std::{
     future::poll_fn,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Poll,
 };
@@ -12,13 +12,17 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use phoenix_core::{
-    ErrorReply, Fqdn, Timestamp,
+    ErrorReply, Failure, Fqdn, Timestamp,
     api::ServiceName,
     crypto::Chance,
     engine::Ticker,
     operation::{Local, OnAlarm, Service},
-    port::{Clock, Entropy, Outgoing, Space, Transport, TransportError},
+    port::{
+        Batch, Clock, Commit, Entropy, Outgoing, PartitionKey, Place, Snapshot, Space, Store, StoreError,
+        Transport, TransportError,
+    },
     published::AsDocument,
+    store::MemoryStore,
 };
 
 use crate::{AuthKeys, AuthService};
@@ -58,6 +62,55 @@ async fn yield_once() {
     .await;
 }
 
+/// Memory that notes how many places are read at once and, once there is a second replica, lets others go on within
+/// each access.
+pub(super) struct TestStore {
+    memory: MemoryStore,
+    yields: AtomicBool,
+    reads: Mutex<Vec<usize>>,
+}
+
+impl TestStore {
+    pub(super) const fn new(memory: MemoryStore) -> Self {
+        Self { memory, yields: AtomicBool::new(false), reads: Mutex::new(Vec::new()) }
+    }
+
+    /// From here on, others go on within each access.
+    pub(super) fn let_others_in(&self) {
+        self.yields.store(true, Ordering::Relaxed);
+    }
+
+    async fn yielding(&self) {
+        if self.yields.load(Ordering::Relaxed) {
+            yield_once().await;
+        }
+    }
+
+    /// The places of each read since this was asked last.
+    pub(super) fn reads(&self) -> Vec<usize> {
+        std::mem::take(&mut self.reads.lock().unwrap())
+    }
+}
+
+#[async_trait]
+impl Store for TestStore {
+    async fn read(&self, places: &[Place]) -> Result<Vec<Snapshot>, StoreError> {
+        self.reads.lock().unwrap().push(places.len());
+        let found = self.memory.read(places).await;
+        self.yielding().await;
+        found
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
+        self.yielding().await;
+        self.memory.commit(batch).await
+    }
+
+    async fn due(&self, space: Space, now: Timestamp, limit: usize) -> Result<Vec<PartitionKey>, StoreError> {
+        self.memory.due(space, now, limit).await
+    }
+}
+
 /// Does what the AS's alarms ask for, which is never more than to drop.
 pub(super) struct Drops;
 
@@ -67,7 +120,9 @@ impl Ticker for Drops {
         if space == Space::As { AuthService::on_alarm(kind) } else { OnAlarm::Drop }
     }
 
-    async fn tick(&self, _: Space, _: Local) {}
+    async fn tick(&self, _: Space, _: Local) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// Never the same bytes twice.

@@ -28,12 +28,14 @@ use phoenix_core::{
     wire::{Audience, AuthFrame, Call, CallTbs, List, Opaque, Sender, VERSION, Wire},
 };
 
-use super::surroundings::{Counting, Drops, Neighbour, TestClock};
+use super::surroundings::{Counting, Drops, Neighbour, TestClock, TestStore};
 use crate::{AuthKeys, AuthService, AuthSettings, op, opaque::client};
 
 pub(super) struct World {
     pub(super) engine: Arc<Engine<AuthService>>,
     pub(super) store: MemoryStore,
+    settings: AuthSettings,
+    access: Arc<TestStore>,
     pub(super) clock: Arc<TestClock>,
     neighbour: Arc<Neighbour>,
     drawn: Cell<u64>,
@@ -66,8 +68,9 @@ impl World {
         let beta =
             AuthKeys::generate(&domain("beta.test"), clock.now(), &mut Chance::from_seed([2; 32])).unwrap();
         let neighbour = Arc::new(Neighbour { keys: beta, clock: clock.clone(), fetches: AtomicU64::new(0) });
+        let access = Arc::new(TestStore::new(store.clone()));
         let ports = Ports {
-            store: Arc::new(store.clone()),
+            store: access.clone(),
             transport: neighbour.clone(),
             clock: clock.clone(),
             entropy: Arc::new(Counting::default()),
@@ -80,8 +83,30 @@ impl World {
         let shared = Shared::new(ports, domain("alpha.test"), AtRestKey::new([3; 32].into()));
         let ring =
             KeyRing { tokens: keys.tokens().clone(), at_rest: AtRestKey::new([4; 32].into()), service: keys };
-        let engine = Engine::new(shared, settings, ring);
-        Self { engine, store, clock, neighbour, drawn: Cell::new(0) }
+        let engine = Engine::new(shared, settings.clone(), ring);
+        Self { engine, store, settings, access, clock, neighbour, drawn: Cell::new(0) }
+    }
+
+    /// Another replica: the same keys and the same store, but nothing else. From here on, calls race.
+    pub(super) fn replica(&self) -> Arc<Engine<AuthService>> {
+        self.access.let_others_in();
+        let shared = self.engine.shared();
+        let ports = shared.ports().clone();
+        let shared = Shared::new(ports, shared.domain().clone(), AtRestKey::new([3; 32].into()));
+        let ring = self.engine.ring();
+        let keys = AuthKeys::decode(&ring.service.encode().unwrap()).unwrap();
+        let ring = KeyRing { tokens: keys.tokens().clone(), at_rest: ring.at_rest.clone(), service: keys };
+        Engine::new(shared, self.settings.clone(), ring)
+    }
+
+    /// The places of each read since this was asked last.
+    pub(super) fn reads(&self) -> Vec<usize> {
+        self.access.reads()
+    }
+
+    /// Puts the clock back.
+    pub(super) fn put_back(&self, seconds: u64) {
+        self.clock.0.fetch_sub(seconds, Ordering::Relaxed);
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -106,10 +131,7 @@ impl World {
     }
 
     pub(super) fn send<O: Operation<Service = AuthService>>(&self, call: Call) -> Result<ReplyOf<O>, Reject> {
-        block_on(self.engine.call::<O>(call, Origin::default())).map_err(|failure| match failure {
-            Failure::Refused(refusal) => refusal.reject,
-            Failure::Broken(fault) => panic!("{fault}"),
-        })
+        block_on(self.engine.call::<O>(call, Origin::default())).map_err(refusal)
     }
 
     pub(super) fn call<O: Operation>(
@@ -254,6 +276,14 @@ pub(super) struct Finish {
     pub(super) request: RegisterFinishRequest,
     pub(super) key: SigningKey,
     pub(super) queue_key: HpkeSecretKey,
+}
+
+/// Why a call was refused.
+pub(super) fn refusal(failure: Failure) -> Reject {
+    match failure {
+        Failure::Refused(refusal) => refusal.reject,
+        Failure::Broken(fault) => panic!("{fault}"),
+    }
 }
 
 pub(super) fn domain(name: &str) -> Fqdn {

@@ -31,7 +31,9 @@ impl FromStr for Fqdn {
             return Err(Reject::Malformed("domain"));
         }
         match name.rsplit_once('.') {
-            Some((_, last)) if last.starts_with(|first: char| first.is_ascii_lowercase()) => Ok(Self(name.into())),
+            Some((_, last)) if last.starts_with(|first: char| first.is_ascii_lowercase()) => {
+                Ok(Self(name.into()))
+            }
             _ => Err(Reject::Malformed("domain")),
         }
     }
@@ -96,7 +98,8 @@ mod tests {
     fn what_is_not_a_plain_lower_case_domain_is_refused() {
         let long_label = format!("{}.test", "a".repeat(64));
         let long_name = format!("{}test", "abc.".repeat(63));
-        let names = ["", "test", "alpha.test.", ".test", "a..b", "Alpha.test", "-a.test", "a-.test", "127.0.0.1"];
+        let names =
+            ["", "test", "alpha.test.", ".test", "a..b", "Alpha.test", "-a.test", "a-.test", "127.0.0.1"];
         let more = ["a.1", "a_b.test", "alpha.test:443", "bücher.example", "[::1]", &long_label, &long_name];
         for name in names.into_iter().chain(more) {
             assert!(name.parse::<Fqdn>().is_err(), "{name}");

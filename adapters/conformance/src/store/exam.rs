@@ -44,17 +44,26 @@ pub enum Conditions {
     Checked,
 }
 
-/// Lets a store sit one case.
+/// Lets a store sit one case. `excused`, names from [`EXCUSES`], is what it need not be able to do.
 ///
 /// # Errors
-/// The [`Violation`] that was found.
-pub fn sit(case: Case, conditions: Conditions, candidate: &dyn Candidate) -> Result<(), Violation> {
+/// The [`Violation`] that was found, or that an excuse is not one.
+pub fn sit(
+    case: Case,
+    conditions: Conditions,
+    candidate: &dyn Candidate,
+    excused: &[&str],
+) -> Result<(), Violation> {
+    if let Some(other) = excused.iter().find(|excuse| !EXCUSES.contains(excuse)) {
+        return Err(Violation { case: case.name, what: format!("{other} is an excuse") });
+    }
+    let sitting = |store| Sitting::new(case.name, store, Some((candidate, excused)));
     let store = candidate.store();
     match conditions {
-        Conditions::Plain => block_on((case.run)(&Sitting::new(case.name, store, Some(candidate)))),
+        Conditions::Plain => block_on((case.run)(&sitting(store))),
         Conditions::Faults => {
             let store: Arc<dyn Store> = Arc::new(Persistent::new(Arc::new(Faulty::new(store, every_third))));
-            block_on((case.run)(&Sitting::new(case.name, store, Some(candidate))))
+            block_on((case.run)(&sitting(store)))
         }
         Conditions::Checked => {
             let checked = Arc::new(Checked::new(case.name, store));
@@ -66,16 +75,21 @@ pub fn sit(case: Case, conditions: Conditions, candidate: &dyn Candidate) -> Res
     }
 }
 
+/// What a store may be excused from: `s5`, where it claims no durability, and `replicas`, where it has none.
+pub const EXCUSES: &[&str] = &["s5", "replicas"];
+
 /// Makes the tests of a store: `store_exam!(fresh);`, where `fresh` is a function that makes a
-/// [`Candidate`](crate::store::Candidate).
+/// [`Candidate`](crate::store::Candidate), or `store_exam!(fresh, excused: [s5]);` with what the store is excused
+/// from ([`EXCUSES`](crate::store::EXCUSES)).
 #[macro_export]
 macro_rules! store_exam {
-    ($fresh:ident) => {
+    ($fresh:ident) => { $crate::store_exam!($fresh, excused: []); };
+    ($fresh:ident, excused: [$($excuse:ident),*]) => {
         mod plainly {
-            $crate::store_cases!(@tests [super::$fresh()] Plain);
+            $crate::store_cases!(@tests [super::$fresh(), &[$(stringify!($excuse)),*]] Plain);
         }
         mod under_faults {
-            $crate::store_cases!(@tests [super::$fresh()] Faults);
+            $crate::store_cases!(@tests [super::$fresh(), &[$(stringify!($excuse)),*]] Faults);
         }
 
         #[test]
@@ -90,20 +104,24 @@ macro_rules! store_exam {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! store_cases {
-    (@tests [$candidate:expr] $conditions:ident) => { $crate::store_cases!(@all tests_of [$candidate] $conditions); };
-    (@tests_of [$candidate:expr] $conditions:ident $($clause:ident { $($name:ident)* })*) => { $($(
+    (@tests $of:tt $conditions:ident) => { $crate::store_cases!(@all tests_of $of $conditions); };
+    (@tests_of $of:tt $conditions:ident $($clause:ident { $($name:ident)* })*) => { $($(
         #[test]
         fn $name() {
-            let case = $crate::store::Case::named(stringify!($name));
-            let sat = case.map(|case| $crate::store::sit(case, $crate::store::Conditions::$conditions, &$candidate));
-            assert_eq!(sat, Some(Ok(())));
+            $crate::store_cases!(@sit $name $conditions $of);
         }
     )*)* };
-    (@table) => { $crate::store_cases!(@all table_of [()] Plain) };
-    (@table_of [$unused:expr] $conditions:ident $($clause:ident { $($name:ident)* })*) => {
+    (@sit $name:ident $conditions:ident [$candidate:expr, $excused:expr]) => {
+        let case = $crate::store::Case::named(stringify!($name));
+        let conditions = $crate::store::Conditions::$conditions;
+        let sat = case.map(|case| $crate::store::sit(case, conditions, &$candidate, $excused));
+        assert_eq!(sat, Some(Ok(())));
+    };
+    (@table) => { $crate::store_cases!(@all table_of [] Plain) };
+    (@table_of [] $conditions:ident $($clause:ident { $($name:ident)* })*) => {
         &[$($(Case { name: stringify!($name), run: |sitting| Box::pin(case::$clause::$name(sitting)) },)*)*]
     };
-    (@all $then:ident [$candidate:expr] $conditions:ident) => { $crate::store_cases! { @$then [$candidate] $conditions
+    (@all $then:ident $of:tt $conditions:ident) => { $crate::store_cases! { @$then $of $conditions
         s1 {
             s1_a_stale_base_undoes_the_other_parts
             s1_a_missing_row_to_take_undoes_what_stands_before_it
@@ -161,6 +179,7 @@ macro_rules! store_cases {
             s10_a_batch_given_again_changes_nothing
             s10_a_batch_given_again_is_done_though_its_base_has_moved
             s10_one_partition_that_carries_its_mark_is_enough
+            s10_a_batch_given_again_to_a_replica_changes_nothing
         }
         s11 {
             s11_appended_rows_are_counted_from_nought

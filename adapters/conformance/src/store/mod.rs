@@ -1,8 +1,10 @@
 //! The exam of the [`Store`] port.
 //!
 //! An adapter implements [`Candidate`] for its store and puts one line into a test file:
-//! `phoenix_conformance::store_exam!(fresh);`, with a function that makes a candidate. That makes one test of every [`Case`], named after
-//! the clause that it examines, twice: plainly, and with faults injected between the store and its caller.
+//! `phoenix_conformance::store_exam!(fresh);`, with a function that makes a candidate. That makes one test of
+//! every [`Case`], named after the clause that it examines, twice: plainly, and with faults injected between the
+//! store and its caller. A store that cannot take a part of the exam says so in that line:
+//! `store_exam!(fresh, excused: [s5])`, with names from [`EXCUSES`].
 
 pub mod broken;
 mod case;
@@ -20,7 +22,7 @@ use async_trait::async_trait;
 use phoenix_core::port::Store;
 
 pub use checked::Checked;
-pub use exam::{CASES, Case, Conditions, sit};
+pub use exam::{CASES, Case, Conditions, EXCUSES, sit};
 pub use faulty::{Call, Faulty, Persistent, Plan, Strike, every_third};
 pub use killed::{commit_until_killed, verify_after_kill};
 pub use model::Model;
@@ -34,10 +36,10 @@ pub trait Candidate: Send + Sync {
     fn store(&self) -> Arc<dyn Store>;
 
     /// What a new process would open if the machine that runs this store were killed now; none where a store
-    /// claims no durability, and is excused from S5.
+    /// claims no durability, which must be excused by name.
     async fn revived(&self) -> Option<Arc<dyn Store>>;
 
-    /// Another replica on the same state; none where a store has no replicas.
+    /// Another replica on the same state; none where a store has no replicas, which must be excused by name.
     async fn replica(&self) -> Option<Arc<dyn Store>>;
 }
 

@@ -16,16 +16,18 @@ use super::{Candidate, Violation};
 pub struct Sitting<'a> {
     case: &'static str,
     store: Arc<dyn Store>,
-    candidate: Option<&'a dyn Candidate>,
+    /// Who brings replicas and revived stores, and what it is excused from.
+    candidate: Option<(&'a dyn Candidate, &'a [&'a str])>,
 }
 
 impl<'a> Sitting<'a> {
-    /// A sitting of `store`; `candidate` brings replicas and revived stores, where there are any.
+    /// A sitting of `store`. `candidate` brings replicas and revived stores, unless it is excused from that; where
+    /// there is none, what needs them is left out.
     #[must_use]
     pub const fn new(
         case: &'static str,
         store: Arc<dyn Store>,
-        candidate: Option<&'a dyn Candidate>,
+        candidate: Option<(&'a dyn Candidate, &'a [&'a str])>,
     ) -> Self {
         Self { case, store, candidate }
     }
@@ -39,12 +41,25 @@ impl<'a> Sitting<'a> {
         Self { case: self.case, store, candidate: self.candidate }
     }
 
-    pub(super) async fn revived(&self) -> Option<Self> {
-        self.candidate?.revived().await.map(|store| self.of(store))
+    /// The store after a kill; none where that is not asked.
+    pub(super) async fn revived(&self) -> Result<Option<Self>, Violation> {
+        let Some(candidate) = self.asked("s5") else { return Ok(None) };
+        let revived = candidate.revived().await;
+        self.expect(revived.is_some(), "a store outlives a kill, or is excused by name")?;
+        Ok(revived.map(|store| self.of(store)))
     }
 
-    pub(super) async fn replica(&self) -> Option<Self> {
-        self.candidate?.replica().await.map(|store| self.of(store))
+    /// Another replica; none where that is not asked.
+    pub(super) async fn replica(&self) -> Result<Option<Self>, Violation> {
+        let Some(candidate) = self.asked("replicas") else { return Ok(None) };
+        let replica = candidate.replica().await;
+        self.expect(replica.is_some(), "a store has replicas, or is excused by name")?;
+        Ok(replica.map(|store| self.of(store)))
+    }
+
+    /// The store's candidate, unless it is excused.
+    fn asked(&self, excuse: &str) -> Option<&'a dyn Candidate> {
+        self.candidate.filter(|(_, excused)| !excused.contains(&excuse)).map(|(candidate, _)| candidate)
     }
 
     pub(super) fn expect(&self, holds: bool, what: &str) -> Result<(), Violation> {

@@ -1,6 +1,6 @@
 //! Takes calls in, within bounds that hold before anything is decoded (02, "HTTP binding"; 10, T20).
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::Request};
 use bytes::{Bytes, BytesMut};
@@ -14,29 +14,26 @@ use phoenix_core::{
     api::Description,
     wire::{Call, VERSION, Wire},
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::time::timeout;
 
-use super::refused;
+use super::{
+    memory::{Charge, Full, Memory},
+    refused,
+};
 use crate::{MEDIA_TYPE, token};
 
 /// Reads requests, as many at once as fit into memory.
 pub(super) struct Intake {
-    memory: Arc<Semaphore>,
+    memory: Arc<Memory>,
 }
 
-/// The memory that a call in progress is charged for, given back when dropped.
-pub(super) type Charge = OwnedSemaphorePermit;
-
 impl Intake {
-    /// With so many bytes for all requests together.
-    pub(super) fn new(bytes: usize) -> Self {
-        Self { memory: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))) }
+    /// With so much memory.
+    pub(super) const fn new(memory: Arc<Memory>) -> Self {
+        Self { memory }
     }
 
-    /// Reads the call of a request to an endpoint.
+    /// Reads the call of a request to an endpoint, for a caller at this address.
     ///
     /// # Errors
     /// What the caller is told: `too_large`, `malformed`, `unsupported_version`, or `unavailable` while there is
@@ -45,39 +42,48 @@ impl Intake {
         &self,
         endpoint: &Description,
         request: Request,
+        address: Option<IpAddr>,
     ) -> Result<(Call, Charge), ErrorReply> {
         let (parts, body) = request.into_parts();
         let token = token::token_of(&parts.headers).map_err(refused)?;
         check_headers(&parts.headers, endpoint).map_err(refused)?;
-        let reading = self.collect(body, endpoint.body_limit.saturating_add(ENVELOPE));
+        let charge = self.memory.charge(address, FLOOR).map_err(full).map_err(refused)?;
+        let reading = collect(body, endpoint.body_limit.saturating_add(ENVELOPE), charge);
         let (bytes, charge) =
             timeout(BODY_TIME, reading).await.unwrap_or(Err(Reject::Malformed("body"))).map_err(refused)?;
         let mut call = decode(&bytes, endpoint).map_err(refused)?;
         call.token = token;
         Ok((call, charge))
     }
+}
 
-    /// Collects a body and pays for each piece of it when it comes: who announces much and sends nothing holds
-    /// nothing.
-    async fn collect(&self, body: Body, limit: usize) -> Result<(Bytes, Charge), Reject> {
-        let mut charge = self.charge(FLOOR)?;
-        let mut pieces = body.into_data_stream();
-        let mut bytes = BytesMut::new();
-        while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|_| Reject::Malformed("body"))?;
-            if bytes.len().saturating_add(piece.len()) > limit {
-                return Err(TOO_LARGE);
-            }
-            charge.merge(self.charge(piece.len())?);
-            bytes.extend_from_slice(&piece);
+/// Makes the charge of a call that of its reply, which then holds it until it is sent.
+///
+/// # Errors
+/// `unavailable` while there is no memory for the reply.
+pub(super) fn charged(mut charge: Charge, reply: Bytes) -> Result<Bytes, ErrorReply> {
+    charge.resize(reply.len().saturating_add(FLOOR)).map_err(full).map_err(refused)?;
+    Ok(charge.with(reply))
+}
+
+/// Collects a body and pays for each piece of it when it comes: who announces much and sends nothing holds
+/// nothing.
+async fn collect(body: Body, limit: usize, mut charge: Charge) -> Result<(Bytes, Charge), Reject> {
+    let mut pieces = body.into_data_stream();
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| Reject::Malformed("body"))?;
+        if bytes.len().saturating_add(piece.len()) > limit {
+            return Err(TOO_LARGE);
         }
-        Ok((bytes.freeze(), charge))
+        charge.grow(piece.len()).map_err(full)?;
+        bytes.extend_from_slice(&piece);
     }
+    Ok((bytes.freeze(), charge))
+}
 
-    fn charge(&self, bytes: usize) -> Result<Charge, Reject> {
-        let bytes = u32::try_from(bytes).map_err(|_| TOO_LARGE)?;
-        Arc::clone(&self.memory).try_acquire_many_owned(bytes).map_err(|_| Reject::Unavailable(FULL_RETRY_S))
-    }
+const fn full(_: Full) -> Reject {
+    Reject::Unavailable(FULL_RETRY_S)
 }
 
 fn check_headers(headers: &HeaderMap, endpoint: &Description) -> Result<(), Reject> {

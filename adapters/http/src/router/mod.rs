@@ -1,6 +1,7 @@
 //! The homeserver as an axum router (02, "HTTP binding"; 08).
 
 mod intake;
+mod memory;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -23,7 +24,10 @@ use phoenix_core::{
 };
 use phoenix_homeserver::Homeserver;
 
-use self::intake::Intake;
+use self::{
+    intake::{Intake, charged},
+    memory::Memory,
+};
 use crate::{
     MEDIA_TYPE,
     error::{problem, wants_token},
@@ -42,13 +46,24 @@ pub struct RouterOptions {
     pub ds_host: Option<String>,
     /// For how many seconds others may keep what is published; 60 s to 7 d (08), by default an hour.
     pub max_age_s: u64,
-    /// Bytes of requests that may be in memory at once; by default 64 MiB (02).
+    /// Bytes of requests, and of replies that are not sent yet, that may be in memory at once; by default 64 MiB
+    /// (02).
     pub memory: usize,
+    /// How many of these those of one source may be (an address; IPv6: a /64); by default 8 MiB, an eighth. Where
+    /// all callers come from one address, as from a proxy that tells no other, it should be `memory`.
+    pub memory_per_source: usize,
 }
 
 impl Default for RouterOptions {
     fn default() -> Self {
-        Self { as_host: None, qs_host: None, ds_host: None, max_age_s: 3_600, memory: 64 << 20 }
+        Self {
+            as_host: None,
+            qs_host: None,
+            ds_host: None,
+            max_age_s: 3_600,
+            memory: 64 << 20,
+            memory_per_source: 8 << 20,
+        }
     }
 }
 
@@ -69,7 +84,8 @@ pub fn router_with(home: Homeserver, options: RouterOptions) -> Router {
 /// The same for anything that is like a homeserver.
 pub(crate) fn routes(home: Arc<dyn Home>, options: RouterOptions) -> Router {
     let table = home.descriptions().into_iter().filter(|it| it.binding == Binding::Post).collect();
-    let gate = Arc::new(Gate { table, intake: Intake::new(options.memory), home, options });
+    let intake = Intake::new(Memory::new(options.memory, options.memory_per_source));
+    let gate = Arc::new(Gate { table, intake, home, options });
     Router::new()
         .route("/v1/{service}/{name}", post(call))
         .route("/.well-known/phoenix", get(discovery))
@@ -94,13 +110,12 @@ impl Gate {
     /// Reads the call and carries it out.
     async fn answer(&self, endpoint: Description, request: Request) -> Result<Bytes, ErrorReply> {
         let origin = origin(&request);
-        let (call, charge) = self.intake.read(&endpoint, request).await?;
+        let (call, charge) = self.intake.read(&endpoint, request, origin.address).await?;
         let home = Arc::clone(&self.home);
         // A task of its own: the call runs to its end though the caller hangs up, else hanging up buys free work.
         let running = tokio::spawn(async move {
-            let answer = home.call(&endpoint, call, origin).await;
-            drop(charge);
-            answer
+            let reply = home.call(&endpoint, call, origin).await?;
+            charged(charge, reply)
         });
         running.await.unwrap_or_else(|_| Err(refused(Reject::Internal)))
     }

@@ -1,17 +1,9 @@
 //! One connection.
 
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
 
-use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
-use http::Request;
+use axum::{Router, body::Body, extract::ConnectInfo};
+use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -25,7 +17,11 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use super::{ServerLimits, admission::Admitted};
+use super::{
+    ServerLimits,
+    activity::{Activity, Exchange, Followed, Silence},
+    admission::Admitted,
+};
 
 /// A connection that may be served.
 pub(super) struct Connection {
@@ -51,26 +47,34 @@ impl Connection {
         let handshake = timeout(shared.limits.header_time, shared.acceptor.accept(stream)).await;
         let Ok(Ok(stream)) = handshake else { return };
 
-        let (requests, enough) = (AtomicU64::new(0), Notify::new());
+        let (activity, enough) = (Activity::new(shared.limits), Notify::new());
         let service = service_fn(|request: Request<Incoming>| {
-            if requests.fetch_add(1, Ordering::Relaxed).saturating_add(1)
-                >= shared.limits.requests_per_connection
-            {
+            let (exchange, is_last) = activity.begin();
+            if is_last {
                 enough.notify_one();
             }
-            answer(shared.router.clone(), request, peer)
+            answer(shared.router.clone(), request, peer, exchange)
         });
-        let http = protocol(shared.limits);
+        // What was agreed on, rather than what comes: nobody need say anything to be told apart.
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let http = protocol(shared.limits, is_http2);
         let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
         let mut stopping = shared.stopping.clone();
-        tokio::select! {
+        let is_stuck = tokio::select! {
             _ = connection.as_mut() => return,
-            () = enough.notified() => {}
-            () = sleep(shared.limits.connection_time) => {}
-            _ = stopping.changed() => {}
+            silence = activity.silence() => silence == Silence::Stuck,
+            () = enough.notified() => false,
+            () = sleep(shared.limits.connection_time) => false,
+            _ = stopping.changed() => false,
+        };
+        if is_stuck {
+            return;
         }
         connection.as_mut().graceful_shutdown();
-        let _late = timeout(LAST_ANSWERS, connection).await;
+        tokio::select! {
+            _late = timeout(LAST_ANSWERS, connection) => {}
+            _ = activity.last_silence(GOODBYE) => {}
+        }
     }
 }
 
@@ -78,15 +82,18 @@ async fn answer(
     router: Router,
     request: Request<Incoming>,
     peer: SocketAddr,
-) -> Result<Response, Infallible> {
+    exchange: Exchange,
+) -> Result<Response<Followed>, Infallible> {
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
-    router.oneshot(request).await
+    let response = router.oneshot(request).await?;
+    Ok(response.map(|body| exchange.follow(body)))
 }
 
-/// HTTP/1.1 and HTTP/2, bounded.
-fn protocol(limits: ServerLimits) -> auto::Builder<TokioExecutor> {
-    let mut http = auto::Builder::new(TokioExecutor::new());
+/// HTTP/1.1 or HTTP/2, bounded.
+fn protocol(limits: ServerLimits, is_http2: bool) -> auto::Builder<TokioExecutor> {
+    let http = auto::Builder::new(TokioExecutor::new());
+    let mut http = if is_http2 { http.http2_only() } else { http.http1_only() };
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_time)
@@ -105,6 +112,8 @@ fn protocol(limits: ServerLimits) -> auto::Builder<TokioExecutor> {
 
 /// For what still runs on a connection that is to end: a long poll's deadline and some (architecture, 35 s).
 const LAST_ANSWERS: Duration = Duration::from_secs(40);
+/// For a caller who is told that the connection ends, and has no request under way any more.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// Header fields of a request; a token and what proxies add are far fewer.
 const MAX_HEADERS: usize = 64;
 /// Bytes that HTTP/1.1 buffers of a connection, headers included.

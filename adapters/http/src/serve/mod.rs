@@ -1,5 +1,6 @@
 //! Serves a router over TLS, within the bounds of 02, "HTTP binding".
 
+mod activity;
 mod admission;
 mod connection;
 
@@ -36,7 +37,11 @@ pub struct ServerLimits {
     pub requests_per_connection: u64,
     /// How long a TLS handshake, and then the headers of a request, may take. By default 10 s.
     pub header_time: Duration,
-    /// How long a connection lives at most, which also ends those that read too slowly. By default 15 min.
+    /// How long a connection stays without a request; until the first, `header_time`. By default 60 s.
+    pub idle_time: Duration,
+    /// How long a caller may take no piece of a reply, before the connection is closed. By default 30 s.
+    pub write_time: Duration,
+    /// How long a connection lives at most. By default 15 min.
     pub connection_time: Duration,
     /// How long calls may go on after the shutdown began. By default 10 s.
     pub drain_time: Duration,
@@ -49,6 +54,8 @@ impl Default for ServerLimits {
             connections_per_address: 256,
             requests_per_connection: 10_000,
             header_time: Duration::from_secs(10),
+            idle_time: Duration::from_secs(60),
+            write_time: Duration::from_secs(30),
             connection_time: Duration::from_secs(15 * 60),
             drain_time: Duration::from_secs(10),
         }

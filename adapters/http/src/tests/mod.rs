@@ -9,6 +9,7 @@ mod homeserver;
 mod protocol;
 mod requests;
 mod round_trip;
+mod silence;
 
 use std::{
     net::{SocketAddr, TcpListener},

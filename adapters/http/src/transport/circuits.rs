@@ -65,8 +65,8 @@ const MAX_CIRCUITS: NonZero<usize> = match NonZero::new(256) {
 };
 /// How long a connection, and an answer to a ping, may take.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
-/// How long an unused connection is kept.
-const IDLE_TIME: Duration = Duration::from_secs(60);
+/// How long an unused connection is kept: less than servers keep it, so that none is used as it is closed.
+const IDLE_TIME: Duration = Duration::from_secs(50);
 /// Unused connections to one host: HTTP/2 needs one.
 const MAX_IDLE: usize = 4;
 /// Header fields of an answer.

@@ -2,15 +2,22 @@
 
 use std::{
     num::NonZero,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
 use http::StatusCode;
 use lru::LruCache;
 use phoenix_core::{Fqdn, port::TransportError};
 use reqwest::Client;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 
 use super::{
     exchange::{exchange, verdict},
@@ -20,21 +27,31 @@ use crate::well_known::{HTTPS, Host, Hosts};
 
 /// What is known of domains.
 pub(super) struct Discovery {
-    client: Client,
-    resolver: Arc<Resolver>,
+    scout: Arc<Scout>,
     slots: Mutex<LruCache<Fqdn, Arc<Slot>>>,
-    at_once: Semaphore,
 }
 
-/// One domain. Whoever holds the lock looks it up, and the others wait for what it finds.
-type Slot = tokio::sync::Mutex<Knowledge>;
+/// Who looks domains up.
+struct Scout {
+    client: Client,
+    resolver: Arc<Resolver>,
+    at_once: Semaphore,
+    turn_time: Duration,
+}
+
+/// One domain.
+type Slot = Mutex<Knowledge>;
 
 /// What is known of one domain.
 #[derive(Default)]
 struct Knowledge {
     found: Option<Found>,
     failed: Option<Failed>,
+    looking: Option<Looking>,
 }
+
+/// A look-up that runs by itself; whoever needs it waits for what it finds.
+type Looking = Shared<BoxFuture<'static, Result<Hosts, TransportError>>>;
 
 /// Where its services were when it was looked up last.
 struct Found {
@@ -54,52 +71,88 @@ struct Failed {
 impl Discovery {
     /// Nothing is known yet.
     pub(super) fn new(client: Client, resolver: Arc<Resolver>) -> Self {
-        let slots = Mutex::new(LruCache::new(MAX_DOMAINS));
-        Self { client, resolver, slots, at_once: Semaphore::new(LOOK_UPS_AT_ONCE) }
+        Self::with(Scout {
+            client,
+            resolver,
+            at_once: Semaphore::new(LOOK_UPS_AT_ONCE),
+            turn_time: TURN_TIME,
+        })
+    }
+
+    fn with(scout: Scout) -> Self {
+        Self { scout: Arc::new(scout), slots: Mutex::new(LruCache::new(MAX_DOMAINS)) }
     }
 
     /// The client for what everyone may read.
-    pub(super) const fn client(&self) -> &Client {
-        &self.client
+    pub(super) fn client(&self) -> &Client {
+        &self.scout.client
     }
 
     /// Where the domain's services are.
     ///
     /// # Errors
-    /// Why it cannot be told; the same for a while without asking again (60 s, doubling to 1 h). Where the domain
-    /// was found before, that stays usable for a day while it cannot be asked.
+    /// Why it cannot be told; the same for a while without asking again (60 s, doubling to 1 h), unless too many
+    /// others are being looked up. Where the domain was found before, that stays usable for a day: it is told at
+    /// once, and asked for again beside.
     pub(super) async fn hosts(&self, domain: &Fqdn) -> Result<Hosts, TransportError> {
         let slot = self.slot(domain);
-        let mut known = slot.lock().await;
-        let now = Instant::now();
-        if let Some(found) = known.found.as_ref().filter(|found| now < found.fresh_until) {
-            return Ok(found.hosts.clone());
-        }
-        if known.failed.as_ref().is_none_or(|failed| failed.until <= now) {
-            let outcome = self.look_up(domain).await;
-            known.learn(outcome, Instant::now());
-        }
-        known.answer(Instant::now())
+        let looking = {
+            let mut known = lock(&slot);
+            let now = Instant::now();
+            let looking = known.needs_look_up(now).then(|| self.looking(&slot, &mut known, domain));
+            match (known.answer(now), looking) {
+                (Err(_), Some(looking)) => looking,
+                (answer, _) => return answer,
+            }
+        };
+        looking.await
     }
 
     /// The domain's services do not answer: perhaps they have moved, so what is known is not fresh any more.
     pub(super) fn doubt(&self, domain: &Fqdn) {
         let slot = self.slot(domain);
-        // Whoever holds it looks the domain up already.
-        let Ok(mut known) = slot.try_lock() else { return };
-        if let Some(found) = known.found.as_mut() {
+        if let Some(found) = lock(&slot).found.as_mut() {
             // Not earlier: a server that is merely down must not be asked with every call.
             found.fresh_until = found.fresh_until.min(found.at + FIRST_PAUSE);
         }
+    }
+
+    /// The look-up that runs, or a new one: in a task of its own, so that it ends though the caller hangs up.
+    fn looking(&self, slot: &Arc<Slot>, known: &mut Knowledge, domain: &Fqdn) -> Looking {
+        // One that is over and still here was cut off, with the runtime that it ran on.
+        if let Some(looking) = known.looking.as_ref().filter(|looking| looking.peek().is_none()) {
+            return looking.clone();
+        }
+        let (scout, slot, domain) = (Arc::clone(&self.scout), Arc::clone(slot), domain.clone());
+        let task = tokio::spawn(async move {
+            let outcome = scout.turn(&domain).await;
+            let mut known = lock(&slot);
+            known.looking = None;
+            let now = Instant::now();
+            // Without a turn, nothing was learnt of the domain.
+            let Some(outcome) = outcome else { return known.answer(now) };
+            known.learn(outcome, now);
+            known.answer(now)
+        });
+        let looking = async { task.await.unwrap_or(Err(TransportError::Unreachable)) }.boxed().shared();
+        known.looking = Some(looking.clone());
+        looking
     }
 
     fn slot(&self, domain: &Fqdn) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.get_or_insert_ref(domain, Arc::default))
     }
+}
+
+impl Scout {
+    /// Looks the domain up when it is its turn; none where too many others are before it.
+    async fn turn(&self, domain: &Fqdn) -> Option<Result<(Hosts, Duration), TransportError>> {
+        let _permit = timeout(self.turn_time, self.at_once.acquire()).await.ok()?.ok()?;
+        Some(self.look_up(domain).await)
+    }
 
     async fn look_up(&self, domain: &Fqdn) -> Result<(Hosts, Duration), TransportError> {
-        let _permit = self.at_once.acquire().await.map_err(|_| TransportError::Unreachable)?;
         let authority = self.resolver.authority(&Host { name: domain.clone(), port: HTTPS });
         let request = self.client.get(format!("https://{authority}/.well-known/phoenix"));
         let answer = exchange(request, MAX_DOCUMENT).await?;
@@ -113,6 +166,11 @@ impl Discovery {
 }
 
 impl Knowledge {
+    fn needs_look_up(&self, now: Instant) -> bool {
+        self.found.as_ref().is_none_or(|found| found.fresh_until <= now)
+            && self.failed.as_ref().is_none_or(|failed| failed.until <= now)
+    }
+
     fn learn(&mut self, outcome: Result<(Hosts, Duration), TransportError>, now: Instant) {
         match outcome {
             Ok((hosts, age)) => {
@@ -137,6 +195,10 @@ impl Knowledge {
     }
 }
 
+fn lock(slot: &Slot) -> MutexGuard<'_, Knowledge> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Domains that are remembered; those asked for longest ago give way.
 const MAX_DOMAINS: NonZero<usize> = match NonZero::new(16_384) {
     Some(number) => number,
@@ -144,6 +206,8 @@ const MAX_DOMAINS: NonZero<usize> = match NonZero::new(16_384) {
 };
 /// Domains that are looked up at the same time: strangers can name as many as they like.
 const LOOK_UPS_AT_ONCE: usize = 32;
+/// How long a domain waits for its turn.
+const TURN_TIME: Duration = Duration::from_secs(5);
 /// Longest well-known document that is read.
 const MAX_DOCUMENT: usize = 256 << 10;
 /// How long the fallback is kept (08 leaves it open).
@@ -159,12 +223,20 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::time::Duration;
+    use std::{collections::HashMap, sync::Arc, time::Duration};
 
-    use phoenix_core::port::TransportError;
-    use tokio::time::Instant;
+    use phoenix_core::{Fqdn, port::TransportError};
+    use rustls::RootCertStore;
+    use tokio::{
+        sync::Semaphore,
+        time::{Instant, sleep, timeout},
+    };
 
-    use super::{Hosts, Knowledge, STALE_TIME};
+    use super::{Discovery, Hosts, Knowledge, STALE_TIME, Scout, lock};
+    use crate::{
+        tls,
+        transport::{circuits::Circuits, resolver::Resolver},
+    };
 
     #[test]
     fn failures_are_kept_for_a_minute_doubling_to_an_hour() {
@@ -194,5 +266,56 @@ mod tests {
             known.answer(now + STALE_TIME + Duration::from_secs(61)),
             Err(TransportError::Unreachable)
         );
+    }
+
+    #[tokio::test]
+    async fn t6_who_gets_no_turn_is_told_soon_and_that_is_not_kept_against_the_domain() {
+        // given others who take all turns
+        let discovery = inner_world(Duration::from_millis(20));
+
+        // when a domain is asked for, then that ends soon
+        let alpha = alpha();
+        let ask = || timeout(Duration::from_secs(5), discovery.hosts(&alpha));
+        assert_eq!(ask().await, Ok(Err(TransportError::Unreachable)));
+
+        // and when there is a turn again, the domain is looked up
+        discovery.scout.at_once.add_permits(1);
+        assert_eq!(ask().await, Ok(Err(TransportError::Refused)), "every name leads inside");
+    }
+
+    #[tokio::test]
+    async fn t6_a_domain_that_is_known_waits_for_no_turn() {
+        // given a domain that was found an hour ago, and others who take all turns
+        let discovery = inner_world(Duration::from_secs(60));
+        let (slot, hosts) = (discovery.slot(&alpha()), Hosts::fallback(&alpha()).unwrap());
+        let hour = Duration::from_secs(3_600);
+        lock(&slot).learn(Ok((hosts.clone(), Duration::ZERO)), Instant::now().checked_sub(hour).unwrap());
+
+        // when it is asked for, then what is known is told at once
+        for _ in 0..3 {
+            let answer = timeout(Duration::from_secs(5), discovery.hosts(&alpha())).await;
+            assert_eq!(answer, Ok(Ok(hosts.clone())));
+        }
+
+        // and it is looked up beside, when there is a turn
+        discovery.scout.at_once.add_permits(1);
+        while lock(&slot).failed.is_none() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(discovery.hosts(&alpha()).await, Ok(hosts));
+    }
+
+    /// Where every name leads to this machine, which is refused, and nobody gets a turn yet.
+    fn inner_world(turn_time: Duration) -> Discovery {
+        let inside = vec!["127.0.0.1".parse().unwrap()];
+        let resolver = Arc::new(Resolver::fixed(HashMap::new(), Vec::new(), inside));
+        let config = tls::client(RootCertStore::empty()).unwrap();
+        let circuits = Circuits::new(config, Arc::clone(&resolver), Duration::from_secs(5));
+        let client = circuits.client(Duration::from_secs(5)).unwrap();
+        Discovery::with(Scout { client, resolver, at_once: Semaphore::new(0), turn_time })
+    }
+
+    fn alpha() -> Fqdn {
+        "alpha.test".parse().unwrap()
     }
 }

@@ -20,7 +20,13 @@ pub(super) struct Answer {
 
 /// Sends the request and reads the answer, of at most so many bytes.
 pub(super) async fn exchange(request: RequestBuilder, limit: usize) -> Result<Answer, TransportError> {
-    let mut response = request.send().await.map_err(|error| reason(&error))?;
+    let (client, request) = request.build_split();
+    let request = request.map_err(|error| reason(&error))?;
+    // The connector asks the resolver for names alone: what reads as an address would go unchecked.
+    if request.url().domain().is_none() {
+        return Err(TransportError::Refused);
+    }
+    let mut response = client.execute(request).await.map_err(|error| reason(&error))?;
     let status = response.status();
     let media_type = media_type(&response);
     let announced = response.content_length().unwrap_or_default();
@@ -70,4 +76,38 @@ fn reason(error: &reqwest::Error) -> TransportError {
 
 fn is_refusal(error: &(dyn Error + 'static)) -> bool {
     error.is::<AddressRefused>() || matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::{io::ErrorKind, net::TcpListener, time::Duration};
+
+    use phoenix_core::port::TransportError;
+    use rustls::RootCertStore;
+
+    use super::exchange;
+    use crate::tls;
+
+    #[tokio::test]
+    async fn t28_a_host_that_reads_as_an_address_is_not_connected_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::client(RootCertStore::empty()).unwrap())
+            .no_proxy()
+            .timeout(Duration::from_secs(1))
+            .build()
+            .unwrap();
+
+        for host in ["127.0.0.1", "127.0x1", "0x7f000001", "2130706433", "127.1", "[::1]", "[::ffff:7f00:1]"]
+        {
+            let answer = exchange(client.get(format!("https://{host}:{port}/")), 10).await;
+
+            assert_eq!(answer.map(|answer| answer.status), Err(TransportError::Refused), "{host}");
+            assert_eq!(listener.accept().map(drop).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
+        }
+    }
 }

@@ -1,5 +1,7 @@
-//! Eleven stores that each break one clause, to show that the exam notices.
+//! Eleven stores that each break one clause, and one that breaks three between its replicas alone, to show that
+//! the exam notices.
 
+mod caching;
 mod s1;
 mod s10;
 mod s11;
@@ -34,6 +36,12 @@ pub fn breaking(clause: &str) -> Option<Box<dyn Candidate>> {
         "s11" => Box::new(sound::Wrapped(s11::Recounting::default())),
         _ => return None,
     })
+}
+
+/// A fresh store whose replicas each judge by what they remember.
+#[must_use]
+pub fn caching() -> Box<dyn Candidate> {
+    Box::new(caching::Caching::default())
 }
 
 /// The clauses, each of which one of these stores breaks.

@@ -20,7 +20,7 @@ impl Candidate for Lagging {
     }
 
     async fn revived(&self) -> Option<Arc<dyn Store>> {
-        None
+        Some(Arc::new(self.0.fork()))
     }
 
     async fn replica(&self) -> Option<Arc<dyn Store>> {

@@ -27,7 +27,7 @@ impl Candidate for Sound {
     }
 }
 
-/// A broken store whose fault shows in itself: it needs neither a replica nor a kill.
+/// A broken store whose fault shows in itself: its clones stand for its replicas, and for what a kill leaves.
 pub(super) struct Wrapped<S>(pub(super) S);
 
 #[async_trait]
@@ -37,10 +37,10 @@ impl<S: Store + Clone> Candidate for Wrapped<S> {
     }
 
     async fn revived(&self) -> Option<Arc<dyn Store>> {
-        None
+        Some(self.store())
     }
 
     async fn replica(&self) -> Option<Arc<dyn Store>> {
-        None
+        Some(self.store())
     }
 }

@@ -69,6 +69,35 @@ pub(in crate::store) async fn s10_one_partition_that_carries_its_mark_is_enough(
     sitting.expect(before == after, "one partition that carries its mark is enough")
 }
 
+pub(in crate::store) async fn s10_a_batch_given_again_to_a_replica_changes_nothing(
+    sitting: &Sitting<'_>,
+) -> Result<(), Violation> {
+    // given two replicas that have both been at work
+    let Some(replica) = sitting.replica().await? else { return Ok(()) };
+    let (lane, record) = (queue("lane"), queue("record"));
+    sitting.done(&[write(&lane, [append("first"), put("row", "x")])]).await?;
+    replica.done(&[write(&lane, [append("second"), put("line", "x")])]).await?;
+
+    for (round, (here, there)) in [(sitting, &replica), (&replica, sitting)].into_iter().enumerate() {
+        // when a batch is done here and given again there, as when a caller goes elsewhere for its answer
+        let token = queue(if round == 0 { "token" } else { "another token" });
+        let spend = Part { base: Base::Absent, ..alarm(&token, Alarm::At(Timestamp(9))) };
+        let taken = take(if round == 0 { "row" } else { "line" });
+        let parts = [spend, write(&lane, [taken, append("tail")]), write(&record, [append("entry")])];
+        here.done(&parts).await?;
+        let before = both(there, &lane, &record).await?;
+        there.done(&parts).await?;
+
+        // then it is done, and nothing has changed, though others have written a part of it meanwhile
+        sitting.expect(before == both(here, &lane, &record).await?, "a replica knows a batch again")?;
+        there.done(&[write(&record, [append("other")])]).await?;
+        let before = both(here, &lane, &record).await?;
+        here.done(&parts).await?;
+        sitting.expect(before == both(there, &lane, &record).await?, "a replica knows a batch again")?;
+    }
+    Ok(())
+}
+
 async fn both(
     sitting: &Sitting<'_>,
     first: &PartitionKey,

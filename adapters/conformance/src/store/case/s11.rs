@@ -73,30 +73,20 @@ pub(in crate::store) async fn s11_many_who_append_at_once_leave_no_gap(
     sitting: &Sitting<'_>,
 ) -> Result<(), Violation> {
     // given one lane
-    let lane = queue("lane");
-    let writer = |who: u64| {
-        let lane = &lane;
-        async move {
-            for round in 0..ROUNDS {
-                // A batch brings a partition of its own, as a call brings its fare: it is known by that (S10).
-                let receipt = write(&numbered(Space::Spent, who * 1_000 + round), [put("row", "x")]);
-                let value = Bytes::copy_from_slice(&(who * 1_000 + round).to_be_bytes());
-                sitting.done(&[write(lane, [Write::Append(value)]), receipt]).await?;
-                pause().await;
-            }
-            Ok(())
-        }
-    };
-    // when many append at once, and someone reads meanwhile, then the reader never sees a gap
+    let (lane, replica) = (queue("lane"), sitting.replica().await?);
+    let there = replica.as_ref().unwrap_or(sitting);
+    // when many append at once, at all replicas, and someone reads meanwhile, then the reader never sees a gap
     let reader = async {
         for _ in 0..ROUNDS {
             has_no_gap(sitting, &lane).await?;
+            has_no_gap(there, &lane).await?;
             pause().await;
         }
         Ok(())
     };
-    let two = async { futures::try_join!(writer(0), writer(1)).map(drop) };
-    on_threads([two.boxed(), writer(2).boxed(), writer(3).boxed(), reader.boxed()])?;
+    let writer = |who, here| appends(here, &lane, who);
+    let two = async { futures::try_join!(writer(0, sitting), writer(1, there)).map(drop) };
+    on_threads([two.boxed(), writer(2, sitting).boxed(), writer(3, there).boxed(), reader.boxed()])?;
 
     // and everyone's rows are there, each once and in their own order
     let rows = has_no_gap(sitting, &lane).await?;
@@ -107,6 +97,18 @@ pub(in crate::store) async fn s11_many_who_append_at_once_leave_no_gap(
             own.eq((0..ROUNDS).map(|round| who * 1_000 + round)),
             "rows keep the order of their commits",
         )?;
+    }
+    Ok(())
+}
+
+/// Appends numbers that tell who it was and in which order.
+async fn appends(here: &Sitting<'_>, lane: &PartitionKey, who: u64) -> Result<(), Violation> {
+    for round in 0..ROUNDS {
+        // A batch brings a partition of its own, as a call brings its fare: it is known by that (S10).
+        let receipt = write(&numbered(Space::Spent, who * 1_000 + round), [put("row", "x")]);
+        let value = Bytes::copy_from_slice(&(who * 1_000 + round).to_be_bytes());
+        here.done(&[write(lane, [Write::Append(value)]), receipt]).await?;
+        pause().await;
     }
     Ok(())
 }

@@ -95,27 +95,28 @@ pub(in crate::store) async fn s2_a_check_that_fails_holds_the_writes_back(
 pub(in crate::store) async fn s2_of_many_who_write_on_one_base_one_wins(
     sitting: &Sitting<'_>,
 ) -> Result<(), Violation> {
-    let partition = queue("queue");
+    let (partition, replica) = (queue("queue"), sitting.replica().await?);
     let mut base = Base::Absent;
     for _ in 0..10 {
-        // given one base, and many who know it
+        // given one base, and many who know it, at all replicas
         let parts: Vec<Part> =
             (0..8).map(|_| Part { base, ..write(&partition, [put("row", "x")]) }).collect();
         let won = AtomicUsize::new(0);
 
         // when all write at once, some by one task and some by threads of their own
-        let attempt = |part: Part| {
+        let attempt = |(who, part): (usize, Part)| {
             let won = &won;
+            let here = replica.as_ref().filter(|_| who % 2 == 1).unwrap_or(sitting);
             async move {
-                let commit = sitting.commit(&[part]).await?;
+                let commit = here.commit(&[part]).await?;
                 won.fetch_add(usize::from(commit == Commit::Done), Ordering::SeqCst);
                 Ok(())
             }
         };
-        let (together, apart) = parts.split_at(4);
-        let together =
-            async { futures::future::try_join_all(together.iter().cloned().map(attempt)).await.map(drop) };
-        let apart = apart.iter().cloned().map(attempt).map(futures::future::FutureExt::boxed);
+        let mut apart: Vec<_> = parts.iter().cloned().enumerate().map(attempt).collect();
+        let together = apart.split_off(4);
+        let together = async { futures::future::try_join_all(together).await.map(drop) };
+        let apart = apart.into_iter().map(futures::future::FutureExt::boxed);
         on_threads(apart.chain([futures::future::FutureExt::boxed(together)]))?;
 
         // then one has won, and its mark is the new base

@@ -15,7 +15,7 @@ pub(in crate::store) async fn s3_a_read_shows_what_was_done_before_it(
 pub(in crate::store) async fn s3_a_replica_shows_what_was_done_before_it(
     sitting: &Sitting<'_>,
 ) -> Result<(), Violation> {
-    let Some(replica) = sitting.replica().await else { return Ok(()) };
+    let Some(replica) = sitting.replica().await? else { return Ok(()) };
     written_here_shows_there(sitting, &replica).await?;
     written_here_shows_there(&replica, sitting).await
 }

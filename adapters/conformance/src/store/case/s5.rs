@@ -19,7 +19,7 @@ pub(in crate::store) async fn s5_what_was_done_is_there_after_a_kill(
         let before = sitting.whole(&partition).await?;
 
         // when the store is killed at once
-        let Some(revived) = sitting.revived().await else { return Ok(()) };
+        let Some(revived) = sitting.revived().await? else { return Ok(()) };
 
         // then its successor has it
         let after = revived.whole(&partition).await?;
@@ -41,7 +41,7 @@ pub(in crate::store) async fn s5_the_numbering_goes_on_after_a_kill(
     sitting.done(&[write(&partition, [phoenix_core::port::Write::DeleteBelow(vec![255].into())])]).await?;
 
     // when the store is killed and its successor appends
-    let Some(revived) = sitting.revived().await else { return Ok(()) };
+    let Some(revived) = sitting.revived().await? else { return Ok(()) };
     revived.done(&[write(&partition, [append()])]).await?;
 
     // then no number is given again
