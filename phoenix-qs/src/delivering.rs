@@ -94,7 +94,11 @@ pub(crate) fn lane_back(key: &AtRestKey, back: &[u8]) -> Bytes {
 }
 
 /// The digests of the recipients with this result.
-pub(crate) fn digests(request: &DeliverRequest, results: &[RecipientResult], of: RecipientResult) -> Vec<[u8; 32]> {
+pub(crate) fn digests(
+    request: &DeliverRequest,
+    results: &[RecipientResult],
+    of: RecipientResult,
+) -> Vec<[u8; 32]> {
     let recipients = request.message.recipients.iter().zip(results);
     recipients.filter(|(_, result)| **result == of).map(|(recipient, _)| recipient.config.digest()).collect()
 }

@@ -143,4 +143,4 @@ const MAX_EXTENSIONS: usize = 32;
 const MAX_CAPABILITIES: usize = 64;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,14 +1,15 @@
 //! The secret keys of the QS.
 
+use std::{fmt::Debug, sync::Arc};
+
 use phoenix_core::{
     Fault, Fqdn, KeyId, Reject, Timestamp,
     api::queue::{MAX_KEYS, QsPublicKeys, QueueConfig, Recipient, SealingKey, ServiceKey},
     crypto::{Chance, HpkeSecretKey, SigningKey, Suite},
-    time::DAY,
+    time::{DAY, HOUR},
     wire::{List, Wire},
 };
-use std::sync::Arc;
-use tls_codec::{Serialize, TlsDeserializeBytes, TlsSerialize, TlsSize};
+use tls_codec::{DeserializeBytes, Serialize, Size, TlsDeserializeBytes, TlsSerialize, TlsSize};
 use zeroize::Zeroizing;
 
 use crate::config_cache::{ConfigCache, OpenedConfig};
@@ -21,23 +22,16 @@ pub struct QueueKeys {
 
 #[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 struct StoredKeys {
-    signing: List<SignerKey, MAX_KEYS>,
-    queue_config: List<OpenerKey, MAX_KEYS>,
-    delivery: List<OpenerKey, MAX_KEYS>,
+    signing: List<Timed<SigningKey>, MAX_KEYS>,
+    queue_config: List<Timed<HpkeSecretKey>, MAX_KEYS>,
+    delivery: List<Timed<HpkeSecretKey>, MAX_KEYS>,
 }
 
+/// A key and its first and last second.
 #[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
-struct SignerKey {
+struct Timed<K: Size + Serialize + DeserializeBytes> {
     id: KeyId,
-    key: SigningKey,
-    not_before: u64,
-    not_after: u64,
-}
-
-#[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
-struct OpenerKey {
-    id: KeyId,
-    key: HpkeSecretKey,
+    key: K,
     not_before: u64,
     not_after: u64,
 }
@@ -52,19 +46,33 @@ pub(crate) enum Closed {
 }
 
 impl QueueKeys {
-    /// Fresh keys, one of each kind, valid for a year.
+    /// Fresh keys, one of each kind.
     #[must_use]
     pub fn generate(_domain: &Fqdn, now: Timestamp, chance: &mut Chance) -> Self {
-        // An hour early, for clients and servers whose clocks are behind.
-        let (not_before, not_after) = (now.as_secs().saturating_sub(3_600), now.plus_secs(VALID_DAYS * DAY).as_secs());
-        let key = SigningKey::generate(Suite::Ed25519, chance);
-        let signer = SignerKey { id: KeyId::of(&key.verifying_key()), key, not_before, not_after };
-        let mut opener = || {
-            let key = HpkeSecretKey::generate(Suite::Ed25519, chance);
-            OpenerKey { id: KeyId::of(key.public_key()), key, not_before, not_after }
-        };
-        let (queue_config, delivery) = (one(opener()), one(opener()));
-        Self::of(StoredKeys { signing: one(signer), queue_config, delivery })
+        let (signing, queue_config, delivery) = (List::default(), List::default(), List::default());
+        let none = Self::of(StoredKeys { signing, queue_config, delivery });
+        none.rotated(now, chance).unwrap_or(none)
+    }
+
+    /// The keys as they should be now, or none where they are so already: for each kind a new one a month before
+    /// the last ends, and those gone whose time is over: of the signing keys at their end, of the others when
+    /// nothing that was sealed to them need be opened any more (06, 08).
+    #[must_use]
+    pub fn rotated(&self, now: Timestamp, chance: &mut Chance) -> Option<Self> {
+        let StoredKeys { signing, queue_config, delivery } = &self.stored;
+        let signer = |chance: &mut Chance| SigningKey::generate(Suite::Ed25519, chance);
+        let opener = |chance: &mut Chance| HpkeSecretKey::generate(Suite::Ed25519, chance);
+        let signing = rotated(signing, now, 0, || signer(chance));
+        let queue_config = rotated(queue_config, now, CONFIG_KEY_KEPT_DAYS, || opener(chance));
+        let delivery = rotated(delivery, now, DELIVERY_KEY_KEPT_DAYS, || opener(chance));
+        if signing.is_none() && queue_config.is_none() && delivery.is_none() {
+            return None;
+        }
+        Some(Self::of(StoredKeys {
+            signing: signing.unwrap_or_else(|| self.stored.signing.clone()),
+            queue_config: queue_config.unwrap_or_else(|| self.stored.queue_config.clone()),
+            delivery: delivery.unwrap_or_else(|| self.stored.delivery.clone()),
+        }))
     }
 
     /// The keys' encoding, for sealed storage only.
@@ -79,14 +87,16 @@ impl QueueKeys {
     /// # Errors
     /// [`Fault::Broken`] where they are not what was encoded.
     pub fn decode(encoded: &[u8]) -> Result<Self, Fault> {
-        StoredKeys::decode(encoded).map(Self::of).map_err(|_| Fault::Broken("the keys of the queuing service"))
+        StoredKeys::decode(encoded)
+            .map(Self::of)
+            .map_err(|_| Fault::Broken("the keys of the queuing service"))
     }
 
     /// What is published of them: all that have not ended.
     #[must_use]
     pub fn public(&self, now: Timestamp) -> QsPublicKeys {
         let now = now.as_secs();
-        let verifying = self.stored.signing.iter().filter(|it| now <= it.not_after).map(SignerKey::public);
+        let verifying = self.stored.signing.iter().filter(|it| now <= it.not_after).map(ServiceKey::from);
         // Lists that became no longer.
         QsPublicKeys {
             verifying: List::new(verifying.collect()).unwrap_or_default(),
@@ -133,36 +143,80 @@ impl QueueKeys {
     }
 }
 
-impl SignerKey {
-    fn public(&self) -> ServiceKey {
-        let Self { id, key, not_before, not_after } = self;
-        ServiceKey { id: *id, key: key.verifying_key(), not_before: *not_before, not_after: *not_after }
+impl From<&Timed<SigningKey>> for ServiceKey {
+    fn from(Timed { id, key, not_before, not_after }: &Timed<SigningKey>) -> Self {
+        Self { id: *id, key: key.verifying_key(), not_before: *not_before, not_after: *not_after }
     }
 }
 
-impl OpenerKey {
-    fn public(&self) -> SealingKey {
-        let Self { id, key, not_before, not_after } = self;
-        SealingKey { id: *id, key: key.public_key().clone(), not_before: *not_before, not_after: *not_after }
+impl From<&Timed<HpkeSecretKey>> for SealingKey {
+    fn from(Timed { id, key, not_before, not_after }: &Timed<HpkeSecretKey>) -> Self {
+        Self { id: *id, key: key.public_key().clone(), not_before: *not_before, not_after: *not_after }
     }
 }
 
-fn one<T>(key: T) -> List<T, MAX_KEYS> {
-    // One is not too many.
-    List::new(vec![key]).unwrap_or_default()
+/// A secret key, as far as naming it goes.
+trait Secret: Size + Serialize + DeserializeBytes + Clone + Debug {
+    fn id(&self) -> KeyId;
 }
 
-fn published(keys: &[OpenerKey], now: u64) -> List<SealingKey, MAX_KEYS> {
-    let valid = keys.iter().filter(|it| now <= it.not_after).map(OpenerKey::public);
+impl Secret for SigningKey {
+    fn id(&self) -> KeyId {
+        KeyId::of(&self.verifying_key())
+    }
+}
+
+impl Secret for HpkeSecretKey {
+    fn id(&self) -> KeyId {
+        KeyId::of(self.public_key())
+    }
+}
+
+/// The keys of one kind as they should be now, or none where they are so already.
+fn rotated<K: Secret>(
+    keys: &[Timed<K>],
+    now: Timestamp,
+    kept_days: u64,
+    fresh: impl FnOnce() -> K,
+) -> Option<List<Timed<K>, MAX_KEYS>> {
+    let is_kept = |key: &&Timed<K>| now <= Timestamp::from_secs(key.not_after).plus_secs(kept_days * DAY);
+    let mut rotated: Vec<Timed<K>> = keys.iter().filter(is_kept).cloned().collect();
+    let last = rotated.iter().map(|key| key.not_after).max().unwrap_or_default();
+    let is_due = last < now.plus_secs(AHEAD_DAYS * DAY).as_secs();
+    if !is_due && rotated.len() == keys.len() {
+        return None;
+    }
+    if is_due {
+        let key = fresh();
+        // An hour early, for those whose clocks are behind.
+        let not_before = now.as_secs().saturating_sub(HOUR);
+        rotated.push(Timed {
+            id: key.id(),
+            key,
+            not_before,
+            not_after: now.plus_secs(VALID_DAYS * DAY).as_secs(),
+        });
+    }
+    List::new(rotated).ok()
+}
+
+fn published(keys: &[Timed<HpkeSecretKey>], now: u64) -> List<SealingKey, MAX_KEYS> {
+    let valid = keys.iter().filter(|it| now <= it.not_after).map(SealingKey::from);
     List::new(valid.collect()).unwrap_or_default()
 }
 
-fn find<'a>(keys: &'a [OpenerKey], id: &KeyId) -> Option<&'a HpkeSecretKey> {
+fn find<'a>(keys: &'a [Timed<HpkeSecretKey>], id: &KeyId) -> Option<&'a HpkeSecretKey> {
     keys.iter().find(|it| it.id == *id).map(|it| &it.key)
 }
 
 /// Days for which a key is valid.
 const VALID_DAYS: u64 = 365;
+/// Days before its end at which the next key comes.
+const AHEAD_DAYS: u64 = 30;
+/// Days for which queue configs can be opened after their key's end (06).
+const CONFIG_KEY_KEPT_DAYS: u64 = 120;
+/// Days for which deliveries can be opened after their key's end (08).
+const DELIVERY_KEY_KEPT_DAYS: u64 = 10;
 
 #[cfg(test)]
 mod tests {
@@ -171,6 +225,29 @@ mod tests {
     use phoenix_core::{Timestamp, crypto::Chance};
 
     use super::QueueKeys;
+
+    #[test]
+    fn a_next_key_comes_before_the_last_ends_and_old_ones_stay_as_long_as_they_may_be_needed() {
+        let now = Timestamp(1_700_000_000_000);
+        let domain = "alpha.test".parse().unwrap();
+        let mut chance = Chance::from_seed([1; 32]);
+        let keys = QueueKeys::generate(&domain, now, &mut chance);
+        let days = |days: u64| now.plus_secs(days * 86_400);
+
+        assert!(keys.rotated(days(300), &mut chance).is_none());
+        let two = keys.rotated(days(340), &mut chance).unwrap();
+        let ended = two.rotated(days(366), &mut chance).unwrap();
+        let later = ended.rotated(days(380), &mut chance).unwrap();
+        let last = later.rotated(days(490), &mut chance).unwrap();
+
+        let counts = [&two, &ended, &later, &last].map(|it| {
+            let stored = &it.stored;
+            (stored.signing.len(), stored.queue_config.len(), stored.delivery.len())
+        });
+        assert_eq!(counts, [(2, 2, 2), (1, 2, 2), (1, 2, 1), (1, 1, 1)]);
+        assert_eq!(two.public(days(340)).verifying.len(), 2);
+        assert_eq!(ended.public(days(366)).queue_config.len(), 1);
+    }
 
     #[test]
     fn stored_keys_come_back_and_are_published_until_they_end() {

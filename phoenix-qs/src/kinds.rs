@@ -20,8 +20,7 @@ pub(crate) const CLIENT: u8 = 2;
 pub(crate) const PACKAGES: u8 = 3;
 /// What became of a part of a delivery, by keyed hash: row [`RECORD`]. Its alarm drops it.
 pub(crate) const RECEIPT: u8 = 4;
-/// Queue configs with a delivery that was put off, by keyed hash of the source: a row for each config, by keyed
-/// hash. Its alarm drops it.
+/// Deliveries that were put off, by keyed hash of the source: row [`RECORD`]. Its alarm drops it.
 pub(crate) const HELD: u8 = 5;
 /// What waits for another homeserver, by keyed hash of domain and shard: row [`RECORD`] names the domain, the
 /// messages are numbered rows. Its alarm ticks: `dispatch` is to look at it.
@@ -31,6 +30,10 @@ pub const MAILBOX: u8 = 6;
 pub(crate) const ROUND: u8 = 7;
 /// Deliveries that their destination refused as bad, by keyed hash of the domain: numbered rows. Its alarm drops it.
 pub(crate) const ASIDE: u8 = 8;
+/// What the destination put off, by the same hash as its mailbox: row [`RECORD`] names the domain, the messages are
+/// rows by the time when they may be sent again. Apart from the mailbox, so that what can be sent comes first there.
+/// Its alarm ticks: `resume` is to look at it.
+pub const LATER: u8 = 9;
 
 /// The one record of most partitions. Above all numbers, so that what lies below a number is entries only.
 pub(crate) const RECORD: Bytes = Bytes::from_static(b"record");
@@ -78,6 +81,11 @@ pub fn mailbox(key: &[u8; 32]) -> Local {
 /// Where the state of sending a mailbox is.
 pub(crate) fn round(mailbox: &[u8; 32]) -> Local {
     Local::new(ROUND, mailbox.to_vec())
+}
+
+/// Where messages of a mailbox are that were put off, by the mailbox's key.
+pub(crate) fn later(mailbox: &[u8; 32]) -> Local {
+    Local::new(LATER, mailbox.to_vec())
 }
 
 /// Where deliveries are that a domain refused as bad.

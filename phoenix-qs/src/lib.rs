@@ -2,7 +2,8 @@
 //!
 //! A client has a record under a random id, related to no user of the AS. Groups' delivery services send to it
 //! through sealed queue configs; friends find its AddPackages by a friendship token. What is for another
-//! homeserver waits in a mailbox until [`op::dispatch`] packs it and [`op::settle`] has read the receipt.
+//! homeserver waits in a mailbox until [`op::dispatch`] packs it and [`op::settle`] has read the receipt;
+//! what its destination put off waits beside it until [`op::resume`] brings it back.
 
 mod config_cache;
 mod delivering;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use phoenix_core::engine::{Engine, Handler, bind, bind_parts};
 
 pub use keys::QueueKeys;
-pub use kinds::{MAILBOX, mailbox};
+pub use kinds::{LATER, MAILBOX, mailbox};
 pub use service::{QueueService, QueueSettings};
 
 /// The handlers of all endpoints that are reached from outside.

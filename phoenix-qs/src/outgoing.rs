@@ -27,7 +27,11 @@ pub(crate) fn seal_delivery(
 ) -> Result<SealedDelivery, Reject> {
     let key = longest_valid(&keys.delivery, now).ok_or(Reject::Unavailable(NO_KEY_RETRY_S))?;
     let sealed = key.key.seal(DELIVERY_INFO, &aad.encode(), &message.encode(), chance);
-    Ok(SealedDelivery { id: aad.id, key: key.id, sealed: sealed.map_err(|_| Reject::Unavailable(NO_KEY_RETRY_S))? })
+    Ok(SealedDelivery {
+        id: aad.id,
+        key: key.id,
+        sealed: sealed.map_err(|_| Reject::Unavailable(NO_KEY_RETRY_S))?,
+    })
 }
 
 /// Signs a transaction.

@@ -7,7 +7,10 @@ use phoenix_core::{
     queue::QueuePolicy,
 };
 
-use crate::{keys::QueueKeys, kinds::MAILBOX};
+use crate::{
+    keys::QueueKeys,
+    kinds::{LATER, MAILBOX},
+};
 
 /// The queuing service.
 pub struct QueueService;
@@ -19,7 +22,7 @@ impl Service for QueueService {
     type Settings = QueueSettings;
 
     fn on_alarm(kind: u8) -> OnAlarm {
-        if kind == MAILBOX { OnAlarm::Tick } else { OnAlarm::Drop }
+        if matches!(kind, MAILBOX | LATER) { OnAlarm::Tick } else { OnAlarm::Drop }
     }
 }
 
@@ -46,7 +49,7 @@ impl Default for QueueSettings {
         Self {
             queue: QueuePolicy::QS,
             inbound: FederationLimits { deliveries_per_s: 2_000, bytes_per_s: 16 << 20, retry_after_s: 0 },
-            in_flight_s: 45,
+            in_flight_s: 90,
             max_pause_s: 300,
             give_up_s: 7 * phoenix_core::time::DAY,
             unknown_key_retry_s: 60,

@@ -1,1 +1,14 @@
-//! x
+//! The operations through the driver, over memory: one or two homeservers, whose wire the tests hold in hand.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+mod client;
+mod deliver;
+mod federation;
+mod fragile;
+mod held;
+mod later;
+mod mailboxes;
+mod packages;
+mod queues;
+mod races;
+mod world;

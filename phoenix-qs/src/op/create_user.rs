@@ -28,7 +28,11 @@ impl Operation for CreateUser {
     type State = Taken;
     type Sender = QsUserId;
 
-    fn locate(call: &Decoded<Self>, found: &Rows, _: &Context<QueueService>) -> Result<Vec<Reading>, Failure> {
+    fn locate(
+        call: &Decoded<Self>,
+        found: &Rows,
+        _: &Context<QueueService>,
+    ) -> Result<Vec<Reading>, Failure> {
         if !found.is_empty() {
             return Ok(Vec::new());
         }

@@ -1,13 +1,14 @@
 //! `deliver`: puts a message into the queues of this homeserver that it is for.
 
-use bytes::Bytes;
 use phoenix_core::{
-    Failure, MAX_PART, Reject,
+    Failure, Reject,
     api::{
         federation::RecipientResult,
         queue::{Deliver as Endpoint, DeliverReply, DeliverRequest, Entry, EntryKind},
     },
-    operation::{Anyone, Authorised, Context, Decision, Decoded, Hint, Operation, Peers, Proven, Reading, Rows},
+    operation::{
+        Anyone, Authorised, Context, Decision, Decoded, Hint, Operation, Peers, Proven, Reading, Rows,
+    },
     port::{Alarm, Wanted, Write},
     time::DAY,
     wire::{List, Wire},
@@ -16,8 +17,8 @@ use phoenix_core::{
 use crate::{
     config_cache::OpenedConfig,
     delivering::{Reached, Target, clients, digests, is_genuine, lane_back, targets, undelivered},
-    kinds::{QUEUE, RECORD, client, held, receipt, topic},
-    record::{HeldConfig, ReceiptRecord, from_row, to_row},
+    kinds::{self, QUEUE, RECORD, client, receipt, topic},
+    record::{HeldRecord, ReceiptRecord, from_row, to_row},
     service::QueueService,
 };
 
@@ -30,8 +31,8 @@ pub struct State {
     targets: Vec<Target>,
     reached: Vec<Reached>,
     earlier: Option<ReceiptRecord>,
-    /// For each recipient of a remote delivery, which deliveries to its config were put off.
-    held: Vec<HeldConfig>,
+    /// Which deliveries of the same source were put off.
+    held: HeldRecord,
 }
 
 impl Operation for Deliver {
@@ -40,7 +41,11 @@ impl Operation for Deliver {
     type State = State;
     type Sender = Anyone;
 
-    fn locate(call: &Decoded<Self>, found: &Rows, cx: &Context<QueueService>) -> Result<Vec<Reading>, Failure> {
+    fn locate(
+        call: &Decoded<Self>,
+        found: &Rows,
+        cx: &Context<QueueService>,
+    ) -> Result<Vec<Reading>, Failure> {
         let request = call.request();
         if !found.is_empty() || request.message.ephemeral.is_set() {
             return Ok(Vec::new());
@@ -50,7 +55,7 @@ impl Operation for Deliver {
             let key = &cx.keys.at_rest;
             readings.push(Reading::change(receipt(key, &request.source, part), Wanted::Keys(vec![RECORD])));
             // Watched: it changes only where something is put off, and many deliveries of one source read it.
-            readings.push(Reading::watch(held(key, &request.source), Wanted::Keys(held_rows(request, cx))));
+            readings.push(Reading::watch(kinds::held(key, &request.source), Wanted::Keys(vec![RECORD])));
         }
         let queues = clients(&targets(request, cx));
         let queue = |id| Reading::change(client(id), Wanted::Keys(vec![RECORD, QUEUE]));
@@ -61,16 +66,15 @@ impl Operation for Deliver {
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
         let request = call.request();
         let targets = targets(request, cx);
-        let mut state = State { targets, reached: Vec::new(), earlier: None, held: Vec::new() };
+        let mut state = State { targets, reached: Vec::new(), earlier: None, held: HeldRecord::default() };
         if found.is_empty() {
             return Ok(state);
         }
         let mut place = 0;
         if request.receipt.is_some() {
             state.earlier = found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?;
-            for key in held_rows(request, cx) {
-                let held = found.row(1, &key)?.map(|row| from_row(row)).transpose()?;
-                state.held.push(held.unwrap_or_default());
+            if let Some(row) = found.row(1, &RECORD)? {
+                state.held = from_row::<HeldRecord>(row)?.current(cx.now);
             }
             place = 2;
         }
@@ -100,7 +104,8 @@ impl Operation for Deliver {
     ) -> Result<Decision<DeliverReply>, Failure> {
         let request = call.request();
         let count = request.message.recipients.len();
-        if count > MAX_PART {
+        // Who asks divides it before: one batch takes no more.
+        if !request.message.is_one_part() {
             return Err(Reject::TooLarge("recipients").into());
         }
         if request.message.ephemeral.is_set() {
@@ -122,23 +127,27 @@ struct Round<'a> {
     state: State,
     /// The rows of each reached queue that the message went into.
     rows: Vec<Option<Vec<Write>>>,
-    held_rows: Vec<Write>,
+    /// Which deliveries are put off after this one.
+    held: HeldRecord,
     results: Vec<RecipientResult>,
 }
 
 impl<'a> Round<'a> {
     fn new(request: &'a DeliverRequest, cx: &'a Context<QueueService>, state: State) -> Self {
         let rows = state.reached.iter().map(|_| None).collect();
-        Self { request, cx, state, rows, held_rows: Vec::new(), results: Vec::new() }
+        let held = state.held.clone();
+        Self { request, cx, state, rows, held, results: Vec::new() }
     }
 
     fn run(mut self) -> Result<Decision<DeliverReply>, Failure> {
         let earlier = self.state.earlier.take().map(|earlier| earlier.results.into_vec());
         let mut targets = std::mem::take(&mut self.state.targets).into_iter();
-        for place in 0..self.request.message.recipients.len() {
+        for (place, is_repeat) in self.request.message.repeats().into_iter().enumerate() {
             let target = targets.next().unwrap_or(Target::Gone);
             let result = match earlier.as_ref().and_then(|earlier| earlier.get(place)) {
                 Some(result @ (RecipientResult::Delivered | RecipientResult::Gone)) => *result,
+                // What it comes to is said where it stands first.
+                Some(RecipientResult::Later(_)) | None if is_repeat => RecipientResult::Delivered,
                 Some(RecipientResult::Later(_)) | None => self.apply(place, &target)?,
             };
             self.results.push(result);
@@ -158,7 +167,8 @@ impl<'a> Round<'a> {
         let Some(at) = self.state.reached.iter().position(|reached| reached.client == client) else {
             return Ok(self.let_others_go(place, RecipientResult::Gone));
         };
-        let is_genuine = self.state.reached.get(at).is_some_and(|reached| is_genuine(config, &reached.record));
+        let is_genuine =
+            self.state.reached.get(at).is_some_and(|reached| is_genuine(config, &reached.record));
         if !is_genuine {
             return Ok(self.let_others_go(place, RecipientResult::Gone));
         }
@@ -191,43 +201,42 @@ impl<'a> Round<'a> {
 
     /// Whether deliveries of the same source to the same config were put off before this one (08).
     fn must_wait(&self, place: usize) -> bool {
-        let (Some(held), Some(delivery)) = (self.state.held.get(place), self.delivery()) else { return false };
-        held.is_behind(&delivery, self.cx.now)
+        let Some((config, delivery)) = self.held_as(place) else { return false };
+        self.held.is_behind(&config, &delivery)
     }
 
     fn put_off(&mut self, place: usize) -> RecipientResult {
-        if let (Some(delivery), Some(held)) = (self.delivery(), self.state.held.get(place)) {
-            let with = held.clone().with(delivery, self.cx.now.plus_secs(HELD_DAYS * DAY));
-            if let Some(key) = held_row(self.request, self.cx, place) {
-                self.held_rows.push(Write::Put(key, to_row(&with)));
-            }
+        if let Some((config, delivery)) = self.held_as(place) {
+            let Some(held) = self.held.clone().with(config, delivery, self.cx.now) else {
+                return RecipientResult::Gone;
+            };
+            self.held = held;
         }
         RecipientResult::Later(self.cx.settings.unknown_key_retry_s)
     }
 
     /// What came after this one need wait for it no longer.
     fn let_others_go(&mut self, place: usize, result: RecipientResult) -> RecipientResult {
-        if let (Some(delivery), Some(held)) = (self.delivery(), self.state.held.get(place))
-            && *held != HeldConfig::default()
-            && let Some(key) = held_row(self.request, self.cx, place)
+        if self.held != HeldRecord::default()
+            && let Some((config, delivery)) = self.held_as(place)
         {
-            let write = match held.clone().without(&delivery) {
-                Some(rest) => Write::Put(key, to_row(&rest)),
-                None => Write::Delete(key),
-            };
-            self.held_rows.push(write);
+            self.held = std::mem::take(&mut self.held).without(&config, &delivery);
         }
         result
     }
 
-    /// The keyed hash of this delivery, where it came from another homeserver.
-    fn delivery(&self) -> Option<[u8; 16]> {
-        let part = self.request.receipt.as_ref()?;
-        self.cx.keys.at_rest.prf("held delivery", part).first_chunk().copied()
+    /// The keyed hashes of a recipient's queue config and of this delivery, where it came from another homeserver.
+    fn held_as(&self, place: usize) -> Option<([u8; 16], [u8; 16])> {
+        // What comes from a lane of this homeserver is not sent again, so nothing need wait for it.
+        let part = self.request.receipt.as_ref().filter(|_| self.request.source != self.cx.domain)?;
+        let recipient = self.request.message.recipients.get(place)?;
+        let key = &self.cx.keys.at_rest;
+        let config = key.prf("held config", &recipient.config.encode()).first_chunk().copied()?;
+        Some((config, key.prf("held delivery", part).first_chunk().copied()?))
     }
 
     fn decision(self, is_new: bool) -> Result<Decision<DeliverReply>, Failure> {
-        let Self { request, cx, state, rows, held_rows, results } = self;
+        let Self { request, cx, state, rows, held, results } = self;
         let reply = DeliverReply { results: List::new(results.clone()).map_err(Reject::from)? };
         let mut decision = Decision::reply(reply);
         for (reached, writes) in state.reached.into_iter().zip(rows) {
@@ -243,29 +252,21 @@ impl<'a> Round<'a> {
             let alarm = Alarm::IfNone(cx.now.plus_secs(RECEIPT_DAYS * DAY));
             decision = decision.change(at, vec![Write::Put(RECORD, to_row(&record))], alarm);
         }
-        if !held_rows.is_empty() {
-            let alarm = Alarm::At(cx.now.plus_secs(HELD_DAYS * DAY));
-            decision = decision.change(held(&cx.keys.at_rest, &request.source), held_rows, alarm);
+        if held != state.held {
+            let (write, alarm) = match held.ends() {
+                Some(end) => (Write::Put(RECORD, to_row(&held)), Alarm::At(end)),
+                None => (Write::Drop, Alarm::Never),
+            };
+            let at = kinds::held(&cx.keys.at_rest, &request.source);
+            decision = decision.change(at, vec![write], alarm);
         }
-        let gone = digests(request, &results, RecipientResult::Gone);
+        // A repeat has told it before.
+        let gone = if is_new { digests(request, &results, RecipientResult::Gone) } else { Vec::new() };
         let lane = lane_back(&cx.keys.at_rest, &request.back);
         let told = undelivered(&cx.domain, lane, &request.back, &gone)?;
         Ok(told.into_iter().fold(decision, Decision::deliver))
     }
 }
 
-fn held_rows(request: &DeliverRequest, cx: &Context<QueueService>) -> Vec<Bytes> {
-    (0..request.message.recipients.len()).filter_map(|place| held_row(request, cx, place)).collect()
-}
-
-/// The row of a recipient's queue config among those with deliveries that were put off.
-fn held_row(request: &DeliverRequest, cx: &Context<QueueService>, place: usize) -> Option<Bytes> {
-    let recipient = request.message.recipients.get(place)?;
-    let hash = cx.keys.at_rest.prf("held config", &recipient.config.encode());
-    hash.first_chunk::<16>().map(|key| Bytes::copy_from_slice(key))
-}
-
 /// How long the results of a part are kept, in days (08).
 const RECEIPT_DAYS: u64 = 10;
-/// How long others wait behind a delivery that was put off, in days: a day longer than its source tries (08).
-const HELD_DAYS: u64 = 8;

@@ -2,12 +2,8 @@
 
 use phoenix_core::{
     Failure, QsClientId, Reject, Timestamp,
-    api::{
-        queue::{Dequeue as Endpoint, DequeueReply, QueueEntry},
-    },
-    operation::{
-        Authorised, Context, Decision, Decoded, Next, Operation, Peers, Proven, Reading, Rows,
-    },
+    api::queue::{Dequeue as Endpoint, DequeueReply, QueueEntry},
+    operation::{Authorised, Context, Decision, Decoded, Next, Operation, Peers, Proven, Reading, Rows},
     port::{Alarm, Wanted, Write},
     queue::check_dequeue,
     time::Month,
@@ -36,7 +32,11 @@ impl Operation for Dequeue {
     type State = Found;
     type Sender = QsClientId;
 
-    fn locate(call: &Decoded<Self>, found: &Rows, _: &Context<QueueService>) -> Result<Vec<Reading>, Failure> {
+    fn locate(
+        call: &Decoded<Self>,
+        found: &Rows,
+        _: &Context<QueueService>,
+    ) -> Result<Vec<Reading>, Failure> {
         let request = call.request();
         let at = client(&claimed(call)?);
         match found.len() {
@@ -61,7 +61,11 @@ impl Operation for Dequeue {
         // Who does not exist and who cannot sign are told the same.
         let (record, queue) = record.zip(queue).ok_or(Reject::Unauthenticated)?;
         let entries = found.rows(1)?.iter().map(|(_, row)| from_row(row));
-        Ok(Found { record: from_row(record)?, queue: from_row(queue)?, entries: entries.collect::<Result<_, _>>()? })
+        Ok(Found {
+            record: from_row(record)?,
+            queue: from_row(queue)?,
+            entries: entries.collect::<Result<_, _>>()?,
+        })
     }
 
     fn authenticate(
@@ -88,7 +92,8 @@ impl Operation for Dequeue {
 
         let until = cx.started.plus_secs(request.wait_s.into());
         let waits = reply.entries.is_empty() && reply.gap_before.is_none() && cx.now < until;
-        let next = if waits { Next::Wait { on: topic(&cx.keys.at_rest, &id), until } } else { Next::Reply(reply) };
+        let next =
+            if waits { Next::Wait { on: topic(&cx.keys.at_rest, &id), until } } else { Next::Reply(reply) };
         let mut decision = Decision::new(next);
         if queue.head.first_seq() != before {
             decision = decision.change(client(&id), vec![queue.put(), queue.delete_below()], Alarm::Keep);

@@ -18,6 +18,7 @@ use phoenix_core::{
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::{
+    delivering::{lane_back, undelivered},
     kinds::{ABOVE_NUMBERS, RECORD, mailbox, round},
     outgoing::{seal_delivery, sign_transaction},
     record::{MailboxBody, MailboxRecord, RoundRecord, entry_key, from_row, to_row},
@@ -67,8 +68,10 @@ pub struct Dispatched {
 pub struct State {
     round: RoundRecord,
     destination: Option<Fqdn>,
-    /// Messages that may be sent now, with the numbers of their rows.
+    /// Messages that may be sent, with the numbers of their rows.
     ready: Vec<(u64, MailboxRecord)>,
+    /// Those among the first that nobody took for too long.
+    too_old: Vec<(u64, MailboxRecord)>,
     content: Content,
 }
 
@@ -91,18 +94,22 @@ impl Operation for Dispatch {
     type State = State;
     type Sender = Anyone;
 
-    fn locate(call: &Decoded<Self>, found: &Rows, cx: &Context<QueueService>) -> Result<Vec<Reading>, Failure> {
+    fn locate(
+        call: &Decoded<Self>,
+        found: &Rows,
+        cx: &Context<QueueService>,
+    ) -> Result<Vec<Reading>, Failure> {
         let key = &call.request().mailbox;
         match found.len() {
             0 => Ok(vec![Reading::change(round(key), Wanted::Keys(vec![RECORD]))]),
             // Not checked, since messages are appended all the time; what is taken is still there, or conflicts.
             1 if cx.now >= Timestamp(round_of(found)?.until) => Ok(vec![
                 Reading::glance(mailbox(key), Wanted::Keys(vec![RECORD])),
-                Reading::glance(mailbox(key), numbered(page(found, FIRST_PAGE)?)),
+                Reading::glance(mailbox(key), numbered(FIRST_PAGE)),
             ]),
             3 if found.rows(2)?.is_empty() => Ok(vec![Reading::change(mailbox(key), numbered(1))]),
             3 if found.place(2)?.more && is_small(found.rows(2)?) => {
-                Ok(vec![Reading::glance(mailbox(key), numbered(page(found, FULL_PAGE)?))])
+                Ok(vec![Reading::glance(mailbox(key), numbered(FULL_PAGE))])
             }
             _ => Ok(Vec::new()),
         }
@@ -110,7 +117,8 @@ impl Operation for Dispatch {
 
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
         let round = round_of(&found)?;
-        let mut state = State { round, destination: None, ready: Vec::new(), content: Content::Unread };
+        let (ready, too_old) = (Vec::new(), Vec::new());
+        let mut state = State { round, destination: None, ready, too_old, content: Content::Unread };
         if found.len() == 1 {
             return Ok(state);
         }
@@ -123,10 +131,10 @@ impl Operation for Dispatch {
         let messages = if found.len() == 4 { found.rows(3)? } else { found.rows(2)? };
         for (row, sealed) in messages {
             let number = u64::decode(row).map_err(|_| Fault::Broken("a row of a mailbox"))?;
-            if state.ready.len() < MAX_DELIVERIES && !state.round.is_held(number, cx.now) {
-                let record = MailboxRecord::open(&cx.keys.at_rest, &call.request().mailbox, sealed)?;
-                state.ready.push((number, record));
-            }
+            let record = MailboxRecord::open(&cx.keys.at_rest, &call.request().mailbox, sealed)?;
+            let is_too_old = record.is_too_old(cx.settings.give_up_s, cx.now);
+            let some = if is_too_old { &mut state.too_old } else { &mut state.ready };
+            some.push((number, record));
         }
         Ok(state)
     }
@@ -141,7 +149,8 @@ impl Operation for Dispatch {
     }
 
     fn requires(_: &Decoded<Self>, state: &State) -> Result<Vec<Need>, Failure> {
-        let destination = state.destination.as_ref().filter(|_| !state.ready.is_empty());
+        let is_sending = state.too_old.is_empty() && !state.ready.is_empty();
+        let destination = state.destination.as_ref().filter(|_| is_sending);
         Ok(destination.map(|domain| Need::keys(domain.clone(), ServiceName::Qs)).into_iter().collect())
     }
 
@@ -161,8 +170,8 @@ impl Operation for Dispatch {
             (Content::Changing, _) => {
                 Ok(nothing.change(mailbox(&key), Vec::new(), Alarm::At(cx.now)).hint(Hint::Ring))
             }
-            (Content::Messages, _) if state.ready.is_empty() => {
-                Ok(nothing.change(mailbox(&key), Vec::new(), at(state.round.next_held(cx.now))))
+            (Content::Messages, _) if !state.too_old.is_empty() => {
+                given_up(nothing, &state.too_old, &key, cx)
             }
             (Content::Messages, None) => Err(Fault::Broken("a mailbox without a destination").into()),
             (Content::Messages, Some(domain)) => {
@@ -183,7 +192,8 @@ struct Packing<'a> {
 
 impl Packing<'_> {
     fn decide(self, state: State) -> Result<Decision<DispatchReply>, Failure> {
-        let (mut rows, mut deliveries, mut resealed, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0_usize);
+        let (mut rows, mut deliveries, mut resealed, mut bytes) =
+            (Vec::new(), Vec::new(), Vec::new(), 0_usize);
         for (number, record) in state.ready {
             let (delivery, fresh) = self.sealed(number, record)?;
             bytes = bytes.saturating_add(delivery.sealed.ciphertext.len());
@@ -196,7 +206,8 @@ impl Packing<'_> {
         }
         let transaction = self.cx.chance("transaction id").bytes();
         let until = self.cx.now.plus_secs(self.cx.settings.in_flight_s);
-        let round_record = RoundRecord { transaction: Some(transaction), until: until.0, ..state.round };
+        let round_record =
+            RoundRecord { transaction: Some(transaction), until: until.0, attempts: state.round.attempts };
         let dispatched = Dispatched {
             transaction: sign_transaction(&self.domain, transaction, deliveries, self.cx)?,
             destination: self.domain,
@@ -227,13 +238,25 @@ impl Packing<'_> {
     }
 }
 
-fn round_of(found: &Rows) -> Result<RoundRecord, Failure> {
-    Ok(found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?.unwrap_or_default())
+/// Takes messages out that nobody took for too long, and tells the DS. The others are sent after that.
+fn given_up(
+    mut decision: Decision<DispatchReply>,
+    too_old: &[(u64, MailboxRecord)],
+    key: &[u8; 32],
+    cx: &Context<QueueService>,
+) -> Result<Decision<DispatchReply>, Failure> {
+    let mut taken = Vec::new();
+    for (number, record) in too_old.iter().take(MAX_GIVEN_UP) {
+        taken.push(Write::Take(entry_key(*number)));
+        let lane = lane_back(&cx.keys.at_rest, key);
+        let told = undelivered(&cx.domain, lane, &record.back, &record.unreached())?;
+        decision = told.into_iter().fold(decision, Decision::deliver);
+    }
+    Ok(decision.change(mailbox(key), taken, Alarm::At(cx.now)).hint(Hint::Ring))
 }
 
-/// Rows to read: so many beside those that were put off.
-fn page(found: &Rows, ready: u32) -> Result<u32, Failure> {
-    Ok(ready.saturating_add(u32::try_from(round_of(found)?.held.len()).unwrap_or_default()))
+fn round_of(found: &Rows) -> Result<RoundRecord, Failure> {
+    Ok(found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?.unwrap_or_default())
 }
 
 fn is_small(rows: &[(RowKey, Bytes)]) -> bool {
@@ -252,6 +275,8 @@ const fn at(millis: u64) -> Alarm {
 const FIRST_PAGE: u32 = 16;
 /// Messages that are read where the first are small: as many as a transaction holds.
 const FULL_PAGE: u32 = 256;
+/// Messages given up at a time: each may be told to the DS in many parts.
+const MAX_GIVEN_UP: usize = 64;
 /// Bytes of deliveries in one transaction, unless the first alone is larger (08).
 const MAX_BYTES: usize = 1 << 20;
 /// Days after which it is forgotten how often a mailbox could not be sent: longer than any pause.

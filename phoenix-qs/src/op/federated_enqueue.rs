@@ -5,18 +5,19 @@ use phoenix_core::{
     api::{
         Description, Endpoint, ServiceName,
         federation::{
-            DeliveryAad, DeliveryResult, FederatedEnqueue as Wired, FederationLimits, MAX_DELIVERIES, QsToQsReceipt,
-            QsToQsTransaction, RecipientResult, SealedDelivery, TransactionTbs,
+            DeliveryAad, DeliveryResult, FederatedEnqueue as Wired, FederationLimits, MAX_DELIVERIES,
+            QsToQsReceipt, QsToQsTransaction, RecipientResult, SealedDelivery, TransactionTbs,
         },
         queue::{DeliverReply, DeliverRequest, FanOutMessage, MAX_RECIPIENTS},
     },
     crypto::sha256,
     operation::{
-        Authorised, Context, Decision, Decoded, Effort, Hint, Need, Operation, Partwise, Peers, Proven, Reading, Rows,
+        Authorised, Context, Decision, Decoded, Effort, Hint, Need, Operation, Partwise, Peers, Proven,
+        Reading, Rows,
     },
     port::{Alarm, Wanted, Write},
     time::{DAY, HOUR},
-    wire::{List, Opaque, VERSION, Wire},
+    wire::{Flag, List, Opaque, VERSION, Wire},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
@@ -47,18 +48,19 @@ pub struct Plan {
     transaction: [u8; 16],
     deliveries: List<Planning, MAX_DELIVERIES>,
     limits: FederationLimits,
-    retry_s: u32,
 }
 
 /// A delivery in parts that fit into a batch each; without any where it does not open.
 #[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 struct Planning {
     id: [u8; 16],
+    /// For each recipient, whether it stands there for the second time: then it is in no part.
+    repeats: List<Flag, MAX_RECIPIENTS>,
     parts: List<DeliverRequest, MAX_RECIPIENTS>,
 }
 
 /// A source's mailboxes that wait for it and are not under way.
-pub struct Waiting(Vec<([u8; 32], RoundRecord)>);
+pub struct Waiting(Vec<[u8; 32]>);
 
 impl Operation for FederatedEnqueue {
     type Endpoint = Planned;
@@ -81,7 +83,11 @@ impl Operation for FederatedEnqueue {
         Ok(Some(Need::key(source.clone(), ServiceName::Qs, *key)))
     }
 
-    fn locate(call: &Decoded<Self>, found: &Rows, cx: &Context<QueueService>) -> Result<Vec<Reading>, Failure> {
+    fn locate(
+        call: &Decoded<Self>,
+        found: &Rows,
+        cx: &Context<QueueService>,
+    ) -> Result<Vec<Reading>, Failure> {
         let payload = &call.request().payload;
         if !found.is_empty() || !payload.deliveries.is_empty() {
             return Ok(Vec::new());
@@ -104,7 +110,7 @@ impl Operation for FederatedEnqueue {
                 found.row(place, &RECORD)?.map(|row| from_row(row)).transpose()?.unwrap_or_default();
             let under_way = round.transaction.is_some() && cx.now < Timestamp(round.until);
             if exists && !under_way {
-                waiting.push((key, round));
+                waiting.push(key);
             }
         }
         Ok(Waiting(waiting))
@@ -118,7 +124,9 @@ impl Operation for FederatedEnqueue {
     ) -> Result<Proven<Fqdn>, Failure> {
         let QsToQsTransaction { payload, signature } = call.request();
         let mut keys = peers.queue(&payload.source)?.verifying.iter();
-        let key = keys.find(|key| key.id == payload.key && key.is_valid_at(cx.now)).ok_or(Reject::Unauthenticated)?;
+        let key = keys
+            .find(|key| key.id == payload.key && key.is_valid_at(cx.now))
+            .ok_or(Reject::Unauthenticated)?;
         Ok(key.key.prove(TRANSACTION_LABEL, &payload.encode(), signature, payload.source.clone())?)
     }
 
@@ -134,9 +142,8 @@ impl Operation for FederatedEnqueue {
             transaction: payload.transaction,
             deliveries: List::new(deliveries.collect::<Result<_, Failure>>()?).map_err(Reject::from)?,
             limits: cx.settings.inbound,
-            retry_s: cx.settings.unknown_key_retry_s,
         };
-        Ok(waiting.into_iter().fold(Decision::reply(plan), |decision, (key, round)| retried(decision, &key, round, cx)))
+        Ok(waiting.into_iter().fold(Decision::reply(plan), |decision, key| retried(decision, &key, cx)))
     }
 }
 
@@ -149,46 +156,59 @@ impl Partwise for FederatedEnqueue {
     }
 
     fn answer(plan: Plan, answers: Vec<Result<DeliverReply, Failure>>) -> Result<QsToQsReceipt, Reject> {
-        let Plan { transaction, deliveries, limits, retry_s } = plan;
+        let Plan { transaction, deliveries, limits } = plan;
         let mut answers = answers.into_iter();
         let mut results = Vec::with_capacity(deliveries.len());
-        for Planning { id, parts } in deliveries {
+        for Planning { id, repeats, parts } in deliveries {
             let mut of_delivery = Some(Vec::new());
-            for part in parts {
-                let answer = answers.next().ok_or(Reject::Internal)?;
-                of_delivery = of_delivery.zip(of_part(&part, answer, retry_s)).map(|(all, part)| [all, part].concat());
+            for _ in 0..parts.len() {
+                let of_part = of_part(answers.next().ok_or(Reject::Internal)?)?;
+                of_delivery = of_delivery.zip(of_part).map(|(all, part)| [all, part].concat());
             }
-            let of_delivery: List<RecipientResult, MAX_RECIPIENTS> = List::new(of_delivery.unwrap_or_default())?;
-            results.push(DeliveryResult { id, results: of_delivery });
+            let of_delivery = with_repeats(&repeats, of_delivery.unwrap_or_default());
+            results.push(DeliveryResult { id, results: List::new(of_delivery)? });
         }
         Ok(QsToQsReceipt { transaction, results: List::new(results)?, limits })
     }
 }
 
-/// The results of a part; none where the delivery is bad.
-fn of_part(
-    part: &DeliverRequest,
-    answer: Result<DeliverReply, Failure>,
-    retry_s: u32,
-) -> Option<Vec<RecipientResult>> {
+/// The results of all recipients. What comes of one that stands there twice is said where it stands first.
+fn with_repeats(repeats: &[Flag], once: Vec<RecipientResult>) -> Vec<RecipientResult> {
+    let mut once = once.into_iter();
+    let result = |repeat: &Flag| if repeat.is_set() { Some(RecipientResult::Delivered) } else { once.next() };
+    repeats.iter().map_while(result).collect()
+}
+
+/// The results of a part; none where the delivery is bad. Where something broke here, the source sends the whole
+/// transaction again: what was applied repeats its results, and nothing behind it was carried out, so order holds.
+fn of_part(answer: Result<DeliverReply, Failure>) -> Result<Option<Vec<RecipientResult>>, Reject> {
     match answer {
-        Ok(reply) => Some(reply.results.into_vec()),
-        Err(Failure::Refused(refusal)) if !matches!(refusal.reject, Reject::Unavailable(_)) => None,
-        // Ours to mend: nothing was changed, and the source comes again.
-        Err(_) => Some(vec![RecipientResult::Later(retry_s); part.message.recipients.len()]),
+        Ok(reply) => Ok(Some(reply.results.into_vec())),
+        Err(Failure::Refused(refusal)) => match refusal.reject {
+            rest @ Reject::Unavailable(_) => Err(rest),
+            _ => Ok(None),
+        },
+        Err(Failure::Broken(_)) => Err(Reject::Unavailable(BROKEN_RETRY_S)),
     }
 }
 
 /// Opens a delivery and divides it.
-fn planned(source: &Fqdn, delivery: &SealedDelivery, cx: &Context<QueueService>) -> Result<Planning, Failure> {
-    let mut parts = Vec::new();
+fn planned(
+    source: &Fqdn,
+    delivery: &SealedDelivery,
+    cx: &Context<QueueService>,
+) -> Result<Planning, Failure> {
+    let (mut parts, mut repeats) = (Vec::new(), Vec::new());
     if let Some(message) = opened(source, delivery, cx) {
+        repeats = message.repeats().into_iter().map(Flag::from).collect();
         for (number, message) in (0_u32..).zip(message.parts()) {
             let receipt = Some(part_id(&delivery.id, number)?);
             parts.push(DeliverRequest { source: source.clone(), receipt, back: Opaque::default(), message });
         }
     }
-    Ok(Planning { id: delivery.id, parts: List::new(parts).map_err(Reject::from)? })
+    let (repeats, parts) =
+        (List::new(repeats).map_err(Reject::from)?, List::new(parts).map_err(Reject::from)?);
+    Ok(Planning { id: delivery.id, repeats, parts })
 }
 
 fn opened(source: &Fqdn, delivery: &SealedDelivery, cx: &Context<QueueService>) -> Option<FanOutMessage> {
@@ -205,13 +225,8 @@ fn part_id(delivery: &[u8; 16], number: u32) -> Result<[u8; 16], Fault> {
 }
 
 /// Lets a mailbox be sent at once.
-fn retried(
-    decision: Decision<Plan>,
-    key: &[u8; 32],
-    before: RoundRecord,
-    cx: &Context<QueueService>,
-) -> Decision<Plan> {
-    let next = RoundRecord { transaction: None, until: 0, attempts: 0, held: before.held };
+fn retried(decision: Decision<Plan>, key: &[u8; 32], cx: &Context<QueueService>) -> Decision<Plan> {
+    let next = RoundRecord { transaction: None, until: 0, attempts: 0 };
     let forget = Alarm::At(cx.now.plus_secs(FORGET_DAYS * DAY));
     decision
         .change(mailbox(key), Vec::new(), Alarm::At(cx.now))
@@ -225,5 +240,7 @@ fn mailboxes(source: &Fqdn, cx: &Context<QueueService>) -> Vec<[u8; 32]> {
 
 /// How far the time of a transaction may be from this server's clock, in seconds (08).
 const WINDOW_S: u64 = HOUR;
+/// When the source is to come again after something broke here, in seconds.
+const BROKEN_RETRY_S: u32 = 1;
 /// Days after which it is forgotten how often a mailbox could not be sent.
 const FORGET_DAYS: u64 = 8;

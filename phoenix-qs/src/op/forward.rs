@@ -11,9 +11,9 @@ use phoenix_core::{
         Anyone, Authorised, Context, Decision, Decoded, Hint, Need, Operation, Peers, Proven, Reading, Rows,
     },
     port::{Alarm, Write},
-    wire::{List, Opaque, Wire},
+    wire::{List, Opaque},
 };
-use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+use tls_codec::{Size, TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::{
     kinds::{RECORD, SHARDS, mailbox, mailbox_key},
@@ -27,7 +27,8 @@ use crate::{
 pub struct Forward;
 
 impl Endpoint for Forward {
-    const DESCRIPTION: Description = Description::new(0x0221, ServiceName::Qs, "forward").internal().body(2 << 20);
+    const DESCRIPTION: Description =
+        Description::new(0x0221, ServiceName::Qs, "forward").internal().body(2 << 20);
     type Request = ForwardRequest;
     type Reply = Empty;
 }
@@ -83,11 +84,11 @@ impl Operation for Forward {
         if request.to == cx.domain {
             return Err(Reject::Malformed("to").into());
         }
-        if request.message.encode().len() > MAX_DELIVERY_BYTES {
+        if request.message.tls_serialized_len() > MAX_DELIVERY_BYTES {
             return Err(Reject::TooLarge("message").into());
         }
         let id = cx.chance("delivery id").bytes();
-        let recipients = request.message.recipients.iter().map(|it| it.config.digest()).collect();
+        let recipients = request.message.recipients.iter().map(|it| Some(it.config.digest())).collect();
         let record = MailboxRecord {
             id,
             accepted_at: request.message.accepted_at,
@@ -98,7 +99,8 @@ impl Operation for Forward {
         let key = mailbox_key(&cx.keys.at_rest, &request.to, shard(&request.lane));
         let sealed = record.seal(&cx.keys.at_rest, &key, &mut cx.chance("mailbox"));
         let rows = vec![Write::Put(RECORD, to_row(&request.to)), Write::Append(sealed)];
-        Ok(Decision::reply(Empty {}).change(mailbox(&key), rows, Alarm::IfNone(cx.now)).hint(Hint::Ring))
+        // Where it is not the mailbox's time, `dispatch` sets the alarm back.
+        Ok(Decision::reply(Empty {}).change(mailbox(&key), rows, Alarm::At(cx.now)).hint(Hint::Ring))
     }
 }
 

@@ -3,12 +3,12 @@
 use phoenix_core::{
     ConfigId, Failure, Fault, QsClientId, Reject,
     api::queue::{
-        AddPackage, AddPackages, Entry, EntryKind, GetAddPackages as Endpoint, KeyPackageBatch, KeyPackageBatchTbs,
-        NotifyClass,
+        AddPackage, AddPackages, Entry, EntryKind, GetAddPackages as Endpoint, KeyPackageBatch,
+        KeyPackageBatchTbs, NotifyClass,
     },
     crypto::Chance,
     operation::{
-        Anyone, Authorised, Context, Decision, Decoded, Hint, Operation, Peers, Proven, Reading, Rows,
+        Anyone, Authorised, Context, Decision, Decoded, Hint, Next, Operation, Peers, Proven, Reading, Rows,
     },
     port::{Alarm, Wanted, Write},
     wire::{Flag, List, Opaque, Wire},
@@ -32,7 +32,8 @@ pub struct Served {
     note: PackageNote,
     /// The client's list after this.
     index: PackageIndex,
-    package: AddPackage,
+    /// None where another call is about to win.
+    package: Option<AddPackage>,
     /// The client's queue, where it must be told that few packages are left.
     queue: Option<QueueRecord>,
 }
@@ -51,7 +52,11 @@ impl Operation for GetAddPackages {
     type State = Vec<Served>;
     type Sender = Anyone;
 
-    fn locate(call: &Decoded<Self>, found: &Rows, cx: &Context<QueueService>) -> Result<Vec<Reading>, Failure> {
+    fn locate(
+        call: &Decoded<Self>,
+        found: &Rows,
+        cx: &Context<QueueService>,
+    ) -> Result<Vec<Reading>, Failure> {
         let token = &call.request().token;
         let id = friendship::follow(&cx.keys.at_rest, &token.route)?;
         if found.is_empty() {
@@ -77,8 +82,7 @@ impl Operation for GetAddPackages {
         let mut place = clients(call, &found, cx)?.len().saturating_add(1);
         let mut all = Vec::new();
         for Choice { client, note, index, is_low } in choices(call, &found, cx)? {
-            // Gone only where another call is about to win.
-            let package = from_row(found.row(place, &note.row())?.ok_or(Reject::Unavailable(RACE_RETRY_S))?)?;
+            let package = found.row(place, &note.row())?.map(|row| from_row(row)).transpose()?;
             place = place.saturating_add(1);
             let mut queue = None;
             if is_low {
@@ -108,8 +112,12 @@ impl Operation for GetAddPackages {
         if state.is_empty() {
             return Err(Reject::NotFound.into());
         }
-        let batch = batch(&state, cx)?;
-        let all = state.iter().map(|served| served.package.clone()).collect();
+        let all: Option<Vec<AddPackage>> = state.iter().map(|served| served.package.clone()).collect();
+        let Some(all) = all else {
+            // What was read is checked even so: the race makes a conflict, and the call is decided again.
+            return Ok(Decision::new(Next::Refuse(Reject::Unavailable(RACE_RETRY_S).into())));
+        };
+        let batch = batch(&all, cx)?;
         let reply = AddPackages { packages: List::new(all).map_err(Reject::from)?, batch };
         let mut decision = Decision::reply(reply);
         let mut chance = cx.chance("packages low");
@@ -159,9 +167,9 @@ fn choices(
     Ok(choices)
 }
 
-fn batch(state: &[Served], cx: &Context<QueueService>) -> Result<KeyPackageBatch, Failure> {
+fn batch(all: &[AddPackage], cx: &Context<QueueService>) -> Result<KeyPackageBatch, Failure> {
     let (key, signer) = cx.keys.service.signer(cx.now)?;
-    let references = state.iter().map(|served| KeyPackage::reference(&served.package.key_package)).collect();
+    let references = all.iter().map(|package| KeyPackage::reference(&package.key_package)).collect();
     let payload = KeyPackageBatchTbs {
         domain: cx.domain.clone(),
         packages: List::new(references).map_err(|_| Fault::Broken("more clients than a user has"))?,

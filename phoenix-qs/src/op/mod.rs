@@ -10,4 +10,5 @@ pub mod get_add_packages;
 pub mod greet;
 pub mod publish_add_packages;
 pub mod qs_keys;
+pub mod resume;
 pub mod settle;

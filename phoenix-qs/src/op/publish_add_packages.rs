@@ -39,7 +39,11 @@ impl Operation for PublishAddPackages {
     type Sender = QsClientId;
     const EFFORT: Effort = Effort::Heavy;
 
-    fn locate(call: &Decoded<Self>, found: &Rows, _: &Context<QueueService>) -> Result<Vec<Reading>, Failure> {
+    fn locate(
+        call: &Decoded<Self>,
+        found: &Rows,
+        _: &Context<QueueService>,
+    ) -> Result<Vec<Reading>, Failure> {
         if !found.is_empty() {
             return Ok(Vec::new());
         }
@@ -125,13 +129,13 @@ fn checked<'a>(
     Ok(checked)
 }
 
-/// At most twelve months, begun and not over.
-fn check_lifetime(lifetime: Lifetime, now: Timestamp) -> Result<(), Reject> {
-    let has_begun = lifetime.not_before <= now.plus_secs(CLOCK_S).as_secs();
-    let longest = Month::of(now.plus_secs(CLOCK_S)).plus(MAX_MONTHS + 1).start();
-    let is_short = Timestamp::from_secs(lifetime.not_after) <= longest;
-    let is_over = lifetime.not_after <= now.as_secs();
-    if has_begun && is_short && !is_over { Ok(()) } else { Err(Reject::Malformed("lifetime")) }
+/// One to twelve whole months of the UTC calendar, begun and not over: anything finer would tell packages apart.
+fn check_lifetime(Lifetime { not_before, not_after }: Lifetime, now: Timestamp) -> Result<(), Reject> {
+    let (begin, end) = (Timestamp::from_secs(not_before), Timestamp::from_secs(not_after).plus_secs(1));
+    let (first, next) = (Month::of(begin), Month::of(end));
+    let is_whole = first.start() == begin && next.start() == end && next <= first.plus(MAX_MONTHS);
+    let is_current = begin <= now.plus_secs(CLOCK_S) && now < end;
+    if is_whole && is_current { Ok(()) } else { Err(Reject::Malformed("lifetime")) }
 }
 
 /// The queue config must be this client's own, usable by any DS until the package ends, and the one whose hash

@@ -1,8 +1,7 @@
-//! `settle`: takes what was delivered out of a mailbox, and says when to go on.
+//! `settle`: takes what was delivered or put off out of a mailbox, and says when to go on.
 
-use bytes::Bytes;
 use phoenix_core::{
-    Failure, Fault, Fqdn, Reject, Timestamp,
+    Failure, Fault, Fqdn, Timestamp,
     api::{
         Description, Empty, Endpoint, ServiceName,
         federation::{MAX_DELIVERIES, QsToQsReceipt, RecipientResult},
@@ -18,8 +17,8 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::{
     delivering::{lane_back, undelivered},
-    kinds::{ABOVE_NUMBERS, RECORD, aside, mailbox, round},
-    record::{HeldRow, MAX_HELD, MailboxRecord, RoundRecord, entry_key, from_row, to_row},
+    kinds::{RECORD, aside, later, mailbox, round},
+    record::{LaterKey, MailboxRecord, RoundRecord, entry_key, from_row, to_row},
     service::QueueService,
 };
 
@@ -62,6 +61,8 @@ pub struct State {
     round: RoundRecord,
     destination: Option<Fqdn>,
     messages: Vec<(u64, MailboxRecord)>,
+    /// When the first that was put off may be sent again.
+    first_later: Option<Timestamp>,
 }
 
 impl Operation for Settle {
@@ -70,34 +71,42 @@ impl Operation for Settle {
     type State = State;
     type Sender = Anyone;
 
-    fn locate(call: &Decoded<Self>, found: &Rows, _: &Context<QueueService>) -> Result<Vec<Reading>, Failure> {
+    fn locate(
+        call: &Decoded<Self>,
+        found: &Rows,
+        _: &Context<QueueService>,
+    ) -> Result<Vec<Reading>, Failure> {
         if !found.is_empty() {
             return Ok(Vec::new());
         }
         let SettleRequest { mailbox: key, rows, outcome, .. } = call.request();
-        let messages = match outcome {
-            Outcome::Receipt(_) => Wanted::Keys(rows.iter().map(|row| entry_key(*row)).collect()),
-            Outcome::Failed(_) => {
-                Wanted::Range { from: Bytes::new(), below: ABOVE_NUMBERS, limit: GIVE_UP_PAGE }
-            }
-        };
-        Ok(vec![
+        let mut readings = vec![
             Reading::change(round(key), Wanted::Keys(vec![RECORD])),
             // Not checked, since messages are appended all the time; a row is taken, or makes a conflict.
             Reading::glance(mailbox(key), Wanted::Keys(vec![RECORD])),
-            Reading::glance(mailbox(key), messages),
-        ])
+        ];
+        if matches!(outcome, Outcome::Receipt(_)) {
+            let sent = Wanted::Keys(rows.iter().map(|row| entry_key(*row)).collect());
+            readings.push(Reading::glance(mailbox(key), sent));
+            readings.push(Reading::change(later(key), Wanted::Mark));
+        }
+        Ok(readings)
     }
 
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
         let round = found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?.unwrap_or_default();
         let destination = found.row(1, &RECORD)?.map(|row| from_row(row)).transpose()?;
-        let mut messages = Vec::new();
+        let mut state = State { round, destination, messages: Vec::new(), first_later: None };
+        if found.len() == 2 {
+            return Ok(state);
+        }
         for (row, sealed) in found.rows(2)? {
             let number = u64::decode(row).map_err(|_| Fault::Broken("a row of a mailbox"))?;
-            messages.push((number, MailboxRecord::open(&cx.keys.at_rest, &call.request().mailbox, sealed)?));
+            let record = MailboxRecord::open(&cx.keys.at_rest, &call.request().mailbox, sealed)?;
+            state.messages.push((number, record));
         }
-        Ok(State { round, destination, messages })
+        state.first_later = found.place(3)?.alarm;
+        Ok(state)
     }
 
     fn authenticate(
@@ -116,67 +125,101 @@ impl Operation for Settle {
         cx: &Context<QueueService>,
     ) -> Result<Decision<Empty>, Failure> {
         let request = call.request();
-        let Some(destination) = state.destination else { return Ok(Decision::reply(Empty {})) };
-        let is_ours = request.transaction.is_none() || request.transaction == state.round.transaction;
-        let mut settling = Settling { request, cx, taken: Vec::new(), held: Vec::new(), aside: Vec::new() };
+        let State { round, destination, messages, first_later } = state;
+        let Some(destination) = destination else { return Ok(Decision::reply(Empty {})) };
+        let is_ours = match request.transaction {
+            Some(_) => request.transaction == round.transaction,
+            // It came to no transaction: another may be under way.
+            None => round.transaction.is_none() || cx.now >= Timestamp(round.until),
+        };
+        let receipt = receipt(&request.outcome, &messages);
+        let mut settling = Settling::new(request.mailbox, is_ours, cx);
         let mut decision = Decision::reply(Empty {});
-        for (number, record) in &state.messages {
-            let unreached = match &request.outcome {
-                Outcome::Receipt(receipt) => settling.settled(*number, record, receipt),
-                Outcome::Failed(_) => settling.given_up(*number, record),
-            };
-            let lane = lane_back(&cx.keys.at_rest, &request.mailbox);
-            let told = undelivered(&cx.domain, lane, &record.back, &unreached)?;
-            decision = told.into_iter().fold(decision, Decision::deliver);
+        if let Ok(receipt) = receipt {
+            for (number, record) in messages {
+                let back = record.back.clone();
+                let unreached = settling.settled(number, record, receipt);
+                let lane = lane_back(&cx.keys.at_rest, &request.mailbox);
+                let told = undelivered(&cx.domain, lane, &back, &unreached)?;
+                decision = told.into_iter().fold(decision, Decision::deliver);
+            }
         }
-        let decision = settling.write(decision, &destination);
-        Ok(if is_ours { settling.schedule(decision, state.round)? } else { decision })
+        let decision = settling.write(decision, &destination, first_later);
+        Ok(if is_ours { scheduled(decision, request.mailbox, &round, receipt, cx) } else { decision })
+    }
+}
+
+/// The receipt; none where the destination did not answer, or for nothing of what was sent: then for how many
+/// seconds it wants to be left alone.
+fn receipt<'a>(outcome: &'a Outcome, messages: &[(u64, MailboxRecord)]) -> Result<&'a QsToQsReceipt, u32> {
+    match outcome {
+        Outcome::Failed(rest) => Err(*rest),
+        Outcome::Receipt(receipt) => {
+            let is_named =
+                |(_, record): &(u64, MailboxRecord)| receipt.results.iter().any(|it| it.id == record.id);
+            if messages.is_empty() || messages.iter().any(is_named) { Ok(receipt) } else { Err(0) }
+        }
     }
 }
 
 /// What becomes of the messages of one mailbox.
 struct Settling<'a> {
-    request: &'a SettleRequest,
+    mailbox: [u8; 32],
+    is_ours: bool,
     cx: &'a Context<QueueService>,
     taken: Vec<Write>,
-    held: Vec<HeldRow>,
+    put_off: Vec<Write>,
+    first_later: Option<Timestamp>,
     aside: Vec<Write>,
 }
 
-impl Settling<'_> {
-    /// Takes a message out where nothing of it is open; tells which recipients it did not reach for good.
-    fn settled(&mut self, number: u64, record: &MailboxRecord, receipt: &QsToQsReceipt) -> Vec<[u8; 32]> {
-        // A delivery that the receipt does not name stays.
-        let Some(answer) = receipt.results.iter().find(|it| it.id == record.id) else { return Vec::new() };
+impl<'a> Settling<'a> {
+    fn new(mailbox: [u8; 32], is_ours: bool, cx: &'a Context<QueueService>) -> Self {
+        let (taken, put_off, aside) = Default::default();
+        Self { mailbox, is_ours, cx, taken, put_off, first_later: None, aside }
+    }
+
+    /// Takes a message out, for good where nothing of it is open; tells then which recipients it did not reach.
+    fn settled(&mut self, number: u64, record: MailboxRecord, receipt: &QsToQsReceipt) -> Vec<[u8; 32]> {
+        let longest = self.cx.settings.max_pause_s;
+        let Some(answer) = receipt.results.iter().find(|it| it.id == record.id) else {
+            // An answer that comes late is not about what lies there now.
+            return if self.is_ours { self.put_off(number, record, longest) } else { Vec::new() };
+        };
         let results = &answer.results;
         if results.len() != record.recipients.len() || results.is_empty() {
-            self.set_aside(number, record);
+            self.set_aside(number, &record);
             return Vec::new();
         }
+        let record = record.reached(results);
         let rest = results.iter().filter_map(|result| match result {
             RecipientResult::Later(seconds) => Some(u64::from(*seconds)),
             RecipientResult::Delivered | RecipientResult::Gone => None,
         });
-        if let Some(seconds) = rest.max()
-            && !self.is_too_old(record)
-        {
-            let seconds = seconds.clamp(1, self.cx.settings.max_pause_s);
-            self.held.push(HeldRow { row: number, until: self.cx.now.plus_secs(seconds).0 });
-            return Vec::new();
+        match rest.max() {
+            Some(seconds) => self.put_off(number, record, seconds.clamp(1, longest)),
+            None => self.take_out(number, &record),
         }
-        self.taken.push(Write::Take(entry_key(number)));
-        let reached = |result: &RecipientResult| matches!(result, RecipientResult::Delivered);
-        let recipients = record.recipients.iter().zip(results.iter());
-        recipients.filter(|(_, result)| !reached(result)).map(|(config, _)| *config).collect()
     }
 
-    /// Takes a message out that nobody took for too long.
-    fn given_up(&mut self, number: u64, record: &MailboxRecord) -> Vec<[u8; 32]> {
-        if !self.is_too_old(record) {
-            return Vec::new();
+    /// Takes a message out for a while, so that it does not hold up others; for good where it is too old.
+    fn put_off(&mut self, number: u64, record: MailboxRecord, seconds: u64) -> Vec<[u8; 32]> {
+        if record.is_too_old(self.cx.settings.give_up_s, self.cx.now) {
+            return self.take_out(number, &record);
         }
+        let until = self.cx.now.plus_secs(seconds);
+        let key = LaterKey { until: until.0, number, id: record.id }.encode();
+        let mut chance = self.cx.chance(&format!("later {number}"));
+        let row = record.seal(&self.cx.keys.at_rest, &self.mailbox, &mut chance);
         self.taken.push(Write::Take(entry_key(number)));
-        record.recipients.to_vec()
+        self.put_off.push(Write::Put(key, row));
+        self.first_later = Some(self.first_later.map_or(until, |first| first.min(until)));
+        Vec::new()
+    }
+
+    fn take_out(&mut self, number: u64, record: &MailboxRecord) -> Vec<[u8; 32]> {
+        self.taken.push(Write::Take(entry_key(number)));
+        record.unreached()
     }
 
     /// Keeps for the operator what the destination refuses as bad: it must not block what comes after it.
@@ -186,52 +229,54 @@ impl Settling<'_> {
         self.aside.push(Write::Append(record.seal(&self.cx.keys.at_rest, b"aside", &mut chance)));
     }
 
-    fn is_too_old(&self, record: &MailboxRecord) -> bool {
-        Timestamp::from_secs(record.accepted_at).plus_secs(self.cx.settings.give_up_s) <= self.cx.now
-    }
-
     /// Writes what becomes of the messages.
-    fn write(&mut self, mut decision: Decision<Empty>, destination: &Fqdn) -> Decision<Empty> {
-        let (taken, put_aside) = (std::mem::take(&mut self.taken), std::mem::take(&mut self.aside));
+    fn write(
+        self,
+        mut decision: Decision<Empty>,
+        destination: &Fqdn,
+        first_before: Option<Timestamp>,
+    ) -> Decision<Empty> {
+        let Self { mailbox: key, cx, taken, mut put_off, first_later, aside: put_aside, .. } = self;
         if !put_aside.is_empty() {
-            let alarm = Alarm::IfNone(self.cx.now.plus_secs(ASIDE_DAYS * DAY));
-            decision = decision.change(aside(&self.cx.keys.at_rest, destination), put_aside, alarm);
+            let alarm = Alarm::IfNone(cx.now.plus_secs(ASIDE_DAYS * DAY));
+            decision = decision.change(aside(&cx.keys.at_rest, destination), put_aside, alarm);
+        }
+        if let Some(first) = first_later {
+            put_off.push(Write::Put(RECORD, to_row(destination)));
+            let first = first_before.map_or(first, |before| before.min(first));
+            decision = decision.change(later(&key), put_off, Alarm::At(first));
         }
         if taken.is_empty() {
             return decision;
         }
-        decision.change(mailbox(&self.request.mailbox), taken, Alarm::Keep)
+        decision.change(mailbox(&key), taken, Alarm::Keep)
     }
+}
 
-    /// When to send again: at once after a success, since more may have come; after a failure with full jitter,
-    /// so that many servers do not come back to one at the same moment.
-    fn schedule(self, decision: Decision<Empty>, round_record: RoundRecord) -> Result<Decision<Empty>, Failure> {
-        let Self { request, cx, held, .. } = self;
-        let next = match &request.outcome {
-            Outcome::Receipt(receipt) => {
-                let mut all: Vec<HeldRow> = round_record.held.into_vec();
-                all.retain(|it| !request.rows.contains(&it.row) && cx.now < Timestamp(it.until));
-                all.extend(held);
-                let rest = u64::from(receipt.limits.retry_after_s).min(cx.settings.max_pause_s);
-                // With too many put off, the whole mailbox waits for the last of these.
-                let crowded = all.len() > MAX_HELD;
-                let latest = all.iter().map(|it| it.until).max().filter(|_| crowded).unwrap_or_default();
-                all.truncate(MAX_HELD);
-                let until = cx.now.plus_secs(rest).0.max(latest);
-                RoundRecord { transaction: None, until, attempts: 0, held: List::new(all).map_err(Reject::from)? }
-            }
-            Outcome::Failed(rest) => {
-                let attempts = round_record.attempts.saturating_add(1);
-                let pause = pause_ms(attempts, cx).max(u64::from(*rest).min(cx.settings.max_pause_s) * 1_000);
-                RoundRecord { transaction: None, until: cx.now.plus_millis(pause).0, attempts, ..round_record }
-            }
-        };
-        let forget = Alarm::At(cx.now.plus_secs(FORGET_DAYS * DAY));
-        Ok(decision
-            .change(mailbox(&request.mailbox), Vec::new(), Alarm::At(cx.now.max(Timestamp(next.until))))
-            .change(round(&request.mailbox), vec![Write::Put(RECORD, to_row(&next))], forget)
-            .hint(Hint::Ring))
-    }
+/// When to send again: at once after a success, since more may have come; after a failure with full jitter, so that
+/// many servers do not come back to one at the same moment.
+fn scheduled(
+    decision: Decision<Empty>,
+    key: [u8; 32],
+    before: &RoundRecord,
+    receipt: Result<&QsToQsReceipt, u32>,
+    cx: &Context<QueueService>,
+) -> Decision<Empty> {
+    let rest = |seconds: u32| u64::from(seconds).min(cx.settings.max_pause_s).saturating_mul(1_000);
+    let (attempts, pause) = match receipt {
+        Ok(receipt) => (0, rest(receipt.limits.retry_after_s)),
+        Err(seconds) => {
+            let attempts = before.attempts.saturating_add(1);
+            (attempts, pause_ms(attempts, cx).max(rest(seconds)))
+        }
+    };
+    let until = cx.now.plus_millis(pause);
+    let next = RoundRecord { transaction: None, until: until.0, attempts };
+    let forget = Alarm::At(cx.now.plus_secs(FORGET_DAYS * DAY));
+    decision
+        .change(mailbox(&key), Vec::new(), Alarm::At(until))
+        .change(round(&key), vec![Write::Put(RECORD, to_row(&next))], forget)
+        .hint(Hint::Ring)
 }
 
 /// A pause drawn between 0 and a ceiling that doubles from one second with each failure.
@@ -242,8 +287,6 @@ fn pause_ms(attempts: u32, cx: &Context<QueueService>) -> u64 {
     drawn.checked_rem(ceiling).unwrap_or_default()
 }
 
-/// Messages looked at after each failure for being too old.
-const GIVE_UP_PAGE: u32 = 64;
 /// Days for which messages that were refused as bad are kept for the operator.
 const ASIDE_DAYS: u64 = 7;
 /// Days after which it is forgotten how often a mailbox could not be sent: longer than any pause.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use phoenix_core::{
     Fault, Timestamp,
     api::{
-        federation::SealedDelivery,
+        federation::{RecipientResult, SealedDelivery},
         queue::{FanOutMessage, MAX_BACK, MAX_RECIPIENTS},
     },
     crypto::{AtRestKey, Chance},
@@ -23,8 +23,9 @@ pub(crate) struct MailboxRecord {
     pub(crate) accepted_at: u64,
     /// To whom what cannot be delivered is told.
     pub(crate) back: Opaque<MAX_BACK>,
-    /// The digests of its recipients' queue configs, in order: to tell the DS which of them are gone.
-    pub(crate) recipients: List<[u8; 32], MAX_RECIPIENTS>,
+    /// The digests of its recipients' queue configs, in order, to tell the DS which of them it did not reach; none
+    /// for one that it has reached.
+    pub(crate) recipients: List<Option<[u8; 32]>, MAX_RECIPIENTS>,
     /// The message.
     pub(crate) body: MailboxBody,
 }
@@ -54,6 +55,39 @@ impl MailboxRecord {
     pub(crate) fn open(key: &AtRestKey, mailbox: &[u8], row: &[u8]) -> Result<Self, Fault> {
         from_row(&key.open(mailbox, row)?)
     }
+
+    /// The message without the recipients that it has reached by now.
+    pub(crate) fn reached(self, results: &[RecipientResult]) -> Self {
+        let mut recipients = self.recipients.into_vec();
+        for (recipient, result) in recipients.iter_mut().zip(results) {
+            if *result == RecipientResult::Delivered {
+                *recipient = None;
+            }
+        }
+        // As many as before.
+        Self { recipients: List::new(recipients).unwrap_or_default(), ..self }
+    }
+
+    /// The digests of those whom it has not reached.
+    pub(crate) fn unreached(&self) -> Vec<[u8; 32]> {
+        self.recipients.iter().copied().flatten().collect()
+    }
+
+    /// Whether it has waited for so many seconds.
+    pub(crate) fn is_too_old(&self, give_up_s: u64, now: Timestamp) -> bool {
+        Timestamp::from_secs(self.accepted_at).plus_secs(give_up_s) <= now
+    }
+}
+
+/// The row of a message that was put off: rows of one time lie in the order of the mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct LaterKey {
+    /// When it may be sent again, in milliseconds.
+    pub(crate) until: u64,
+    /// Its number in the mailbox.
+    pub(crate) number: u64,
+    /// The delivery's id: numbers come again when a mailbox was empty.
+    pub(crate) id: [u8; 16],
 }
 
 /// How far sending of a mailbox is.
@@ -65,30 +99,43 @@ pub(crate) struct RoundRecord {
     pub(crate) until: u64,
     /// Attempts that failed since the last that did not.
     pub(crate) attempts: u32,
-    /// Messages that the destination put off.
-    pub(crate) held: List<HeldRow, MAX_HELD>,
 }
 
-impl RoundRecord {
-    /// Whether a row was put off and its time has not come.
-    pub(crate) fn is_held(&self, row: u64, now: Timestamp) -> bool {
-        self.held.iter().any(|held| held.row == row && now < Timestamp(held.until))
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use phoenix_core::{
+        api::{
+            federation::{
+                RecipientResult::{Delivered, Gone, Later},
+                SealedDelivery,
+            },
+            queue::MAX_BACK,
+        },
+        crypto::HpkeCiphertext,
+        wire::{List, Opaque},
+    };
+
+    use super::{MailboxBody, MailboxRecord};
+
+    #[test]
+    fn whom_a_message_has_reached_once_is_never_told_to_be_gone() {
+        let sealed = HpkeCiphertext { enc: Opaque::default(), ciphertext: Opaque::default() };
+        let record = MailboxRecord {
+            id: [1; 16],
+            accepted_at: 0,
+            back: Opaque::<MAX_BACK>::default(),
+            recipients: List::new(vec![Some([1; 32]), Some([2; 32]), Some([3; 32])]).unwrap(),
+            body: MailboxBody::Sealed(SealedDelivery {
+                id: [1; 16],
+                key: phoenix_core::KeyId([0; 16]),
+                sealed,
+            }),
+        };
+
+        let record = record.reached(&[Delivered, Gone, Later(60)]);
+        assert_eq!(record.unreached(), [[2; 32], [3; 32]]);
+        assert_eq!(record.reached(&[Gone, Gone, Delivered]).unreached(), [[2; 32]]);
     }
-
-    /// When the next row that was put off may be sent again, in milliseconds.
-    pub(crate) fn next_held(&self, now: Timestamp) -> u64 {
-        self.held.iter().map(|held| held.until).filter(|until| now < Timestamp(*until)).min().unwrap_or(now.0)
-    }
 }
-
-/// A message that its destination put off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
-pub(crate) struct HeldRow {
-    /// Its row.
-    pub(crate) row: u64,
-    /// When it may be sent again, in milliseconds.
-    pub(crate) until: u64,
-}
-
-/// Messages that were put off and do not hold up others: beyond these the whole mailbox waits.
-pub(crate) const MAX_HELD: usize = 256;

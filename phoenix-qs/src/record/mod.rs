@@ -14,10 +14,10 @@ use phoenix_core::{
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
-pub(crate) use mailbox::{HeldRow, MAX_HELD, MailboxBody, MailboxRecord, RoundRecord};
+pub(crate) use mailbox::{LaterKey, MailboxBody, MailboxRecord, RoundRecord};
 pub(crate) use packages::{PackageIndex, PackageNote};
 pub(crate) use queue::{QueueRecord, entry_key};
-pub(crate) use receipt::{HeldConfig, ReceiptRecord};
+pub(crate) use receipt::{HeldRecord, ReceiptRecord};
 
 /// A user record.
 #[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
@@ -56,7 +56,9 @@ pub(crate) fn to_row(record: &impl Wire) -> Bytes {
 /// [`Fault::Broken`] where the row is not what was written.
 pub(crate) fn from_row<T: Wire>(row: &[u8]) -> Result<T, Fault> {
     match row.split_first() {
-        Some((&VERSION, record)) => T::decode(record).map_err(|_| Fault::Broken("a record of the queuing service")),
+        Some((&VERSION, record)) => {
+            T::decode(record).map_err(|_| Fault::Broken("a record of the queuing service"))
+        }
         _ => Err(Fault::Broken("the version of a record of the queuing service")),
     }
 }

@@ -86,7 +86,8 @@ impl PackageIndex {
 
     /// Whether the client must be told that few ordinary packages are left.
     pub(crate) fn is_low(&self, now: Timestamp) -> bool {
-        let left = self.packages.iter().filter(|note| !note.last_resort.is_set() && note.is_fresh(now)).count();
+        let left =
+            self.packages.iter().filter(|note| !note.last_resort.is_set() && note.is_fresh(now)).count();
         left < FEW && !self.told.is_set()
     }
 
