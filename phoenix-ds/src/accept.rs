@@ -8,7 +8,7 @@ use phoenix_core::{
         delivery::{
             CommitAccepted, ContentKind, GroupContent, MAX_ATTRIBUTION, MemberKeys, Mls, WelcomeBundle,
         },
-        queue::ClientQueueConfig,
+        queue::{ClientQueueConfig, NotifyClass},
     },
     crypto::{Chance, HpkePublicKey, VerifyingKey, sha256},
     operation::{Context, Decision},
@@ -19,7 +19,7 @@ use phoenix_core::{
 
 use crate::{
     commit::{Committer, Staged, Submission},
-    fanout::{FanOut, Urgency},
+    fanout::FanOut,
     group::{self, Clear, Group, Members},
     kinds,
     mls::{self, context},
@@ -104,8 +104,7 @@ pub(crate) fn accept<R>(
     let mut writes = group.writes(chance)?;
     writes.extend(snapshots(&group, &before, &newcomers, chance)?);
     let decision = Decision::reply(reply(Arrived { epoch: group.tree.epoch(), committer: leaf }));
-    let decision = decision.change(group.members.site.at, writes, group::expiry(cx.now));
-    Ok(fan_out.into_deliveries().into_iter().fold(decision, Decision::deliver))
+    Ok(fan_out.decide(decision, group.members.site.at, writes, group::expiry(cx.now))?)
 }
 
 struct Change<'a> {
@@ -135,7 +134,8 @@ fn advance_roster(
         member.awaited = member.awaited.filter(|it| it.expires >= cx.now.as_secs());
         members.push(member);
     }
-    if members.len() > cx.settings.max_members {
+    // A group may be over a limit that was lowered since: then nobody joins, and all else goes on.
+    if !change.newcomers.is_empty() && members.len() > cx.settings.max_members {
         return Err(Reject::TooLarge("members").into());
     }
     let closed = Flag::from(before.closed.is_set() || !change.newcomers.is_empty());
@@ -208,10 +208,10 @@ fn announce(
     let others = before.members.iter().filter(|member| !is_committer(member)).map(|member| &member.config);
     let accepted = CommitAccepted { epoch: after.epoch, hash: sha256(&message) };
     let content = GroupContent { kind: ContentKind::Commit, sender: committer, message };
-    fan_out.send(Urgency::SILENT, &content, others)?;
+    fan_out.send(NotifyClass::Silent, &content, others)?;
     let message = Opaque::new(accepted.encode()).map_err(Reject::from)?;
     let content = GroupContent { kind: ContentKind::CommitAccepted, sender: committer, message };
-    fan_out.send(Urgency::SILENT, &content, std::iter::once(&own.config))?;
+    fan_out.send(NotifyClass::Silent, &content, std::iter::once(&own.config))?;
     for newcomer in newcomers {
         invite(newcomer, submission, after, &mut fan_out)?;
     }
@@ -234,7 +234,7 @@ fn invite(
         leaf: member.leaf,
     };
     let sealed = bundle.seal(&invitation.init_key, &invitation.package, fan_out.chance())?;
-    Ok(fan_out.send_sealed(Urgency::NORMAL, sealed, &newcomer.config)?)
+    Ok(fan_out.send_sealed(NotifyClass::Normal, sealed, &newcomer.config)?)
 }
 
 /// Writes the snapshot of this epoch, where it has joiners, and removes those that nobody waits for any more.

@@ -8,11 +8,12 @@ use phoenix_core::{
     api::{
         ServiceName,
         delivery::{GroupAccess, GroupContent},
-        queue::{ClientQueueConfig, FanOutMessage, MAX_ENTRY, MAX_RECIPIENTS, NotifyClass, Recipient},
+        queue::{ClientQueueConfig, FanOutMessage, MAX_ENTRY, NotifyClass, Recipient},
     },
     crypto::Chance,
     group::ContentHead,
-    operation::{Context, Delivery, Local},
+    operation::{Context, Decision, Delivery, Local},
+    port::{Alarm, MAX_BATCH_BYTES, MAX_VALUE, Write},
     wire::{Flag, List, Opaque, Secret, Wire},
 };
 
@@ -20,13 +21,13 @@ use crate::{kinds, service::DeliveryService};
 
 /// Collects the deliveries of one decision, all on the group's lane.
 pub(crate) struct FanOut {
-    own: Fqdn,
     ear_key: Secret<32>,
     lane: Bytes,
     back: Bytes,
     now: u64,
     chance: Chance,
     deliveries: Vec<Delivery>,
+    bytes: usize,
 }
 
 impl FanOut {
@@ -34,24 +35,26 @@ impl FanOut {
     pub(crate) fn new(access: &GroupAccess, at: &Local, cx: &Context<DeliveryService>) -> Self {
         let mut chance = cx.chance("fan-out");
         Self {
-            own: cx.domain.clone(),
             ear_key: access.ear_key.clone(),
             lane: kinds::lane(&cx.keys.at_rest, &access.group),
             back: cx.keys.at_rest.seal(BACK, &at.key, &mut chance),
             now: cx.now.as_secs(),
             chance,
             deliveries: Vec::new(),
+            bytes: 0,
         }
     }
 
-    /// Adds a message for members: one delivery for each domain, which names that domain's recipients alone; of this
-    /// domain's, at most 60 each. Nothing of what two domains get is equal.
+    /// Adds a message for members: one delivery for each domain, which names that domain's recipients alone. Nothing
+    /// of what two domains get is equal. What one batch does not deliver is divided when it is delivered, not here:
+    /// a copy for each few of a thousand queues is more than one batch takes.
     ///
     /// # Errors
-    /// [`Reject::TooLarge`] for content over the bound of queues.
+    /// [`Reject::TooLarge`] for content over the bound of queues, and where one batch does not take all of it: a
+    /// large message to very many.
     pub(crate) fn send<'a>(
         &mut self,
-        urgency: Urgency,
+        notify: NotifyClass,
         content: &GroupContent,
         to: impl Iterator<Item = &'a ClientQueueConfig>,
     ) -> Result<(), Reject> {
@@ -59,15 +62,12 @@ impl FanOut {
         for config in to {
             domains.entry(&config.domain).or_default().push(recipient(config));
         }
-        let head = self.head(urgency);
+        let head = self.head(notify);
         for (domain, mut recipients) in domains {
             // The order of leaves is the group's business.
             recipients.sort_by_cached_key(|it| it.config.sealed.enc.bytes());
             let sealed = head.seal(&self.ear_key, content, &mut self.chance)?;
-            let most = if *domain == self.own { MAX_LOCAL } else { MAX_RECIPIENTS };
-            for part in recipients.chunks(most) {
-                self.push(domain, head, part.to_vec(), sealed.clone())?;
-            }
+            self.push(domain, head, recipients, sealed)?;
         }
         Ok(())
     }
@@ -75,14 +75,14 @@ impl FanOut {
     /// Adds a message for one queue that is sealed already.
     ///
     /// # Errors
-    /// None that occurs: one recipient fits.
+    /// [`Reject::TooLarge`] as for [`FanOut::send`].
     pub(crate) fn send_sealed(
         &mut self,
-        urgency: Urgency,
+        notify: NotifyClass,
         content: Opaque<MAX_ENTRY>,
         to: &ClientQueueConfig,
     ) -> Result<(), Reject> {
-        self.push(&to.domain, self.head(urgency), vec![recipient(to)], content)
+        self.push(&to.domain, self.head(notify), vec![recipient(to)], content)
     }
 
     /// Randomness for what is sealed beforehand.
@@ -90,13 +90,29 @@ impl FanOut {
         &mut self.chance
     }
 
-    /// What was collected, in order.
-    pub(crate) fn into_deliveries(self) -> Vec<Delivery> {
-        self.deliveries
+    /// The decision that also changes a partition and delivers what was collected, in order.
+    ///
+    /// # Errors
+    /// [`Reject::TooLarge`] where one batch does not take all of it.
+    pub(crate) fn decide<R>(
+        self,
+        decision: Decision<R>,
+        at: Local,
+        writes: Vec<Write>,
+        alarm: Alarm,
+    ) -> Result<Decision<R>, Reject> {
+        let written = writes.iter().map(|write| match write {
+            Write::Put(row, value) => row.len().saturating_add(value.len()),
+            _ => MAX_ROW_OVERHEAD,
+        });
+        if written.fold(self.bytes, usize::saturating_add) > MAX_DECISION {
+            return Err(TOO_LARGE);
+        }
+        Ok(self.deliveries.into_iter().fold(decision.change(at, writes, alarm), Decision::deliver))
     }
 
-    fn head(&self, urgency: Urgency) -> ContentHead {
-        ContentHead { notify: urgency.notify, ephemeral: urgency.ephemeral, accepted_at: self.now }
+    fn head(&self, notify: NotifyClass) -> ContentHead {
+        ContentHead { notify, ephemeral: Flag::No, accepted_at: self.now }
     }
 
     fn push(
@@ -109,31 +125,15 @@ impl FanOut {
         let ContentHead { notify, ephemeral, accepted_at } = head;
         let recipients = List::new(recipients)?;
         let message = FanOutMessage { notify, ephemeral, accepted_at, recipients, content };
-        self.deliveries.push(Delivery {
-            to: to.clone(),
-            service: ServiceName::Qs,
-            lane: self.lane.clone(),
-            back: self.back.clone(),
-            body: message.encode(),
-        });
+        let body = message.encode();
+        self.bytes = self.bytes.saturating_add(body.len()).saturating_add(MAX_ROW_OVERHEAD);
+        if body.len() > MAX_DELIVERY || self.bytes > MAX_DECISION {
+            return Err(TOO_LARGE);
+        }
+        let (to, lane, back) = (to.clone(), self.lane.clone(), self.back.clone());
+        self.deliveries.push(Delivery { to, service: ServiceName::Qs, lane, back, body });
         Ok(())
     }
-}
-
-/// How a message is to be treated by queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Urgency {
-    /// Whether it wakes somebody up.
-    pub(crate) notify: NotifyClass,
-    /// Whether it goes to open streams only.
-    pub(crate) ephemeral: Flag,
-}
-
-impl Urgency {
-    /// For commits: kept, and nobody is woken up.
-    pub(crate) const SILENT: Self = Self { notify: NotifyClass::Silent, ephemeral: Flag::No };
-    /// For invitations.
-    pub(crate) const NORMAL: Self = Self { notify: NotifyClass::Normal, ephemeral: Flag::No };
 }
 
 /// The partition of the group that a message came from.
@@ -151,8 +151,13 @@ fn recipient(config: &ClientQueueConfig) -> Recipient {
 
 /// Under which return addresses are sealed.
 const BACK: &[u8] = b"return address";
-/// Queues of this homeserver in one message: as many as fit one batch (architecture, "Durable and lossy").
-const MAX_LOCAL: usize = 60;
+const TOO_LARGE: Reject = Reject::TooLarge("message");
+/// Bytes of one delivery: as a row of a mailbox, and in a transaction, it is longer by seals, names and signatures.
+const MAX_DELIVERY: usize = MAX_VALUE - (16 << 10);
+/// Bytes of a decision: a batch, but for the little that its token and the marks of its partitions take.
+const MAX_DECISION: usize = MAX_BATCH_BYTES - (64 << 10);
+/// What a row of a lane takes beside the delivery's body: names, the return address, a seal.
+const MAX_ROW_OVERHEAD: usize = 1 << 10;
 
 #[cfg(test)]
 mod tests;

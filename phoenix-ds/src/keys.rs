@@ -1,13 +1,13 @@
 //! The secret keys of the delivery service.
 
 use phoenix_core::{
-    Fault, Fqdn, GroupId, KeyId, Timestamp,
+    Fault, Fqdn, GroupId, Timestamp,
     api::{
         delivery::DsPublicKeys,
         queue::{MAX_KEYS, ServiceKey},
     },
     crypto::{AtRestKey, Chance, SigningKey, Suite, VerifyingKey},
-    time::DAY,
+    time::{DAY, HOUR},
     wire::{List, Secret, Wire},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
@@ -21,7 +21,7 @@ use crate::sealed::{unversioned, versioned};
 pub struct DeliveryKeys {
     record: Record,
     reservations: AtRestKey,
-    public: DsPublicKeys,
+    known: Vec<ServiceKey>,
 }
 
 #[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
@@ -41,12 +41,33 @@ impl DeliveryKeys {
     /// Fresh keys, valid for a year from now. They are not bound to the domain.
     #[must_use]
     pub fn generate(_domain: &Fqdn, now: Timestamp, chance: &mut Chance) -> Self {
-        let not_before = now.as_secs();
-        let not_after = now.plus_secs(VALIDITY_S).as_secs();
-        let timed = |suite| TimedKey { key: SigningKey::generate(suite, chance), not_before, not_after };
-        let signing = [Suite::Ed25519, Suite::P256].map(timed).to_vec();
         let reservations = Secret::new(chance.bytes());
-        Self::from(Record { signing: List::new(signing).unwrap_or_default(), reservations })
+        let none = Self::from(Record { signing: List::default(), reservations });
+        none.rotated(now, chance).unwrap_or(none)
+    }
+
+    /// The keys as they should be now, or none where they are so already: of each suite a next one, published a month
+    /// before the last ends and valid from then on; and those gone that ended 120 days ago, by when no group lists
+    /// them any more (07, "DS-induced removals").
+    #[must_use]
+    pub fn rotated(&self, now: Timestamp, chance: &mut Chance) -> Option<Self> {
+        let Record { signing, reservations } = &self.record;
+        let is_kept = |it: &&TimedKey| now <= Timestamp::from_secs(it.not_after).plus_secs(KEPT_S);
+        let mut rotated: Vec<_> = signing.iter().filter(is_kept).cloned().collect();
+        let mut changed = rotated.len() != signing.len();
+        for suite in [Suite::Ed25519, Suite::P256] {
+            let of_suite = rotated.iter().filter(|it| it.key.suite() == suite);
+            let last = of_suite.map(|it| it.not_after).max().unwrap_or_default();
+            if last < now.plus_secs(AHEAD_S).as_secs() {
+                // The first is valid an hour early, for those whose clocks are behind.
+                let not_before = last.max(now.as_secs().saturating_sub(HOUR));
+                let not_after = not_before.saturating_add(VALIDITY_S);
+                rotated.push(TimedKey { key: SigningKey::generate(suite, chance), not_before, not_after });
+                changed = true;
+            }
+        }
+        let signing = List::new(rotated).ok().filter(|_| changed)?;
+        Some(Self::from(Record { signing, reservations: reservations.clone() }))
     }
 
     /// The keys, to be sealed.
@@ -63,17 +84,23 @@ impl DeliveryKeys {
         unversioned::<Record>(encoded).map(Self::from)
     }
 
-    /// What is published of them.
+    /// What is published of them: the current keys, and those that come next.
     #[must_use]
-    pub const fn public(&self) -> &DsPublicKeys {
-        &self.public
+    pub fn public(&self, now: Timestamp) -> DsPublicKeys {
+        let keys = self.known.iter().filter(|it| now.as_secs() <= it.not_after).cloned().collect();
+        // As many as the record holds at most.
+        DsPublicKeys { verifying: List::new(keys).unwrap_or_default() }
+    }
+
+    /// All keys, also those that have ended and may stand in groups still.
+    pub(crate) fn known(&self) -> &[ServiceKey] {
+        &self.known
     }
 
     /// The key that groups of a suite must list as external sender now.
     pub(crate) fn current(&self, suite: Suite, now: Timestamp) -> Option<&VerifyingKey> {
-        let now = now.as_secs();
-        let mut keys = self.public.verifying.iter();
-        keys.find(|it| it.key.suite == suite && it.not_before <= now && now <= it.not_after).map(|it| &it.key)
+        let mut keys = self.known.iter();
+        keys.find(|it| it.key.suite == suite && it.is_valid_at(now)).map(|it| &it.key)
     }
 
     /// The code of a reservation: it shows that this DS made the id, and until when it holds.
@@ -84,38 +111,90 @@ impl DeliveryKeys {
 
 impl From<Record> for DeliveryKeys {
     fn from(record: Record) -> Self {
-        let published = record.signing.iter().map(|it| {
-            let key = it.key.verifying_key();
-            ServiceKey { id: KeyId::of(&key), key, not_before: it.not_before, not_after: it.not_after }
-        });
-        let verifying = List::new(published.collect()).unwrap_or_default();
-        let reservations = AtRestKey::new(record.reservations.clone());
-        Self { public: DsPublicKeys { verifying }, reservations, record }
+        let key = |it: &TimedKey| ServiceKey::new(it.key.verifying_key(), it.not_before, it.not_after);
+        let known = record.signing.iter().map(key).collect();
+        Self { known, reservations: AtRestKey::new(record.reservations.clone()), record }
     }
 }
 
 /// For how long a key signs: groups must replace it before it ends.
 const VALIDITY_S: u64 = 365 * DAY;
+/// How long before a key's end the next one is published.
+const AHEAD_S: u64 = 30 * DAY;
+/// For how long a key is kept after its end: groups that list it still learn of removals by it (07).
+const KEPT_S: u64 = 120 * DAY;
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may fail")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
-    use phoenix_core::{Timestamp, crypto::Chance, crypto::Suite};
+    use phoenix_core::{
+        Timestamp,
+        crypto::{Chance, Suite},
+        time::DAY,
+    };
 
     use super::DeliveryKeys;
 
+    fn day(day: u64) -> Timestamp {
+        Timestamp::from_secs(1_800_000_000 + day * DAY)
+    }
+
+    fn keys() -> DeliveryKeys {
+        DeliveryKeys::generate(&"alpha.test".parse().unwrap(), day(0), &mut Chance::from_seed([1; 32]))
+    }
+
     #[test]
     fn keys_come_back_from_their_encoding() {
-        let now = Timestamp::from_secs(1_800_000_000);
-        let keys =
-            DeliveryKeys::generate(&"alpha.test".parse().unwrap(), now, &mut Chance::from_seed([1; 32]));
+        let keys = keys();
 
         let again = DeliveryKeys::decode(&keys.encode()).unwrap();
 
-        assert_eq!(again.public(), keys.public());
-        assert!(again.current(Suite::P256, now).is_some());
-        assert!(again.current(Suite::Ed25519, now.plus_secs(400 * 86_400)).is_none());
+        assert_eq!(again.public(day(0)), keys.public(day(0)));
+        assert!(again.current(Suite::P256, day(0)).is_some());
+        assert!(again.current(Suite::Ed25519, day(400)).is_none());
         assert!(DeliveryKeys::decode(b"\x02").is_err());
+    }
+
+    #[test]
+    fn a_next_key_is_published_a_month_ahead_and_signs_when_the_last_ends() {
+        let (keys, mut chance) = (keys(), Chance::from_seed([2; 32]));
+
+        assert!(keys.rotated(day(334), &mut chance).is_none());
+        let rotated = keys.rotated(day(336), &mut chance).unwrap();
+
+        assert!(rotated.rotated(day(336), &mut chance).is_none());
+        for suite in [Suite::Ed25519, Suite::P256] {
+            let old = keys.current(suite, day(0));
+            assert_eq!(rotated.current(suite, day(336)), old);
+            assert!((336..730).all(|it| rotated.current(suite, day(it)).is_some()));
+            assert_ne!(rotated.current(suite, day(366)), old);
+        }
+        let counts = [336, 366].map(|it| rotated.public(day(it)).verifying.len());
+        assert_eq!(counts, [4, 2]);
+    }
+
+    #[test]
+    fn a_retired_key_is_kept_for_120_days_and_the_code_of_reservations_stays() {
+        let (keys, mut chance) = (keys(), Chance::from_seed([2; 32]));
+        let rotated = keys.rotated(day(336), &mut chance).unwrap();
+
+        assert!(rotated.rotated(day(484), &mut chance).is_none());
+        let later = rotated.rotated(day(486), &mut chance).unwrap();
+
+        assert_eq!([rotated.known().len(), later.known().len()], [4, 2]);
+        let group = phoenix_core::GroupId {
+            uuid: phoenix_core::Uuid([1; 16]),
+            domain: "alpha.test".parse().unwrap(),
+        };
+        assert_eq!(later.reservation_mac(&group, 7), keys.reservation_mac(&group, 7));
+    }
+
+    #[test]
+    fn a_homeserver_that_was_away_for_long_has_valid_keys_again() {
+        let away = keys().rotated(day(1_000), &mut Chance::from_seed([2; 32])).unwrap();
+
+        assert_eq!(away.known().len(), 2);
+        assert!(away.current(Suite::Ed25519, day(1_000)).is_some());
     }
 }

@@ -2,7 +2,7 @@
 
 use phoenix_core::{
     KeyPackageRef,
-    api::delivery::{MAX_ADDS, Mls, Roster},
+    api::delivery::{MAX_ADDS, RatchetTree, Roster},
     crypto::VerifyingKey,
     wire::List,
 };
@@ -14,7 +14,7 @@ pub struct Snapshot {
     /// Who may read it.
     pub(crate) joiners: List<SnapshotJoiner, MAX_ADDS>,
     /// The ratchet tree.
-    pub(crate) tree: Mls,
+    pub(crate) tree: RatchetTree,
     /// The members' keys.
     pub(crate) roster: Roster,
 }

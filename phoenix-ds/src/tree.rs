@@ -11,7 +11,7 @@ use openmls::{
 use openmls_rust_crypto::RustCrypto;
 use phoenix_core::{
     Epoch, Failure, Fault, GroupId, LeafIndex, Reject,
-    api::delivery::{GroupInfoUpdate, MAX_PROPOSALS, Mls},
+    api::delivery::{GroupInfoUpdate, MAX_PROPOSALS, Mls, RatchetTree},
     crypto::Suite,
     port::MAX_VALUE,
     wire::{List, Opaque, Wire},
@@ -182,8 +182,8 @@ impl Tree {
     /// The ratchet tree (RFC 9420 §12.4.3.3).
     ///
     /// # Errors
-    /// [`Reject::TooLarge`] where it is over the bound of MLS structures.
-    pub(crate) fn ratchet_tree(&self) -> Result<Mls, Failure> {
+    /// [`Reject::TooLarge`] where it is over the bound of trees.
+    pub(crate) fn ratchet_tree(&self) -> Result<RatchetTree, Failure> {
         let encoded = self.group.export_ratchet_tree().tls_serialize_detached();
         Ok(Opaque::new(encoded.map_err(|_| Fault::Broken("encoding a tree"))?).map_err(Reject::from)?)
     }

@@ -10,7 +10,7 @@ use phoenix_core::{
 
 use super::{Committer, Submission, stage};
 use crate::{
-    AddUsers, UpdateClient,
+    AddUsers, DeliverySettings, UpdateClient,
     accept::accept,
     group::Group,
     rules::Act,
@@ -99,4 +99,19 @@ fn who_was_added_by_a_last_resort_package_brings_a_new_pseudonym_once() {
     let again = renamed(&mut b, Pseudonym([9; 16]));
     let outcome = world.call::<UpdateClient>(&again, Some(b.leaf()));
     assert_eq!(rejected(outcome), Reject::Malformed("pseudonym"));
+}
+
+#[test]
+fn a_group_over_a_limit_that_was_lowered_goes_on() {
+    let world = World::new();
+    let [mut a, mut b] = ["alpha.test"; 2].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    a.add(&world, &mut [&mut b]).unwrap();
+    let request = a.commit(Vec::new(), &[], 0).request;
+    let group = world.group(&request.access);
+    let cx = world.context_with(DeliverySettings { max_members: 1, ..DeliverySettings::default() });
+
+    let staged = stage(group, submission(&request), Committer::Member(LeafIndex(0)), Act::Update).unwrap();
+
+    assert!(accept(staged, Vec::new(), &cx, |arrived| arrived).is_ok());
 }

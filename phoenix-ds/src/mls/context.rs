@@ -4,8 +4,8 @@ use openmls::prelude::{CredentialType, Extension, ExtensionType, Extensions, Gro
 use phoenix_core::{
     Reject, Timestamp,
     api::{
-        delivery::DsPublicKeys,
         mls::{CONNECTION_EXTENSION, Connection, LEAF_CREDENTIAL, ROLES_EXTENSION, Roles},
+        queue::ServiceKey,
     },
     crypto::{VerifyingKey, sha256},
     wire::{List, Opaque, Secret, Wire},
@@ -44,14 +44,15 @@ pub(crate) fn check_join_code(
 }
 
 /// Checks the context of a new group: nothing but what the protocol knows; LeafCredentials and the protocol's own
-/// extensions required; external senders keys of this DS and nobody else's, the current one among them.
+/// extensions required; external senders keys of this DS and nobody else's, the current one among them. One that is
+/// retired may stand there too: its client read the published keys before.
 ///
 /// # Errors
 /// [`Reject::Malformed`], with the part that does not fit.
 pub(crate) fn check_new(
     context: &GroupContext,
     current: &VerifyingKey,
-    published: &DsPublicKeys,
+    known: &[ServiceKey],
 ) -> Result<(), Reject> {
     let extensions = context.extensions();
     if !extensions.iter().all(|it| is_known(it.extension_type())) {
@@ -60,7 +61,7 @@ pub(crate) fn check_new(
     check_required(context)?;
     let senders = external_senders(extensions)?;
     // Keys of both suites may stand there; only the group's own can sign for it.
-    let is_ours = |sender: &ExternalSender| published.verifying.iter().any(|it| it.key.key == sender.key);
+    let is_ours = |sender: &ExternalSender| known.iter().any(|it| it.key.key == sender.key);
     if senders.iter().all(is_ours) && senders.iter().any(|sender| sender.key == current.key) {
         Ok(())
     } else {

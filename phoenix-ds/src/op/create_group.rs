@@ -2,7 +2,7 @@
 
 use openmls_rust_crypto::RustCrypto;
 use phoenix_core::{
-    Failure, LeafIndex, Reject,
+    Epoch, Failure, LeafIndex, Reject,
     api::{
         Empty,
         delivery::{self as api, CreateGroupRequest, GroupAccess, GroupReservation},
@@ -110,7 +110,7 @@ fn check_reservation(reservation: &GroupReservation, cx: &Context<DeliveryServic
     if ours && cx.now.as_secs() <= reservation.expires { Ok(()) } else { Err(Reject::Forbidden) }
 }
 
-/// The roster of a group of one, whose only leaf is the creator's and whose only admin it is.
+/// The roster of a group of one that never had another: its only leaf is the creator's, and its only admin.
 fn roster(
     tree: &Tree,
     request: &CreateGroupRequest,
@@ -122,10 +122,11 @@ fn roster(
         return Err(Reject::Malformed("group id").into());
     }
     let current = cx.keys.service.current(suite, cx.now).ok_or(Reject::Internal)?;
-    context::check_new(context, current, cx.keys.service.public())?;
-    let mut leaves = tree.group.members();
-    let (Some(first), None) = (leaves.next(), leaves.next()) else { return Err(TREE.into()) };
-    let leaf = tree.leaf(LeafIndex(first.index.u32())).ok_or(TREE)?;
+    context::check_new(context, current, cx.keys.service.known())?;
+    if tree.epoch() != Epoch(0) || tree.group.treesync().leaves().len() != 1 {
+        return Err(TREE.into());
+    }
+    let leaf = tree.leaf(CREATOR).ok_or(TREE)?;
     if mls::signature_key(suite, leaf)? != *creator {
         return Err(Reject::Unauthenticated.into());
     }
@@ -135,7 +136,7 @@ fn roster(
         return Err(Reject::Malformed("roles").into());
     }
     let member = Member {
-        leaf: LeafIndex(first.index.u32()),
+        leaf: CREATOR,
         pseudonym,
         key: creator.clone(),
         config: request.config.clone(),
@@ -154,6 +155,8 @@ fn roster(
 }
 
 const TREE: Reject = Reject::Malformed("tree");
+/// The only leaf of a new group.
+const CREATOR: LeafIndex = LeafIndex(0);
 
 #[cfg(test)]
 mod tests;

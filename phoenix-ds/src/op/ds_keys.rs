@@ -40,6 +40,6 @@ impl Operation for DsKeys {
         _: &Peers,
         cx: &Context<DeliveryService>,
     ) -> Result<Decision<DsPublicKeys>, Failure> {
-        Ok(Decision::reply(cx.keys.service.public().clone()))
+        Ok(Decision::reply(cx.keys.service.public(cx.now)))
     }
 }

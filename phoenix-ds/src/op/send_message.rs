@@ -1,4 +1,7 @@
 //! `send_message`: an application message for all other members. Reads the roster alone, and writes no group state.
+//!
+//! An ephemeral message is for open streams. There are none yet, so it is checked like any other and goes nowhere: a
+//! queue never sees it.
 
 use bytes::Bytes;
 use phoenix_core::{
@@ -13,7 +16,7 @@ use phoenix_core::{
 };
 
 use crate::{
-    fanout::{FanOut, Urgency},
+    fanout::FanOut,
     group::{Members, Site, prove_leaf},
     kinds,
     mls::frames,
@@ -84,19 +87,17 @@ impl Operation for SendMessage {
         }
         let epoch = frames::application_epoch(&request.message, &request.access.group)?;
         check_epoch(&roster, sender, epoch)?;
+        if request.ephemeral.is_set() {
+            return Ok(accepted);
+        }
         let mut fan_out = FanOut::new(&request.access, &site.at, cx);
-        let urgency = Urgency { notify: request.notify, ephemeral: request.ephemeral };
         let message = request.message.clone();
         let content = GroupContent { kind: ContentKind::Application, sender, message };
         let others = roster.members.iter().filter(|it| it.leaf != sender).map(|it| &it.config);
-        fan_out.send(urgency, &content, others)?;
+        fan_out.send(request.notify, &content, others)?;
         let receipt = kinds::receipt(&cx.keys.at_rest, &request.access.group, sender, request.id);
-        let decision = accepted.change(
-            receipt,
-            vec![Write::Put(Bytes::new(), Bytes::new())],
-            Alarm::At(cx.now.plus_secs(REPEAT_S)),
-        );
-        Ok(fan_out.into_deliveries().into_iter().fold(decision, Decision::deliver))
+        let mark = vec![Write::Put(Bytes::new(), Bytes::new())];
+        Ok(fan_out.decide(accepted, receipt, mark, Alarm::At(cx.now.plus_secs(REPEAT_S)))?)
     }
 }
 

@@ -102,6 +102,20 @@ impl Member {
         Ok(accepted)
     }
 
+    /// Adds members that do not join, at the domain of each number; as many a commit as domains may vouch for.
+    pub(crate) fn grow(&mut self, world: &World, count: usize, domain: impl Fn(usize) -> String) {
+        let mut members: Vec<_> =
+            (0..count).map(|number| Self::with(world, &domain(number), self.suite)).collect();
+        for some in members.chunks_mut(16) {
+            let mut some: Vec<_> = some.iter_mut().collect();
+            let request = self.adding(world, &mut some);
+            world.call::<AddUsers>(&request, Some(self.leaf())).unwrap();
+            self.merge();
+        }
+        // Invitations and commits are not what is looked at.
+        world.delivered();
+    }
+
     /// The welcome for this member.
     fn welcome(&self, arrived: &[Arrived]) -> Vec<u8> {
         let is_own = |it: &&Arrived| it.message.recipients[0].config == self.config.sealed;

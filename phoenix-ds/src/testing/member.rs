@@ -95,7 +95,7 @@ impl Member {
             .capabilities(capabilities())
             .lifetime(lifetime(world))
             .with_group_context_extensions(context(
-                ring.service.public(),
+                &ring.service.public(world.now()),
                 self.credential.pseudonym,
                 connection,
             ))
@@ -103,14 +103,21 @@ impl Member {
         let id = openmls::prelude::GroupId::from_slice(&reservation.group.encode());
         let (signer, credential) = (self.signer(), self.credential_with_key());
         let group = MlsGroup::new_with_group_id(&self.provider, &signer, &config, id, credential).unwrap();
-        let group_info = message(&group.export_group_info(self.provider.crypto(), &signer, false).unwrap());
-        let tree = Opaque::new(group.export_ratchet_tree().tls_serialize_detached().unwrap()).unwrap();
         let ear_key = Secret::new(Chance::from_seed(world.seed()).bytes());
         let access =
             GroupAccess { group: reservation.group.clone(), ear_key_id: 0, ear_key: ear_key.clone() };
         (self.group, self.access) = (Some(group), Some(access));
+        let (tree, group_info) = self.exported();
         let (config, keys) = (self.config.clone(), keys(0));
         CreateGroupRequest { reservation, ear_key_id: 0, ear_key, tree, group_info, config, keys }
+    }
+
+    /// The group's tree and GroupInfo.
+    pub(crate) fn exported(&self) -> (Mls, Mls) {
+        let group = self.group.as_ref().unwrap();
+        let info = group.export_group_info(self.provider.crypto(), &self.signer(), false).unwrap();
+        let tree = group.export_ratchet_tree().tls_serialize_detached().unwrap();
+        (Opaque::new(tree).unwrap(), message(&info))
     }
 
     /// Makes a commit, with as many keys in its authenticated data as are named.

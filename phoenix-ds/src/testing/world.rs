@@ -134,7 +134,11 @@ impl World {
     }
 
     pub(crate) fn context(&self) -> Context<DeliveryService> {
-        Context::for_tests(self.now(), alpha(), self.engine.ring(), DeliverySettings::default(), self.seed())
+        self.context_with(DeliverySettings::default())
+    }
+
+    pub(crate) fn context_with(&self, settings: DeliverySettings) -> Context<DeliveryService> {
+        Context::for_tests(self.now(), alpha(), self.engine.ring(), settings, self.seed())
     }
 
     /// All rows of groups, as a copy of the disk would show them.

@@ -1,8 +1,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use phoenix_core::{Epoch, Fqdn, GroupId, Uuid, wire::Wire};
+use phoenix_core::{
+    Epoch, Fqdn, GroupId, Uuid,
+    api::delivery::{GroupAccess, MAX_MEMBERS, MAX_MLS, MAX_TREE},
+    crypto::{Suite, pad},
+    wire::Wire,
+};
 
 use super::{Tree, TreeRecord};
+use crate::testing::{Member, World};
 
 /// A group of two in epoch 1, as version 1 of the record holds it: OpenMLS's parts are not self-describing, so a
 /// library that encodes them differently must be noticed here and not on an operator's disk.
@@ -30,4 +36,28 @@ fn a_record_that_was_cut_short_is_a_fault_and_no_panic() {
     let mut record = TreeRecord::decode(GOLDEN).unwrap();
     record.context = record.tag.clone();
     assert!(Tree::load(record, &id).is_err());
+}
+
+#[test]
+fn the_tree_of_a_full_group_is_longer_than_a_message_and_within_its_own_bound() {
+    let world = World::new();
+    let mut a = Member::with(&world, "alpha.test", Suite::P256);
+    a.create(&world, None).unwrap();
+    let access = a.access.clone().unwrap();
+    let (before, grown) = (sizes(&world, &access), 48);
+
+    a.grow(&world, grown, |_| "alpha.test".to_owned());
+
+    for (before, after) in before.into_iter().zip(sizes(&world, &access)) {
+        let full = (after - before) / grown * MAX_MEMBERS;
+        assert!(full > MAX_MLS);
+        // Its row also holds what members know of each other, or the GroupInfo, whose roles may be a thousand.
+        assert!(pad(&vec![0; full + (256 << 10)], 0).len() < MAX_TREE);
+    }
+}
+
+/// Bytes of the tree as joiners get it, and as it is stored.
+fn sizes(world: &World, access: &GroupAccess) -> [usize; 2] {
+    let tree = world.group(access).tree;
+    [tree.ratchet_tree().unwrap().len(), tree.record().unwrap().encode().len()]
 }

@@ -101,6 +101,30 @@ fn a_group_that_the_protocol_does_not_know_is_refused() {
 }
 
 #[test]
+fn a_new_group_is_of_one_and_never_had_another() {
+    let world = World::new();
+    let [mut a, mut b, mut c] = ["alpha.test"; 3].map(|it| Member::new(&world, it));
+    let first = a.creation(&world, None);
+    world.call::<CreateGroup>(&first, Some(a.new_key())).unwrap();
+    a.add(&world, &mut [&mut b]).unwrap();
+    b.commit(Vec::new(), &[0], 0);
+    b.merge();
+    let second = c.creation(&world, None);
+    c.commit(Vec::new(), &[], 0);
+    c.merge();
+    // It has the same keys, and knows none of the groups.
+    let elsewhere = World::new();
+
+    // Two members; one at the second leaf; one in its second epoch.
+    for (member, request) in [(&a, &first), (&b, &first), (&c, &second)] {
+        let (tree, group_info) = member.exported();
+        let request = CreateGroupRequest { tree, group_info, ..request.clone() };
+        let outcome = elsewhere.call::<CreateGroup>(&request, Some(member.new_key()));
+        assert_eq!(rejected(outcome), Reject::Malformed("tree"));
+    }
+}
+
+#[test]
 fn what_is_stored_of_a_group_names_nothing_and_is_padded() {
     let world = World::new();
     let mut creator = Member::new(&world, "alpha.test");

@@ -22,6 +22,6 @@ fn the_published_keys_are_those_in_force() {
 
     let keys = world.call::<DsKeys>(&Empty {}, None).unwrap();
 
-    assert_eq!(&keys, world.engine.ring().service.public());
+    assert_eq!(keys, world.engine.ring().service.public(world.now()));
     assert_eq!(keys.verifying.len(), 2);
 }

@@ -4,7 +4,7 @@ use phoenix_core::{
     LeafIndex, MessageId, Reject,
     api::delivery::{ContentKind, SendMessageRequest},
     group::ContentHead,
-    wire::{Opaque, Sender},
+    wire::{Flag, Opaque, Sender},
 };
 
 use super::SendMessage;
@@ -148,4 +148,35 @@ fn what_is_not_an_application_message_of_this_group_is_refused() {
         let outcome = world.call::<SendMessage>(&request, Some(a.leaf()));
         assert_eq!(rejected(outcome), Reject::Malformed("message"));
     }
+}
+
+#[test]
+fn a_large_message_reaches_as_many_domains_as_one_batch_takes() {
+    let world = World::new();
+    let mut a = Member::new(&world, "alpha.test");
+    a.create(&world, None).unwrap();
+    a.grow(&world, 32, |number| format!("d{number}.test"));
+
+    a.send(&world, &[7; 250_000]).unwrap();
+    let arrived = world.delivered();
+    a.grow(&world, 1, |_| "d32.test".to_owned());
+    let too_many = a.send(&world, &[7; 250_000]);
+
+    assert_eq!(arrived.len(), 32);
+    assert_eq!(rejected(too_many), Reject::TooLarge("message"));
+    assert!(world.delivered().is_empty());
+}
+
+#[test]
+fn an_ephemeral_message_is_accepted_and_waits_nowhere() {
+    let world = World::new();
+    let [mut a, mut b] = ["alpha.test"; 2].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    a.add(&world, &mut [&mut b]).unwrap();
+    let request = SendMessageRequest { ephemeral: Flag::Yes, ..a.message(b"typing") };
+
+    let accepted = world.call::<SendMessage>(&request, Some(a.leaf())).unwrap();
+
+    assert_eq!(accepted.epoch.0, 1);
+    assert!(world.delivered().is_empty());
 }
