@@ -205,7 +205,11 @@ impl<'a> Round<'a> {
         self.held.is_behind(&config, &delivery)
     }
 
+    /// Only another homeserver sends again what was put off (06).
     fn put_off(&mut self, place: usize) -> RecipientResult {
+        if self.request.source == self.cx.domain {
+            return RecipientResult::Gone;
+        }
         if let Some((config, delivery)) = self.held_as(place) {
             let Some(held) = self.held.clone().with(config, delivery, self.cx.now) else {
                 return RecipientResult::Gone;
