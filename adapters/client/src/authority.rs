@@ -8,7 +8,8 @@ use phoenix_core::{
         delivery::{DsKeys, DsPublicKeys},
         queue::{QsKeys, SealingKey},
     },
-    credential::{AsKeys, ClientCredential, VerifiedClientCredential},
+    credential::{AsIdentity, AsKeys, ClientCredential, VerifiedClientCredential},
+    port::TransportError,
     time::{DAY, HOUR},
 };
 
@@ -27,10 +28,35 @@ impl Session {
         if let Some(keys) = self.known(domain, HOUR) {
             return Ok(keys);
         }
-        match self.fetch_authority(domain).await {
-            Ok(keys) => Ok(keys),
+        let route = self.fresh_route(domain);
+        match self.call_free::<AsCredentials>(&route, None, &Empty {}).await {
+            Ok(identity) => self.keep_authority(domain, identity),
             Err(error) if error.is_transient() => self.known(domain, DAY).ok_or(error),
             Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Session::authority`], where someone else makes us ask: once, and not again soon where nobody answers, so
+    /// that naming a domain that does not answer holds up nothing else.
+    pub(crate) async fn authority_in_passing(&mut self, domain: &Fqdn) -> Result<AsKeys, ClientError> {
+        if let Some(keys) = self.known(domain, HOUR) {
+            return Ok(keys);
+        }
+        let now = self.now();
+        let error = ClientError::Unreachable(TransportError::Unreachable);
+        if self.silent.is_resting(domain, now) {
+            return self.known(domain, DAY).ok_or(error);
+        }
+        let route = self.fresh_route(domain);
+        match self.call_once::<AsCredentials>(&route, &Empty {}).await {
+            Ok(identity) => {
+                self.silent.succeeded(domain);
+                self.keep_authority(domain, identity)
+            }
+            Err(error) => {
+                self.silent.failed(domain.clone(), now);
+                self.known(domain, DAY).ok_or(error)
+            }
         }
     }
 
@@ -40,19 +66,30 @@ impl Session {
         credential: &ClientCredential,
         at: Timestamp,
     ) -> Result<VerifiedClientCredential, ClientError> {
-        let keys = self.authority(&credential.payload.client.user.domain).await?;
+        let keys = self.authority_in_passing(&credential.payload.client.user.domain).await?;
         Ok(keys.verify_chain(credential, at)?)
     }
 
-    /// The key that queue configs are sealed to: the one of our QS that is valid longest.
+    /// The key that queue configs are sealed to: the one of our QS that is valid longest, at most a day old. It is
+    /// asked for on a way of its own: just before a group is made or joined, our queue's would join the two.
     pub(crate) async fn queue_config_key(&mut self) -> Result<SealingKey, ClientError> {
-        let (route, now) = (self.queue_route()?, self.now().as_secs());
+        let now = self.now();
+        let is_usable = |key: &SealingKey| key.not_before <= now.as_secs() && now.as_secs() <= key.not_after;
+        if let Some((key, fetched)) = &self.config_key
+            && is_usable(key)
+            && now < fetched.plus_secs(DAY)
+        {
+            return Ok(key.clone());
+        }
+        let route = self.fresh_route(&self.domain().clone());
         let keys = self.call_free::<QsKeys>(&route, None, &Empty {}).await?.queue_config;
-        let usable = keys.into_iter().filter(|key| key.not_before <= now && now <= key.not_after);
-        usable.max_by_key(|key| key.not_after).ok_or(ClientError::Unexpected("no queue config key"))
+        let usable = keys.into_iter().filter(is_usable).max_by_key(|key| key.not_after);
+        let key = usable.ok_or(ClientError::Unexpected("no queue config key"))?;
+        self.config_key = Some((key.clone(), now));
+        Ok(key)
     }
 
-    /// The published keys of a domain's DS, asked for on a group's circuit.
+    /// The published keys of a domain's DS, asked for on a way of its own.
     pub(crate) async fn ds_keys(&mut self, domain: &Fqdn) -> Result<DsPublicKeys, ClientError> {
         let route = self.fresh_route(domain);
         self.call_free::<DsKeys>(&route, None, &Empty {}).await
@@ -65,9 +102,7 @@ impl Session {
         (is_fresh && now < known.keys.expires()).then(|| known.keys.clone())
     }
 
-    async fn fetch_authority(&mut self, domain: &Fqdn) -> Result<AsKeys, ClientError> {
-        let route = self.identity_route(domain);
-        let identity = self.call_free::<AsCredentials>(&route, None, &Empty {}).await?;
+    fn keep_authority(&mut self, domain: &Fqdn, identity: AsIdentity) -> Result<AsKeys, ClientError> {
         let now = self.now();
         let keys = AsKeys::verify(identity.clone(), domain, now)?;
         let former = self.state.authorities.get(domain).cloned();

@@ -99,6 +99,16 @@ impl Session {
         }
     }
 
+    /// As [`Session::call_free`], but tried only once.
+    pub(crate) async fn call_once<E: Endpoint>(
+        &mut self,
+        to: &Route,
+        request: &E::Request,
+    ) -> Result<E::Reply, ClientError> {
+        let reply = self.attempt(&E::DESCRIPTION, to, None, None, request.encode()).await?;
+        E::Reply::decode(&reply).map_err(|_| ClientError::Unexpected(E::DESCRIPTION.name))
+    }
+
     /// Calls an endpoint by its description, with an encoded body.
     pub(crate) async fn exchange(
         &mut self,

@@ -1,34 +1,28 @@
 //! Connections between users: packages, offers, answers (04, "Connection establishment").
 
-use std::sync::Arc;
-
 use phoenix_core::{
     AliasHash, Fqdn, GroupId, Reject, UserId,
     api::{
         auth::{
-            AliasEnqueueOffer, AliasGetPackage, AliasOfferRequest, AliasPublishPackages, AliasPublishRequest,
-            AliasRegister, AliasRegisterRequest, EnqueueOffer, EnqueueOfferRequest, GetConnectionPackage,
-            MAX_OFFER, PublishConnectionPackages, PublishPackagesRequest,
+            AliasEnqueueOffer, AliasGetPackage, AliasOfferRequest, EnqueueOffer, EnqueueOfferRequest,
+            GetConnectionPackage, MAX_OFFER, PublishConnectionPackages, PublishPackagesRequest,
         },
         queue::Entry,
     },
     credential::{ConnectionPackage, ExpirationData, PackagePayload, safety_number},
-    crypto::{HpkePublicKey, HpkeSecretKey, SigningKey, VerifyingKey, sha256},
-    port::Circuit,
+    crypto::{HpkePublicKey, HpkeSecretKey, VerifyingKey, sha256},
     time::DAY,
-    wire::{List, Opaque, Secret, Sender, VERSION, Wire},
+    wire::{List, Opaque, Secret, VERSION, Wire},
 };
 
 use crate::{
     alias_hash::alias_hash,
-    call::{Auth, Route},
     error::ClientError,
     event::{Event, OfferId},
-    group::{Asked, ConnectionState},
-    inbox::Inbox,
+    group::{Asked, ConnectionState, GroupRecord},
     offer::{ConnectionOffer, ConnectionOfferTbs, MAX_DAYS, Target},
     session::Session,
-    state::{Alias, Door, Offered},
+    state::{Door, Offered},
 };
 
 impl Session {
@@ -50,48 +44,6 @@ impl Session {
         Ok(())
     }
 
-    /// Registers an alias and publishes connection packages for it; nothing relates it to us.
-    pub(crate) async fn register_alias(&mut self, alias: &str) -> Result<AliasHash, ClientError> {
-        let (domain, suite) = (self.domain().clone(), self.state.account.suite);
-        let hash = alias_hash(alias, &domain)?;
-        let key = SigningKey::generate(suite, &mut self.chance);
-        let inbox = Inbox::new(HpkeSecretKey::generate(suite, &mut self.chance));
-        let circuit = self.fresh_circuit();
-        let request = AliasRegisterRequest {
-            alias: hash,
-            auth_key: key.verifying_key(),
-            queue_key: inbox.key().clone(),
-        };
-        let route = Route { domain, circuit: Circuit(circuit) };
-        let auth = Auth::new(Sender::NewKey(key.verifying_key()), Arc::new(key.clone()));
-        self.call::<AliasRegister>(&route, Some(&auth), &request).await?;
-        self.state.aliases.insert(hash, Alias { key, circuit, inbox });
-        self.publish_alias_packages(hash).await?;
-        Ok(hash)
-    }
-
-    /// Publishes fresh connection packages of an alias in place of those there.
-    pub(crate) async fn publish_alias_packages(&mut self, alias: AliasHash) -> Result<(), ClientError> {
-        let mut packages = Vec::new();
-        for _ in 0..self.habits.connection_packages.clamp(1, 100) {
-            let (key, payload) = self.make_door(u64::MAX)?;
-            let not_after = payload.lifetime.not_after;
-            self.state.doors.insert(sha256(&payload.encode()), Door { key, alias: Some(alias), not_after });
-            packages.push(payload);
-        }
-        let (route, auth) = self.alias_way(alias)?;
-        let request = AliasPublishRequest { packages: List::new(packages)? };
-        self.call::<AliasPublishPackages>(&route, Some(&auth), &request).await?;
-        Ok(())
-    }
-
-    /// How an alias of ours calls the AS: its own circuit, its own key.
-    pub(crate) fn alias_way(&self, alias: AliasHash) -> Result<(Route, Auth), ClientError> {
-        let record = self.state.aliases.get(&alias).ok_or(ClientError::State("no such alias"))?;
-        let route = Route { domain: self.domain().clone(), circuit: Circuit(record.circuit) };
-        Ok((route, Auth::new(Sender::Alias(alias), Arc::new(record.key.clone()))))
-    }
-
     /// Offers a connection to all clients of a user.
     pub(crate) async fn connect(&mut self, user: &UserId) -> Result<GroupId, ClientError> {
         if self.state.friends.contains_key(user) || self.client().user == *user {
@@ -110,7 +62,7 @@ impl Session {
             let key = package.payload.package.encryption_key.clone();
             targets.push((owner.client().clone(), key, sha256(&package.encode())));
         }
-        let group = self.create_connection_group(Asked::User(user.clone())).await?;
+        let group = self.connection_group(Asked::User(user.clone())).await?;
         for (client, key, package) in targets {
             let offer = self.make_offer(&group, Target::Client(client.clone()), package)?;
             let ciphertext = offer.seal(&key, &mut self.chance)?;
@@ -127,12 +79,27 @@ impl Session {
         let route = self.fresh_route(domain);
         let payload = self.call::<AliasGetPackage>(&route, None, &hash).await?;
         payload.check(self.now())?;
-        let group = self.create_connection_group(Asked::Alias(hash)).await?;
+        let group = self.connection_group(Asked::Alias(hash)).await?;
         let offer = self.make_offer(&group, Target::Alias(hash), sha256(&payload.encode()))?;
         let ciphertext = self.seal_offer(&offer, &payload.encryption_key)?;
         let route = self.fresh_route(domain);
         self.call::<AliasEnqueueOffer>(&route, None, &AliasOfferRequest { to: hash, ciphertext }).await?;
         Ok(group)
+    }
+
+    /// The connection group of an offer: one that stands open for the same user, since it may be that not all offers
+    /// were made, or a new one.
+    async fn connection_group(&mut self, asked: Asked) -> Result<GroupId, ClientError> {
+        let now = self.now().as_secs();
+        let is_open = |record: &GroupRecord| match &record.connection {
+            ConnectionState::Open(open) => open.asked == asked && open.answer.is_none() && now < open.expires,
+            _ => false,
+        };
+        let mut open = self.state.groups.iter().filter(|(_, record)| is_open(record));
+        match open.next().map(|(group, _)| group.clone()) {
+            Some(group) => Ok(group),
+            None => self.create_connection_group(asked).await,
+        }
     }
 
     /// Takes an entry of a direct queue: an offer, or nothing that concerns us.
@@ -142,22 +109,28 @@ impl Session {
         alias: Option<AliasHash>,
     ) -> Result<(), ClientError> {
         let Some(offer) = self.open_offer(&entry.content, alias) else { return Ok(()) };
-        let sender = self.verify_client(&offer.payload.credential, self.now()).await?;
         let target = alias.map_or_else(|| Target::Client(self.client().clone()), Target::Alias);
-        offer.verify(&sender, &target, self.now())?;
-        let from = sender.user().clone();
-        let is_known = self.state.groups.contains_key(&offer.payload.group)
-            || self.state.offers.values().any(|it| it.offer.payload.group == offer.payload.group);
-        if is_known || from == self.client().user || offer.payload.group.domain != from.domain {
+        let from = offer.payload.credential.payload.client.user.clone();
+        // Before anyone is asked about it, and each time that it is tried again.
+        if !offer.is_for(&target, self.now()) || self.is_known(&offer) || from == self.client().user {
             return Ok(());
         }
+        let sender = self.verify_client(&offer.payload.credential, self.now()).await?;
+        offer.verify(&sender, &target, self.now())?;
+        self.check_pin(&from, sender.key())?;
         if self.state.offers.len() >= MAX_OFFERS {
             self.state.offers.pop_first();
         }
         let id = sha256(&offer.encode());
         self.state.offers.insert(id, Offered { offer, alias });
-        self.events.push_back(Event::Offer { offer: OfferId(id), from, alias });
+        self.tell(Event::Offer { offer: OfferId(id), from, alias });
         Ok(())
+    }
+
+    fn is_known(&self, offer: &ConnectionOffer) -> bool {
+        let group = &offer.payload.group;
+        self.state.groups.contains_key(group)
+            || self.state.offers.values().any(|it| it.offer.payload.group == *group)
     }
 
     /// The number that two users compare (03, "Out-of-band check").
@@ -167,7 +140,10 @@ impl Session {
         Ok(safety_number((&own, &[key]), (user, std::slice::from_ref(&friend.key))))
     }
 
-    fn make_door(&mut self, not_after: u64) -> Result<(HpkeSecretKey, PackagePayload), ClientError> {
+    pub(crate) fn make_door(
+        &mut self,
+        not_after: u64,
+    ) -> Result<(HpkeSecretKey, PackagePayload), ClientError> {
         let key = HpkeSecretKey::generate(self.state.account.suite, &mut self.chance);
         let now = self.now().as_secs();
         let lifetime = ExpirationData {

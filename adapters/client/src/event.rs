@@ -2,11 +2,15 @@
 
 use bytes::Bytes;
 use phoenix_core::{AliasHash, Epoch, GroupId, LeafIndex, Timestamp, UserId};
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
-/// Something that happened, in the order in which it did. Each event is handed out once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something that happened, in the order in which it did. Each event is handed out once; a client that goes on from a
+/// saved state hands out again what [`Client::sync`](crate::Client::sync) was not called after before it was saved.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[repr(u8)]
 pub enum Event {
     /// A user offers a connection. Show the id and nothing else until the offer is accepted.
+    #[tls_codec(discriminant = 1)]
     Offer {
         /// What to accept or to ignore.
         offer: OfferId,
@@ -16,6 +20,7 @@ pub enum Event {
         alias: Option<AliasHash>,
     },
     /// Someone answered an offer that was made to an alias. Show who it is, then confirm or close the group.
+    #[tls_codec(discriminant = 2)]
     AliasAnswered {
         /// The connection group.
         group: GroupId,
@@ -23,6 +28,7 @@ pub enum Event {
         user: UserId,
     },
     /// Another user than the one that was asked answered an offer; the group was closed.
+    #[tls_codec(discriminant = 3)]
     AnswerRefused {
         /// What was the connection group.
         group: GroupId,
@@ -30,6 +36,7 @@ pub enum Event {
         user: UserId,
     },
     /// A connection stands: each can add the other to groups now.
+    #[tls_codec(discriminant = 4)]
     Connected {
         /// The connection group.
         group: GroupId,
@@ -37,6 +44,7 @@ pub enum Event {
         user: UserId,
     },
     /// We were added to a group, by a user that we are connected with.
+    #[tls_codec(discriminant = 5)]
     Joined {
         /// The group.
         group: GroupId,
@@ -44,8 +52,10 @@ pub enum Event {
         by: UserId,
     },
     /// A message.
+    #[tls_codec(discriminant = 6)]
     Message(Message),
     /// A user was added to a group.
+    #[tls_codec(discriminant = 7)]
     MemberAdded {
         /// The group.
         group: GroupId,
@@ -53,6 +63,7 @@ pub enum Event {
         user: UserId,
     },
     /// A user was removed from a group, or left it.
+    #[tls_codec(discriminant = 8)]
     MemberRemoved {
         /// The group.
         group: GroupId,
@@ -60,11 +71,13 @@ pub enum Event {
         user: UserId,
     },
     /// We were removed from a group. What is sent to it from now on cannot be read.
+    #[tls_codec(discriminant = 9)]
     Removed {
         /// The group.
         group: GroupId,
     },
     /// A group has a new epoch.
+    #[tls_codec(discriminant = 10)]
     EpochChanged {
         /// The group.
         group: GroupId,
@@ -73,11 +86,13 @@ pub enum Event {
     },
     /// A user that we are connected with shows another signature key than the one that was pinned: another client,
     /// or someone who only claims to be them. Compare safety numbers.
+    #[tls_codec(discriminant = 11)]
     KeyChanged {
         /// Who.
         user: UserId,
     },
     /// A member's leaf does not prove who is behind it: nothing from it is shown.
+    #[tls_codec(discriminant = 12)]
     Unverified {
         /// The group.
         group: GroupId,
@@ -85,6 +100,7 @@ pub enum Event {
         leaf: LeafIndex,
     },
     /// A member did what its role does not allow, and the DS let it pass. It was merged, since all others do so too.
+    #[tls_codec(discriminant = 13)]
     RoleViolated {
         /// The group.
         group: GroupId,
@@ -92,6 +108,7 @@ pub enum Event {
         leaf: LeafIndex,
     },
     /// A message that the group's DS accepted cannot be opened, or is not what its sender claims. Worth a report.
+    #[tls_codec(discriminant = 14)]
     Undecryptable {
         /// The group.
         group: GroupId,
@@ -99,26 +116,51 @@ pub enum Event {
         sender: LeafIndex,
     },
     /// An invitation came from someone that we are not connected with, or does not verify; it was refused.
+    #[tls_codec(discriminant = 15)]
     InvitationRefused,
     /// Entries of a queue were lost before they were read: groups may have to be joined anew.
+    #[tls_codec(discriminant = 16)]
     Gap,
     /// Few AddPackages are left at the QS; [`Client::maintain`](crate::Client::maintain) publishes more.
+    #[tls_codec(discriminant = 17)]
     PackagesLow,
 }
 
 /// A message of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub struct Message {
     /// The group.
     pub group: GroupId,
     /// Who sent it; verified.
     pub sender: UserId,
     /// What it says.
+    #[tls_codec(with = "text")]
     pub text: Bytes,
     /// When the group's DS accepted it, to the second.
     pub accepted_at: Timestamp,
 }
 
 /// Names an offer of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize,
+)]
 pub struct OfferId(pub(crate) [u8; 32]);
+
+mod text {
+    use std::io;
+
+    use bytes::Bytes;
+    use tls_codec::{DeserializeBytes, Error, Serialize, Size, VLByteSlice, VLBytes};
+
+    pub(super) fn tls_serialized_len(text: &Bytes) -> usize {
+        VLByteSlice(text).tls_serialized_len()
+    }
+
+    pub(super) fn tls_serialize<W: io::Write>(text: &Bytes, writer: &mut W) -> Result<usize, Error> {
+        VLByteSlice(text).tls_serialize(writer)
+    }
+
+    pub(super) fn tls_deserialize_bytes(input: &[u8]) -> Result<(Bytes, &[u8]), Error> {
+        VLBytes::tls_deserialize_bytes(input).map(|(text, rest)| (Vec::from(text).into(), rest))
+    }
+}

@@ -16,6 +16,9 @@ pub(crate) struct Inbox {
     ratchet: ClientRatchet,
     /// Below it, all entries stand in a state that was saved.
     saved: u64,
+    /// Below it, all entries stand in the state that was written last, be it safe or not.
+    #[tls_codec(skip)]
+    exported: u64,
     /// Opened entries by their number, until what they are about could be done.
     pub(crate) waiting: Table<u64, Entry>,
     /// Whether it was told already that entries are missing.
@@ -29,12 +32,20 @@ pub(crate) struct Read {
     pub(crate) remaining: u32,
     /// Whether entries are missing, and it was not told before.
     pub(crate) gap: bool,
+    /// Whether nothing from here on can be opened.
+    pub(crate) lost: bool,
 }
 
 impl Inbox {
     /// The inbox of a queue that is made with the public half of the key.
     pub(crate) fn new(key: HpkeSecretKey) -> Self {
-        Self { ratchet: ClientRatchet::new(key), saved: 0, waiting: Table::default(), told_gap: Flag::No }
+        Self {
+            ratchet: ClientRatchet::new(key),
+            saved: 0,
+            exported: 0,
+            waiting: Table::default(),
+            told_gap: Flag::No,
+        }
     }
 
     /// The key that the queue is made with.
@@ -56,6 +67,7 @@ impl Inbox {
     /// looked at.
     pub(crate) fn take(&mut self, reply: &DequeueReply) -> Read {
         let mut gap = reply.gap_before.is_some_and(|gap| gap > self.ratchet.next_seq());
+        let mut lost = false;
         for entry in &reply.entries {
             gap |= entry.seq > self.ratchet.next_seq();
             match self.ratchet.open(entry) {
@@ -66,7 +78,7 @@ impl Inbox {
                 Ok(None) | Err(RatchetError::Replayed) => {}
                 Err(RatchetError::Malformed) => gap = true,
                 Err(RatchetError::Lost) => {
-                    gap = true;
+                    (gap, lost) = (true, true);
                     break;
                 }
             }
@@ -75,7 +87,7 @@ impl Inbox {
         if gap {
             self.told_gap = Flag::Yes;
         }
-        Read { remaining: reply.remaining, gap: is_news }
+        Read { remaining: reply.remaining, gap: is_news, lost }
     }
 
     /// The number of the next entry.
@@ -83,9 +95,14 @@ impl Inbox {
         self.ratchet.next_seq()
     }
 
-    /// The state that holds all that was read is being saved.
-    pub(crate) fn mark_saved(&mut self) {
-        self.saved = self.ratchet.next_seq();
+    /// The state that holds all that was read is being written.
+    pub(crate) const fn mark_exported(&mut self) {
+        self.exported = self.ratchet.next_seq();
+    }
+
+    /// The state that was written last is safe.
+    pub(crate) const fn confirm_export(&mut self) {
+        self.saved = self.exported;
     }
 }
 

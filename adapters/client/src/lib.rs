@@ -30,6 +30,10 @@
 //! What the homeservers learn is what the specification lets them: the client uses a circuit of its own for its
 //! account, its queue and each group, and pays with tokens that nobody can relate to it.
 
+#[cfg(test)]
+extern crate self as phoenix_client;
+
+mod alias;
 mod alias_hash;
 mod authority;
 mod call;
@@ -42,15 +46,19 @@ mod inbox;
 mod mls;
 mod offer;
 mod opaque;
+mod outbox;
 mod ports;
 mod record;
 mod register;
+mod rest;
 mod saved;
 mod session;
 mod settings;
 mod state;
 mod sync;
 mod table;
+#[cfg(test)]
+mod tests;
 mod wallet;
 
 pub use alias_hash::alias_hash;

@@ -83,10 +83,16 @@ impl ConnectionOffer {
             return Err(Reject::Unauthenticated);
         }
         sender.key().verify(LABEL, &payload.encode(), &self.signature)?;
-        let now = now.as_secs();
+        if self.is_for(target, now) { Ok(()) } else { Err(Reject::Malformed("expires")) }
+    }
+
+    /// Whether the offer is for this target, its time has not passed, and its group is where its sender is.
+    pub(crate) fn is_for(&self, target: &Target, now: Timestamp) -> bool {
+        let (payload, now) = (&self.payload, now.as_secs());
         let is_short = payload.expires.saturating_sub(payload.created_at) <= MAX_DAYS * DAY;
         let is_current = payload.created_at <= now.saturating_add(CLOCK_MARGIN) && now <= payload.expires;
-        if is_short && is_current { Ok(()) } else { Err(Reject::Malformed("expires")) }
+        let is_at_home = payload.group.domain == payload.credential.payload.client.user.domain;
+        payload.target == *target && is_short && is_current && is_at_home
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
 impl Session {
     /// The whole state, sealed.
     pub(crate) fn export(&mut self, key: &AtRestKey) -> Bytes {
-        self.mark_saved();
+        self.mark_exported();
         self.state.mls = self.provider.stored();
         let encoded = Zeroizing::new(self.state.encode().to_vec());
         key.seal(RECORD, &encoded, &mut self.chance)
@@ -50,7 +50,11 @@ impl Session {
         if signer.verifying_key() != state.account.credential.payload.key {
             return Err(ClientError::Saved("of another signing key"));
         }
-        Ok(Self::new(ports, habits, signer, state))
+        let mut session = Self::new(ports, habits, signer, state);
+        // It could be read, so it was written.
+        session.mark_exported();
+        session.confirm_export();
+        Ok(session)
     }
 
     /// Writes the sealed state into a store, in place of the former one.
@@ -73,7 +77,10 @@ impl Session {
             alarm: Alarm::Keep,
         };
         match store.commit(&Batch { parts: vec![part] }).await {
-            Ok(Commit::Done) => Ok(()),
+            Ok(Commit::Done) => {
+                self.confirm_export();
+                Ok(())
+            }
             Ok(Commit::Conflict) | Err(_) => Err(ClientError::Saved("the store did not take it")),
         }
     }

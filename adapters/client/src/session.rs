@@ -1,18 +1,14 @@
 //! What a client works with, behind its lock.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    fmt,
-    sync::Arc,
-};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use openmls::prelude::MlsGroup;
 use openmls_traits::OpenMlsProvider;
 use phoenix_core::{
-    ClientId, Fqdn, GroupId, Timestamp,
+    ClientId, Epoch, Fqdn, GroupId, LeafIndex, Timestamp,
+    api::queue::SealingKey,
     crypto::{Chance, Signer},
     port::Circuit,
-    token::SignedKeyList,
     wire::Sender,
 };
 
@@ -24,8 +20,10 @@ use crate::{
     group::GroupRecord,
     mls::{encoding::mls_group_id, provider::Provider},
     ports::ClientPorts,
+    rest::Rests,
     settings::Habits,
     state::{Record, State},
+    sync::Which,
 };
 
 /// One client's state, and the ports that it acts through.
@@ -40,12 +38,19 @@ pub(crate) struct Session {
     /// Whether the QS has told that few AddPackages are left.
     pub(crate) packages_low: bool,
     pub(crate) provider: Provider,
-    /// Events that were not handed out yet.
-    pub(crate) events: VecDeque<Event>,
+    /// The epochs in which we last tried to remove unverified members.
+    pub(crate) expelled: HashMap<GroupId, Epoch>,
+    /// Since when messages of a member wait, because its AS does not answer.
+    pub(crate) held_from: HashMap<(GroupId, LeafIndex), Timestamp>,
     /// Groups as OpenMLS holds them; loaded from its storage when they are first needed.
     loaded: HashMap<GroupId, MlsGroup>,
     pub(crate) authorities: HashMap<Fqdn, Known>,
-    pub(crate) token_keys: HashMap<Fqdn, (SignedKeyList, Timestamp)>,
+    /// Domains whose AS does not answer.
+    pub(crate) silent: Rests<Fqdn>,
+    /// Queues that cannot be read.
+    pub(crate) stuck: Rests<Which>,
+    /// The key that queue configs are sealed to, and when it was fetched.
+    pub(crate) config_key: Option<(SealingKey, Timestamp)>,
 }
 
 impl Session {
@@ -62,10 +67,13 @@ impl Session {
             uncertain: false,
             packages_low: false,
             provider,
-            events: VecDeque::new(),
+            expelled: HashMap::new(),
+            held_from: HashMap::new(),
             loaded: HashMap::new(),
             authorities: HashMap::new(),
-            token_keys: HashMap::new(),
+            silent: Rests::new(LONGEST_SILENCE_MS),
+            stuck: Rests::new(LONGEST_STUCK_MS),
+            config_key: None,
         }
     }
 
@@ -161,6 +169,18 @@ impl Session {
         self.state.configs.retain(|_, used| used != group);
     }
 
+    /// Tells the application something.
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.state.outbox.put(event);
+    }
+
+    /// As [`Session::tell`], but not twice in a row.
+    pub(crate) fn tell_once(&mut self, event: Event) {
+        if self.state.outbox.last() != Some(&event) {
+            self.tell(event);
+        }
+    }
+
     /// Waits; the embedder's clock says how long that is.
     pub(crate) async fn pause(&self, millis: u64) {
         let until = self.now().plus_millis(millis);
@@ -173,5 +193,10 @@ impl fmt::Debug for Session {
         f.write_str("Session")
     }
 }
+
+/// Longest rest of an AS that does not answer, where others make us ask it: five minutes.
+const LONGEST_SILENCE_MS: u64 = 300_000;
+/// Longest rest of a queue that cannot be read.
+const LONGEST_STUCK_MS: u64 = 60_000;
 
 const NO_GROUP: ClientError = ClientError::State("no such group");

@@ -157,6 +157,6 @@ pub enum Acknowledge {
     /// With the next read after they were processed: for clients that live in memory.
     #[default]
     Processed,
-    /// Only after the state that holds them was exported or saved.
+    /// Only after the state that holds them was saved, or its export confirmed.
     Saved,
 }

@@ -15,8 +15,9 @@ use crate::{
     inbox::Inbox,
     mls::{leaf::OwnLeaf, provider::Stored},
     offer::ConnectionOffer,
+    outbox::Outbox,
     table::Table,
-    wallet::Wallet,
+    wallet::{KnownKeys, Wallet},
 };
 
 /// Everything that is saved. Its encoding is secret.
@@ -39,6 +40,10 @@ pub(crate) struct State {
     pub(crate) configs: Table<ConfigId, GroupId>,
     /// What other domains' AS published last: serials never go back.
     pub(crate) authorities: Table<Fqdn, AsIdentity>,
+    /// The token keys that each domain published last, the same for everyone: serials never go back.
+    pub(crate) token_keys: Table<Fqdn, KnownKeys>,
+    /// Events that the application did not take yet.
+    pub(crate) outbox: Outbox,
     pub(crate) mls: Stored,
 }
 
@@ -58,6 +63,8 @@ impl State {
             groups: Table::default(),
             configs: Table::default(),
             authorities: Table::default(),
+            token_keys: Table::default(),
+            outbox: Outbox::default(),
             mls: Stored::default(),
         }
     }
@@ -124,6 +131,8 @@ pub(crate) struct Alias {
     pub(crate) key: SigningKey,
     pub(crate) circuit: u64,
     pub(crate) inbox: Inbox,
+    /// Whether the AS has surely registered it.
+    pub(crate) is_registered: Flag,
 }
 
 /// A user that we are connected with.

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// One of a client's queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Which {
     /// At the QS.
     Queue,
@@ -73,6 +73,7 @@ impl Session {
             let answers = join_all(readings.into_iter().map(Reading::send)).await;
             let read: Vec<_> = answers.into_iter().map(|answer| self.absorb(answer)).collect();
             let processed = self.process_all().await;
+            self.expel_unverified().await;
             let has_more = read.iter().any(|read| *read == Ok(true));
             read.into_iter().collect::<Result<Vec<_>, _>>()?;
             processed?;
@@ -83,18 +84,41 @@ impl Session {
         Ok(())
     }
 
-    /// A read of each queue that we have.
+    /// A read of each queue that we have, but for those that rest.
     pub(crate) fn readings(&mut self, wait_s: u8) -> Result<Vec<Reading>, ClientError> {
         let mut queues = vec![Which::Direct];
         if self.state.record.is_some() {
             queues.insert(0, Which::Queue);
         }
-        queues.extend(self.state.aliases.keys().copied().map(Which::Alias));
+        let aliases = self.state.aliases.iter().filter(|(_, alias)| alias.is_registered.is_set());
+        queues.extend(aliases.map(|(alias, _)| Which::Alias(*alias)));
+        let now = self.now();
+        queues.retain(|which| !self.stuck.is_resting(which, now));
         queues.into_iter().map(|which| self.reading(which, wait_s)).collect()
     }
 
-    /// Takes what was read. Says whether more waits behind it.
+    /// Takes what was read. Says whether more waits behind it. An alias that cannot be read rests, and is no error: it
+    /// may have ended.
     pub(crate) fn absorb(&mut self, answer: Answer) -> Result<bool, ClientError> {
+        let which = answer.which;
+        let taken = self.take_answer_of(answer);
+        match which {
+            Which::Alias(_) if taken.is_err() => {
+                let now = self.now();
+                self.stuck.failed(which, now);
+                Ok(false)
+            }
+            _ => taken,
+        }
+    }
+
+    /// How far the client has come: changes with each entry that is read or dealt with.
+    pub(crate) fn progress(&mut self) -> (u64, usize) {
+        let inboxes = self.inboxes();
+        inboxes.fold((0, 0), |(read, waiting), it| (read + it.next_seq(), waiting + it.waiting.len()))
+    }
+
+    fn take_answer_of(&mut self, answer: Answer) -> Result<bool, ClientError> {
         let Answer { which, reply } = answer;
         let reply = reply.map_err(ClientError::Unreachable)?.map_err(ClientError::Refused)?;
         let reply = DequeueReply::decode(&reply).map_err(|_| ClientError::Unexpected("dequeue"))?;
@@ -134,13 +158,20 @@ impl Session {
         }
     }
 
-    /// The state that holds all that was read is being saved.
-    pub(crate) fn mark_saved(&mut self) {
-        self.state.account.inbox.mark_saved();
-        self.state.aliases.values_mut().for_each(|alias| alias.inbox.mark_saved());
-        if let Some(record) = &mut self.state.record {
-            record.inbox.mark_saved();
-        }
+    /// The state that holds all that was read is being written.
+    pub(crate) fn mark_exported(&mut self) {
+        self.inboxes().for_each(Inbox::mark_exported);
+    }
+
+    /// The state that was written last is safe.
+    pub(crate) fn confirm_export(&mut self) {
+        self.inboxes().for_each(Inbox::confirm_export);
+    }
+
+    fn inboxes(&mut self) -> impl Iterator<Item = &mut Inbox> {
+        let aliases = self.state.aliases.values_mut().map(|alias| &mut alias.inbox);
+        let record = self.state.record.as_mut().map(|record| &mut record.inbox);
+        std::iter::once(&mut self.state.account.inbox).chain(aliases).chain(record)
     }
 
     fn reading(&mut self, which: Which, wait_s: u8) -> Result<Reading, ClientError> {
@@ -157,8 +188,13 @@ impl Session {
         let before = inbox.next_seq();
         let read = inbox.take(reply);
         let has_moved = inbox.next_seq() > before;
+        let now = self.now();
+        match read.lost {
+            true => self.stuck.failed(which, now),
+            false => self.stuck.succeeded(&which),
+        }
         if read.gap {
-            self.events.push_back(Event::Gap);
+            self.tell(Event::Gap);
         }
         Ok(read.remaining > 0 && has_moved)
     }

@@ -7,7 +7,7 @@ use phoenix_core::{
         tokens::{IssueTokens, TokenKeys},
     },
     time::HOUR,
-    token::{Blinding, Class, KeyListEntry, Token, challenge_digest},
+    token::{Blinding, Class, KeyListEntry, SignedKeyList, Token, challenge_digest},
     wire::List,
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
@@ -38,6 +38,14 @@ struct Coin {
 struct Pending {
     blinding: Blinding,
     redeem_until: u64,
+}
+
+/// A domain's token keys, as everyone sees them.
+#[derive(Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct KnownKeys {
+    list: SignedKeyList,
+    /// When; zero where it must be fetched anew before it is used again. It stays, for its successor to be checked.
+    fetched: Timestamp,
 }
 
 impl Wallet {
@@ -108,7 +116,7 @@ impl Session {
         match self.fetch_batch(domain, class).await {
             // The key has ended, or the batch was made for one: begin anew, once, with the list of today.
             Err(error) if matches!(error.code(), Some(ErrorCode::TokenInvalid | ErrorCode::Malformed)) => {
-                self.token_keys.remove(domain);
+                self.distrust_keys(domain);
                 self.fetch_batch(domain, class).await
             }
             other => other,
@@ -136,7 +144,14 @@ impl Session {
     /// Throws away what a homeserver takes no more, and its key list with it.
     pub(crate) fn discard_tokens(&mut self, domain: &Fqdn, key: &[u8; 32]) {
         self.state.wallet.discard(domain, key);
-        self.token_keys.remove(domain);
+        self.distrust_keys(domain);
+    }
+
+    /// A domain's key list is fetched anew before it is used again.
+    fn distrust_keys(&mut self, domain: &Fqdn) {
+        if let Some(known) = self.state.token_keys.get_mut(domain) {
+            known.fetched = Timestamp::default();
+        }
     }
 
     async fn fetch_batch(&mut self, domain: &Fqdn, class: Class) -> Result<(), ClientError> {
@@ -173,8 +188,8 @@ impl Session {
     async fn token_key(&mut self, domain: &Fqdn, class: Class) -> Result<KeyListEntry, ClientError> {
         let now = self.now();
         let fresh = |fetched: Timestamp| now.millis_since(fetched) <= HOUR.saturating_mul(1_000);
-        let cached = self.token_keys.get(domain).filter(|(_, fetched)| fresh(*fetched));
-        if let Some(key) = cached.and_then(|(list, _)| list.list.issuing(class, now)) {
+        let cached = self.state.token_keys.get(domain).filter(|known| fresh(known.fetched));
+        if let Some(key) = cached.and_then(|known| known.list.list.issuing(class, now)) {
             return Ok(key.clone());
         }
         let authority = self.authority(domain).await?;
@@ -182,11 +197,11 @@ impl Session {
         let route = self.fresh_route(domain);
         let list = self.call_free::<TokenKeys>(&route, None, &Empty {}).await?;
         let key = list.verify(&authority, now)?.issuing(class, now).cloned();
-        let former = self.token_keys.get(domain);
-        if former.is_some_and(|(former, _)| !former.accepts_successor(&list)) {
+        let former = self.state.token_keys.get(domain);
+        if former.is_some_and(|former| !former.list.accepts_successor(&list)) {
             return Err(ClientError::Unexpected("the AS went back to older token keys"));
         }
-        self.token_keys.insert(domain.clone(), (list, now));
+        self.state.token_keys.insert(domain.clone(), KnownKeys { list, fetched: now });
         key.ok_or(ClientError::Unexpected("no key issues this class"))
     }
 }

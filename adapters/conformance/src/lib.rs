@@ -1,5 +1,6 @@
 //! The ports of Phoenix as exams that any adapter takes.
 
+pub mod fuzz;
 #[cfg(feature = "world")]
 pub mod network;
 pub mod store;

@@ -17,7 +17,8 @@ impl Client {
         self.lock().await.create_group().await
     }
 
-    /// Adds all clients of users that this one is connected with, after verifying who is behind their packages.
+    /// Adds all clients of users that this one is connected with, after verifying who is behind their packages. Those
+    /// who are members already stay as they are.
     ///
     /// # Errors
     /// [`ClientError::State`] where one is not connected; [`ClientError::Refused`] with `forbidden` where this
@@ -29,7 +30,7 @@ impl Client {
     /// Removes all clients of users.
     ///
     /// # Errors
-    /// As [`Client::invite`].
+    /// As [`Client::invite`]; [`ClientError::State`] where one is no member, as far as we know: then nobody is removed.
     pub async fn remove(&self, group: &GroupId, users: &[UserId]) -> Result<(), ClientError> {
         self.lock().await.commit(group, &Plan::Remove(users.to_vec())).await
     }
@@ -43,7 +44,8 @@ impl Client {
     }
 
     /// Sends a message to all other members. When this returns, the group's homeserver has it durably. After a
-    /// transient error, calling it again with the same text sends the same message, which arrives once.
+    /// transient error, calling it again with the same text within an hour sends the same message, which arrives
+    /// once, whatever was sent in between.
     ///
     /// # Errors
     /// [`ClientError::State`] where this client is no member any more, or a member does not prove who it is.

@@ -192,25 +192,39 @@ impl Client {
     }
 
     /// Reads the queues, and tells what happened; where nothing has, waits for up to `wait`, in whole seconds up to
-    /// 30. Each event is told once.
+    /// 30. Each event is told once; the next call says that the application has dealt with them, and until then a state
+    /// that is saved holds them.
     ///
     /// # Errors
     /// Transient ones, where nothing happened and a homeserver did not answer to the end.
     pub async fn sync(&self, wait: Duration) -> Result<Vec<Event>, ClientError> {
         let clock = self.lock().await.ports.clock.clone();
         let until = clock.now().plus_millis(u64::from(whole_seconds(wait)) * 1_000);
+        self.lock().await.state.outbox.drop_seen();
         let mut read = self.lock().await.poll().await;
+        let mut rest_ms = PAUSE_MS;
         loop {
             let mut session = self.lock().await;
-            if !session.events.is_empty() || wait.is_zero() || clock.now() >= until {
+            if session.state.outbox.has_news() || wait.is_zero() || clock.now() >= until {
                 return session.told(read);
             }
+            let (before, began) = (session.progress(), clock.now());
             drop(session);
-            if read.is_err() {
-                clock.sleep_until(until.min(clock.now().plus_millis(PAUSE_MS))).await;
+            let is_retry = read.is_err();
+            if !is_retry {
+                read = self.wait_for_entries(until.millis_since(began).div_ceil(1_000)).await;
+            }
+            // Where nothing moves, though nothing was waited for, asking again at once would move nothing either.
+            let has_moved = self.lock().await.progress() != before;
+            if is_retry || !has_moved && clock.now().millis_since(began) < QUICK_MS {
+                clock.sleep_until(until.min(clock.now().plus_millis(rest_ms))).await;
+                rest_ms = rest_ms.saturating_mul(2).min(LONGEST_PAUSE_MS);
+            }
+            if is_retry {
                 read = self.lock().await.poll().await;
-            } else {
-                read = self.wait_for_entries(until.millis_since(clock.now()).div_ceil(1_000)).await;
+            }
+            if self.lock().await.progress() != before {
+                rest_ms = PAUSE_MS;
             }
         }
     }
@@ -231,7 +245,9 @@ impl Client {
         if let Some(answer) = answer {
             session.absorb(answer)?;
         }
-        session.process_all().await
+        let processed = session.process_all().await;
+        session.expel_unverified().await;
+        processed
     }
 
     fn from_session(session: Session) -> Self {
@@ -239,13 +255,17 @@ impl Client {
         Self { session: Arc::new(Mutex::new(session)), id }
     }
 
-    async fn lock(&self) -> MutexGuard<'_, Session> {
+    pub(crate) async fn lock(&self) -> MutexGuard<'_, Session> {
         self.session.lock().await
     }
 }
 
-/// How long reading rests where a homeserver does not answer.
+/// How long reading rests at first where a homeserver does not answer, or nothing moves.
 const PAUSE_MS: u64 = 500;
+/// The same, when that has been so for a while.
+const LONGEST_PAUSE_MS: u64 = 8_000;
+/// What is answered faster did not wait for anything.
+const QUICK_MS: u64 = 500;
 
 /// At least one, so that it waits at all; at most 30.
 fn whole_seconds(wait: Duration) -> u8 {

@@ -12,10 +12,16 @@ use super::Client;
 use crate::{error::ClientError, ports::ClientPorts, saved, session::Session, settings::Habits};
 
 impl Client {
-    /// The whole state, sealed with a key of the embedder's. With [`Acknowledge::Saved`](crate::Acknowledge::Saved)
-    /// the homeserver may delete what this state holds.
+    /// The whole state, sealed with a key of the embedder's. With [`Acknowledge::Saved`](crate::Acknowledge::Saved),
+    /// the homeserver keeps what this state holds until [`Client::confirm_export`].
     pub async fn export(&self, key: &AtRestKey) -> Bytes {
         self.lock().await.export(key)
+    }
+
+    /// The state that was exported last is stored safely: with [`Acknowledge::Saved`](crate::Acknowledge::Saved), the
+    /// homeserver may delete what it holds. [`Client::save`] needs no confirmation.
+    pub async fn confirm_export(&self) {
+        self.lock().await.confirm_export();
     }
 
     /// Goes on from an exported state. The signer is needed where the client's key lives elsewhere. Of one state,

@@ -1,14 +1,19 @@
 //! What is done now and then.
 
-use crate::{error::ClientError, event::Event, group::Tell, session::Session};
+use crate::{
+    error::ClientError,
+    event::Event,
+    group::{Effort, Tell},
+    session::Session,
+};
 
 impl Session {
     /// The events so far; or the error, where there are none.
     pub(super) fn told(&mut self, result: Result<(), ClientError>) -> Result<Vec<Event>, ClientError> {
-        if self.events.is_empty() {
+        if !self.state.outbox.has_news() {
             result?;
         }
-        Ok(std::mem::take(&mut self.events).into())
+        Ok(self.state.outbox.hand_out())
     }
 
     pub(super) async fn maintain(&mut self) -> Result<(), ClientError> {
@@ -18,9 +23,11 @@ impl Session {
             self.packages_low = false;
         }
         let now = self.now();
+        let mut first = Ok(());
         for group in self.state.groups.keys().cloned().collect::<Vec<_>>() {
-            self.verify_members(&group, now, Tell::Everybody).await?;
+            first = first.and(self.verify_members(&group, now, (Tell::Everybody, Effort::Passing)).await);
         }
-        Ok(())
+        self.expel_unverified().await;
+        first
     }
 }

@@ -19,6 +19,7 @@ use super::{
     Act, Answer, ConnectionState, GroupRecord, Sent, Standing, join_config,
     members::{Tell, roster_keys},
     seal_link_key,
+    trust::Effort,
 };
 use crate::{
     call::{Auth, Route},
@@ -92,17 +93,39 @@ impl Session {
             is_leaf_shared: Flag::No,
             standing: Standing::Joining,
             members: Table::default(),
+            former: Table::default(),
             faces: Table::default(),
             told: Table::default(),
             connection: ConnectionState::None,
-            unsent: None,
-            sent: Some(Sent { act: Act::Join, hash, body, fresh: fresh.clone(), leaf: None }),
+            unsent: Table::default(),
+            sent: Some(Sent { act: Act::Join, plan: None, hash, body, fresh: fresh.clone(), leaf: None }),
             merged: [0; 32],
+            done: None,
         };
         self.state.configs.insert(config_id, group.clone());
         self.state.groups.insert(group.clone(), record);
         self.keep(group.clone(), mls_group);
-        self.refresh_members(&group, &fresh)
+        self.refresh_members(&group, &fresh, None)?;
+        let checked = self.check_offerer(&group, payload).await;
+        if checked.is_err() {
+            self.forget(&group);
+        }
+        checked
+    }
+
+    /// Before we join: whoever made the offer is there, and nobody else.
+    async fn check_offerer(
+        &mut self,
+        group: &GroupId,
+        payload: &ConnectionOfferTbs,
+    ) -> Result<(), ClientError> {
+        let own = LeafIndex(self.mls(group)?.0.own_leaf_index().u32());
+        self.know_ourselves(group, own)?;
+        let now = self.now();
+        self.verify_members(group, now, (Tell::Nobody, Effort::Patient)).await?;
+        let client = &payload.credential.payload;
+        self.check_pin(&client.client.user, &client.key)?;
+        self.check_pair(group, &client.client.user, &client.key)
     }
 
     async fn send_join(&mut self, group: &GroupId) -> Result<(), ClientError> {

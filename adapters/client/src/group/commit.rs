@@ -29,12 +29,22 @@ enum Outcome {
 impl Session {
     /// Adds all clients of friends.
     pub(crate) async fn invite(&mut self, group: &GroupId, users: &[UserId]) -> Result<(), ClientError> {
-        let mut plan = Plan::Add(self.fetch_invitees(users).await?);
+        self.check_standing(group)?;
+        // An invitation whose answer was lost may have been accepted.
+        self.settle(group).await?;
+        let members = &self.group(group)?.members;
+        let is_member = |user: &&UserId| members.values().any(|it| it.proven.as_ref() == Some(*user));
+        let (present, absent): (Vec<_>, Vec<_>) = users.iter().partition(is_member);
+        if absent.is_empty() && !present.is_empty() {
+            return Ok(());
+        }
+        let users: Vec<_> = absent.into_iter().cloned().collect();
+        let mut plan = Plan::Add(self.fetch_invitees(&users).await?);
         for _ in 0..DUPLICATES {
             match self.commit(group, &plan).await {
                 // Keys that are in the group already: a last-resort package was served twice.
                 Err(error) if error.code() == Some(ErrorCode::DuplicateKey) => {
-                    plan = Plan::Add(self.fetch_invitees(users).await?);
+                    plan = Plan::Add(self.fetch_invitees(&users).await?);
                 }
                 other => return other,
             }
@@ -45,7 +55,12 @@ impl Session {
     /// Carries a plan out: makes a commit, sends it, and where another was faster catches up and makes a new one.
     pub(crate) async fn commit(&mut self, group: &GroupId, plan: &Plan) -> Result<(), ClientError> {
         self.check_standing(group)?;
-        self.settle(group).await?;
+        if self.is_done(group, plan).await? {
+            return Ok(());
+        }
+        if let Plan::Remove(users) = plan {
+            self.check_present(group, users)?;
+        }
         self.replace_config(group).await?;
         for _ in 0..self.habits.commits.max(1) {
             self.check_standing(group)?;
@@ -55,10 +70,28 @@ impl Session {
             };
             self.group_mut(group)?.sent = Some(sent);
             if self.settle(group).await? == Outcome::Accepted {
+                self.group_mut(group)?.done = None;
                 return Ok(());
             }
         }
         Err(ClientError::Outrun)
+    }
+
+    /// Whether a plan was carried out by a commit whose answer was lost when it was asked for before.
+    async fn is_done(&mut self, group: &GroupId, plan: &Plan) -> Result<bool, ClientError> {
+        let wanted = plan.digest();
+        let begun = self.group(group)?.sent.as_ref().and_then(|sent| sent.plan);
+        let outcome = self.settle(group).await?;
+        let done = self.group_mut(group)?.done.take();
+        Ok(wanted.is_some() && (done == wanted || outcome == Outcome::Accepted && begun == wanted))
+    }
+
+    fn check_present(&self, group: &GroupId, users: &[UserId]) -> Result<(), ClientError> {
+        let members = &self.group(group)?.members;
+        match users.iter().all(|user| members.values().any(|it| it.proven.as_ref() == Some(user))) {
+            true => Ok(()),
+            false => Err(ClientError::State("no such member")),
+        }
     }
 
     /// Sends the commit that is on its way, and finds out what became of it. One that was never answered is sent
@@ -155,14 +188,17 @@ impl Session {
         let own = LeafIndex(mls_group.own_leaf_index().u32());
         let record = self.group_mut(group)?;
         record.merged = sent.hash;
+        if sent.act == Act::Remove {
+            record.done = sent.plan;
+        }
         if let Some(leaf) = sent.leaf {
             record.leaf = leaf;
             record.is_leaf_shared = Flag::No;
         }
-        self.refresh_members(group, &sent.fresh)?;
+        self.refresh_members(group, &sent.fresh, None)?;
         self.know_ourselves(group, own)?;
         let epoch = self.epoch(group)?;
-        self.events.push_back(Event::EpochChanged { group: group.clone(), epoch });
+        self.tell(Event::EpochChanged { group: group.clone(), epoch });
         let now: Timestamp = self.now();
         self.meet_members(group, now, Tell::Everybody).await
     }

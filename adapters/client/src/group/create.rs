@@ -80,12 +80,14 @@ impl Session {
             is_leaf_shared: Flag::No,
             standing: Standing::Member,
             members: Table::default(),
+            former: Table::default(),
             faces: Table::default(),
             told: Table::default(),
             connection,
-            unsent: None,
+            unsent: Table::default(),
             sent: None,
             merged: [0; 32],
+            done: None,
         };
         let (request, link_key) = self.creation(reservation, &record, &mls_group, config)?;
         let auth =
@@ -137,7 +139,7 @@ impl Session {
         self.state.groups.insert(group.clone(), record);
         self.keep(group.clone(), mls_group);
         let fresh = [(self.own_leaf_key(&group)?, link_key)].into_iter().collect();
-        self.refresh_members(&group, &fresh)?;
+        self.refresh_members(&group, &fresh, None)?;
         self.know_ourselves(&group, LeafIndex(0))?;
         self.tell_members(&group, Tell::Nobody)
     }
@@ -162,7 +164,7 @@ impl Session {
             .ciphersuite(ciphersuite(suite))
             .with_wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
             .padding_size(PADDING)
-            .max_past_epochs(PAST_EPOCHS)
+            .max_past_epochs(usize::from(PAST_EPOCHS))
             .use_ratchet_tree_extension(false)
             .lifetime(lifetime(validity(self.now())))
             .with_capabilities(capabilities())

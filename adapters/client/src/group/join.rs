@@ -93,7 +93,7 @@ impl Session {
             Ok(()) => Ok(true),
             Err(error) if error.is_transient() => Err(error),
             Err(_) => {
-                self.events.push_back(Event::InvitationRefused);
+                self.tell(Event::InvitationRefused);
                 Ok(true)
             }
         }
@@ -127,12 +127,14 @@ impl Session {
             is_leaf_shared,
             standing: Standing::Member,
             members: Table::default(),
+            former: Table::default(),
             faces: Table::default(),
             told: Table::default(),
             connection: ConnectionState::None,
-            unsent: None,
+            unsent: Table::default(),
             sent: None,
             merged: [0; 32],
+            done: None,
         };
         let own = LeafIndex(mls_group.own_leaf_index().u32());
         self.state.groups.insert(group.clone(), record);
@@ -141,9 +143,9 @@ impl Session {
         }
         self.state.configs.insert(entry.config, group.clone());
         self.keep(group.clone(), mls_group);
-        self.refresh_members(&group, &fresh)?;
+        self.refresh_members(&group, &fresh, None)?;
         self.know_ourselves(&group, own)?;
-        self.events.push_back(Event::Joined { group: group.clone(), by: invitation.by });
+        self.tell(Event::Joined { group: group.clone(), by: invitation.by });
         let now = self.now();
         self.meet_members(&group, now, Tell::Nobody).await?;
         later(self.replace_config(&group).await)
@@ -161,7 +163,8 @@ impl Session {
         let Attribution { payload, signature } = Attribution::decode(&opened)?;
         let sender = self.verify_client(&payload.credential, at).await?;
         sender.key().verify(LABEL, &payload.encode(), &signature)?;
-        let is_friend = self.state.friends.contains_key(sender.user());
+        let pinned = self.state.friends.get(sender.user()).map(|friend| &friend.key);
+        let is_friend = pinned == Some(sender.key());
         let fits = payload.group == bundle.access.group
             && payload.package == reference
             && payload.group_info == encrypted_group_info_hash(&bundle.welcome)?;

@@ -9,17 +9,16 @@ mod members;
 mod plan;
 mod process;
 mod receive;
+mod roles;
 mod send;
+mod trust;
 
 use std::sync::Arc;
 
 use openmls::prelude::{MlsGroupJoinConfig, PURE_PLAINTEXT_WIRE_FORMAT_POLICY};
 use phoenix_core::{
-    AliasHash, ClientId, ConfigId, Epoch, GroupId, LeafIndex, Pseudonym, UserId,
-    api::{
-        delivery::{GroupAccess, SendMessageRequest},
-        queue::MAX_LINK_KEY,
-    },
+    AliasHash, ClientId, ConfigId, Epoch, GroupId, LeafIndex, MessageId, Pseudonym, Timestamp, UserId,
+    api::{delivery::GroupAccess, queue::MAX_LINK_KEY},
     crypto::{Chance, VerifyingKey, open_with_key, seal_with_key},
     port::Circuit,
     wire::{Flag, MAX_BODY, Opaque, Secret, Sender, Wire},
@@ -28,6 +27,7 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 pub(crate) use members::Tell;
 pub(crate) use plan::Plan;
+pub(crate) use trust::Effort;
 
 use crate::{
     call::{Auth, Route},
@@ -56,17 +56,21 @@ pub(crate) struct GroupRecord {
     pub(crate) is_leaf_shared: Flag,
     pub(crate) standing: Standing,
     pub(crate) members: Table<LeafIndex, MemberRecord>,
-    /// Who is or was behind which leaf credential, by its SHA-256; verified.
+    /// Members of past epochs whose messages can be opened still, by the last epoch that they were in.
+    pub(crate) former: Table<(u64, LeafIndex), FormerMember>,
+    /// Who is or was behind which leaf, by the hash of its credential and key; verified.
     pub(crate) faces: Table<[u8; 32], Face>,
     /// Users that the application was told of.
     pub(crate) told: Table<UserId, Flag>,
     pub(crate) connection: ConnectionState,
-    /// A message whose answer did not come.
-    pub(crate) unsent: Option<Unsent>,
+    /// Messages whose answers did not come, by the SHA-256 of their texts.
+    pub(crate) unsent: Table<[u8; 32], Unsent>,
     /// Our commit that is on its way.
     pub(crate) sent: Option<Sent>,
     /// SHA-256 of our last commit that was accepted.
     pub(crate) merged: [u8; 32],
+    /// The plan of a removal of ours that was accepted, of which whoever asked for it was not told yet.
+    pub(crate) done: Option<[u8; 32]>,
 }
 
 /// How we stand to a group.
@@ -85,11 +89,23 @@ pub(crate) struct MemberRecord {
     pub(crate) pseudonym: Pseudonym,
     /// The leaf's signature key.
     pub(crate) leaf_key: Blob,
-    /// SHA-256 of the leaf's credential.
+    /// Names the leaf: hash of its credential and signature key.
     pub(crate) face: [u8; 32],
+    /// The first epoch that we saw the leaf in.
+    pub(crate) since: u64,
     /// The key of its identity link, under the group's credential key.
     pub(crate) link_key: Opaque<MAX_LINK_KEY>,
     pub(crate) trust: Trust,
+    /// Who was verified to be behind this leaf, or behind the one that committed it in its own place.
+    pub(crate) proven: Option<UserId>,
+}
+
+/// A leaf that is not in the tree any more.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct FormerMember {
+    /// The first epoch that we saw it in.
+    pub(crate) since: u64,
+    pub(crate) face: [u8; 32],
 }
 
 /// What we know of who is behind a leaf.
@@ -101,6 +117,15 @@ pub(crate) enum Trust {
     Verified = 2,
     /// The link does not verify.
     False = 3,
+    /// It verified, by a chain that has ended since.
+    Expired = 4,
+}
+
+impl Trust {
+    /// Whether it is known who is behind the leaf.
+    pub(crate) const fn is_proof(self) -> bool {
+        matches!(self, Self::Verified | Self::Expired)
+    }
 }
 
 /// Who is behind a leaf.
@@ -162,6 +187,8 @@ pub(crate) struct Answer {
 #[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub(crate) struct Sent {
     pub(crate) act: Act,
+    /// What tells the plan from others, if it may be asked for again.
+    pub(crate) plan: Option<[u8; 32]>,
     /// SHA-256 of the commit's MLSMessage.
     pub(crate) hash: [u8; 32],
     /// The request, to be sent again unchanged.
@@ -172,12 +199,12 @@ pub(crate) struct Sent {
     pub(crate) leaf: Option<OwnLeaf>,
 }
 
-/// A message that may have been accepted: trying again sends the same.
+/// A message that may have been accepted: trying again sends it under the same id, and so once.
 #[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub(crate) struct Unsent {
-    /// SHA-256 of the text.
-    pub(crate) text: [u8; 32],
-    pub(crate) request: SendMessageRequest,
+    pub(crate) id: MessageId,
+    /// When it was tried first.
+    pub(crate) at: Timestamp,
 }
 
 /// What a commit is for.
@@ -256,13 +283,13 @@ pub(crate) fn join_config() -> MlsGroupJoinConfig {
     MlsGroupJoinConfig::builder()
         .wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
         .padding_size(PADDING)
-        .max_past_epochs(PAST_EPOCHS)
+        .max_past_epochs(usize::from(PAST_EPOCHS))
         .use_ratchet_tree_extension(false)
         .build()
 }
 
 /// Epochs whose messages can still be opened. The DS takes messages of the last five (07); our own commits are merged
 /// when they are answered, and so ahead of what waits in the queue: those come on top.
-pub(crate) const PAST_EPOCHS: usize = 5 + 11;
+pub(crate) const PAST_EPOCHS: u8 = 5 + 11;
 /// Application messages are padded to multiples of it, so that short ones are all of one length.
 pub(crate) const PADDING: usize = 256;

@@ -1,5 +1,7 @@
 //! Making the commit of a plan.
 
+use std::collections::BTreeSet;
+
 use openmls::prelude::{CommitMessageBundle, LeafNodeIndex, NewSignerBundle};
 use openmls_traits::OpenMlsProvider;
 use phoenix_core::{
@@ -10,7 +12,7 @@ use phoenix_core::{
 };
 
 use super::{
-    Act, GroupRecord, Sent, invite::Invitees, join::AttributionTbs, members::LinkKeys, seal_link_key,
+    Act, GroupRecord, Sent, Trust, invite::Invitees, join::AttributionTbs, members::LinkKeys, seal_link_key,
 };
 use crate::{
     error::{ClientError, mls},
@@ -30,8 +32,25 @@ pub(crate) enum Plan {
     Add(Invitees),
     /// Remove all clients of these users.
     Remove(Vec<UserId>),
+    /// Remove all leaves that do not prove who is behind them.
+    Expel,
     /// Update our leaf, and cover what others propose.
     Update,
+}
+
+impl Plan {
+    /// What tells a plan from others, if it may be asked for again: none for those that are made anew each time.
+    pub(crate) fn digest(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Add(_) | Self::Expel => None,
+            Self::Update => Some(sha256(b"update")),
+            Self::Remove(users) => {
+                let users: BTreeSet<_> = users.iter().collect();
+                let users: Vec<_> = users.into_iter().map(Wire::encode).collect();
+                Some(sha256(&[b"remove".as_slice(), &users.concat()].concat()))
+            }
+        }
+    }
 }
 
 impl Session {
@@ -39,9 +58,10 @@ impl Session {
     pub(super) fn make_commit(&mut self, group: &GroupId, plan: &Plan) -> Result<Option<Sent>, ClientError> {
         let removed = match plan {
             Plan::Remove(users) => self.leaves_of(group, users)?,
+            Plan::Expel => self.group(group)?.leaves_where(|it| it.trust == Trust::False),
             Plan::Add(_) | Plan::Update => Vec::new(),
         };
-        if matches!(plan, Plan::Remove(_)) && removed.is_empty() {
+        if matches!(plan, Plan::Remove(_) | Plan::Expel) && removed.is_empty() {
             return Ok(None);
         }
         let new_leaf = self.new_leaf(group)?;
@@ -68,10 +88,12 @@ impl Session {
                 };
                 (Act::Add, request.encode())
             }
-            Plan::Remove(_) => (Act::Remove, CommitRequest { access, commit, group_info: update }.encode()),
+            Plan::Remove(_) | Plan::Expel => {
+                (Act::Remove, CommitRequest { access, commit, group_info: update }.encode())
+            }
             Plan::Update => (Act::Update, CommitRequest { access, commit, group_info: update }.encode()),
         };
-        Ok(Some(Sent { act, hash, body: Opaque::new(body)?, fresh, leaf: new_leaf }))
+        Ok(Some(Sent { act, plan: plan.digest(), hash, body: Opaque::new(body)?, fresh, leaf: new_leaf }))
     }
 
     /// A leaf in place of one that came from a last-resort package, whose keys others may know us by.
@@ -130,7 +152,7 @@ impl Session {
         mls_group.set_aad(aad.encode().to_vec());
         let added = match plan {
             Plan::Add(invitees) => invitees.clients.iter().map(|it| it.package.clone()).collect(),
-            Plan::Remove(_) | Plan::Update => Vec::new(),
+            Plan::Remove(_) | Plan::Expel | Plan::Update => Vec::new(),
         };
         let builder = mls_group
             .commit_builder()

@@ -1,7 +1,7 @@
 //! What members' messages do to a group.
 
 use openmls::prelude::{
-    Credential, ProcessedMessage, ProcessedMessageContent, Proposal, ProtocolMessage, Sender as MlsSender,
+    LeafNodeIndex, ProcessedMessage, ProcessedMessageContent, Proposal, ProtocolMessage, Sender as MlsSender,
     StagedCommit,
 };
 use openmls_traits::OpenMlsProvider;
@@ -9,17 +9,21 @@ use phoenix_core::{
     Epoch, GroupId, LeafIndex, Reject, Timestamp,
     api::delivery::{CommitAad, MemberKeys, MessageAad},
     crypto::open_with_key,
+    port::TransportError,
+    time::HOUR,
     wire::Wire,
 };
 
 use super::{
-    ConnectionState, Standing,
-    members::{LinkKeys, Tell, face},
+    ConnectionState, Standing, Trust,
+    members::{LinkKeys, Tell},
+    roles::may_be_stored,
+    trust::Effort,
 };
 use crate::{
     error::{ClientError, mls},
     event::{Event, Message},
-    mls::{encoding::protocol_message, extensions, leaf::leaf_credential, provider::Blob},
+    mls::{encoding::protocol_message, provider::Blob},
     session::Session,
     state::FriendshipKeys,
 };
@@ -46,7 +50,7 @@ impl Session {
             ProcessedMessageContent::StagedCommitMessage(staged) => {
                 let aad = aad.unwrap_or_default();
                 self.check_sender(group, &from, sender)?;
-                self.check_roles(group, &from, &staged)?;
+                self.check_roles(group, sender, &from, &staged)?;
                 self.merge(group, *staged, &from, &aad)?;
                 if self.group(group)?.standing == Standing::Removed {
                     return Ok(());
@@ -68,6 +72,9 @@ impl Session {
         let ProcessedMessageContent::ProposalMessage(proposal) = processed.into_content() else {
             return Err(Reject::Malformed("proposal").into());
         };
+        if !may_be_stored(&proposal) {
+            return Err(Reject::Malformed("proposal").into());
+        }
         let reference = proposal.proposal_reference_ref();
         let is_stored =
             mls_group.pending_proposals().any(|stored| stored.proposal_reference_ref() == reference);
@@ -87,33 +94,55 @@ impl Session {
         bytes: &[u8],
         at: Timestamp,
     ) -> Result<(), ClientError> {
-        // Before the message's key is used up: who cannot be verified now is asked about again.
-        self.verify_members(group, at, Tell::Everybody).await?;
         let message = protocol_message(bytes)?;
+        let epoch = message.epoch().as_u64();
+        // Before the message's key is used up: who cannot be verified now is asked about again, for a while.
+        let asked = self.verify_members(group, at, (Tell::Everybody, Effort::Passing)).await;
+        let from = self.sender_of(group, epoch, sender)?;
+        if from.is_none() && self.is_unknown(group, sender)? {
+            self.hold_message(group, sender, asked)?;
+        }
+        self.held_from.remove(&(group.clone(), sender));
         let (mls_group, provider) = self.mls(group)?;
         let processed = mls_group.process_message(provider, message).map_err(mls("open a message"))?;
         let is_application = MessageAad::decode(processed.aad()) == Ok(MessageAad::Application);
-        let is_sender =
-            *processed.sender() == MlsSender::Member(openmls::prelude::LeafNodeIndex::new(sender.0));
-        let credential: Credential = processed.credential().clone();
+        let is_sender = *processed.sender() == MlsSender::Member(LeafNodeIndex::new(sender.0));
         let content = content_of(processed)?;
         if !is_application || !is_sender {
             return Err(Reject::Malformed("message").into());
         }
-        match self.group(group)?.faces.get(&face(&credential)) {
-            Some(face) => {
-                let sender = face.client.user.clone();
-                let text = content.into();
-                self.events.push_back(Event::Message(Message {
-                    group: group.clone(),
-                    sender,
-                    text,
-                    accepted_at: at,
-                }));
+        let event = match from {
+            Some(from) => {
+                let (group, text) = (group.clone(), content.into());
+                Event::Message(Message { group, sender: from, text, accepted_at: at })
             }
-            None => self.events.push_back(Event::Unverified { group: group.clone(), leaf: sender }),
-        }
+            None => Event::Unverified { group: group.clone(), leaf: sender },
+        };
+        self.tell(event);
         Ok(())
+    }
+
+    fn is_unknown(&self, group: &GroupId, leaf: LeafIndex) -> Result<bool, ClientError> {
+        let member = self.group(group)?.members.get(&leaf);
+        Ok(member.is_some_and(|it| it.trust == Trust::Unknown))
+    }
+
+    /// Lets a message wait whose sender's AS does not answer; not for ever, since all behind it waits too.
+    fn hold_message(
+        &mut self,
+        group: &GroupId,
+        leaf: LeafIndex,
+        asked: Result<(), ClientError>,
+    ) -> Result<(), ClientError> {
+        let now = self.now();
+        let since = *self.held_from.entry((group.clone(), leaf)).or_insert(now);
+        if now > since.plus_secs(HOLD_S) {
+            return Ok(());
+        }
+        match asked {
+            Err(error) if !error.is_transient() => Err(ClientError::Unreachable(TransportError::Refused)),
+            other => other,
+        }
     }
 
     fn merge(
@@ -131,15 +160,19 @@ impl Session {
         self.group_mut(group)?.sent = None;
         if is_removed {
             self.group_mut(group)?.standing = Standing::Removed;
-            self.events.push_back(Event::Removed { group: group.clone() });
+            self.tell(Event::Removed { group: group.clone() });
             return Ok(());
         }
         if is_external && matches!(self.group(group)?.connection, ConnectionState::Open(_)) {
             self.take_answer(group, aad)?;
         }
-        self.refresh_members(group, &fresh)?;
+        let renewed = match from {
+            MlsSender::Member(leaf) => Some(LeafIndex(leaf.u32())),
+            _ => None,
+        };
+        self.refresh_members(group, &fresh, renewed)?;
         let epoch: Epoch = self.epoch(group)?;
-        self.events.push_back(Event::EpochChanged { group: group.clone(), epoch });
+        self.tell(Event::EpochChanged { group: group.clone(), epoch });
         Ok(())
     }
 
@@ -187,39 +220,7 @@ impl Session {
         if let MlsSender::Member(member) = from
             && member.u32() != leaf.0
         {
-            self.events.push_back(Event::Undecryptable { group: group.clone(), sender: leaf });
-        }
-        Ok(())
-    }
-
-    /// Tells where a member did more than its role allows; the commit is merged all the same.
-    fn check_roles(
-        &mut self,
-        group: &GroupId,
-        from: &MlsSender,
-        staged: &StagedCommit,
-    ) -> Result<(), ClientError> {
-        let MlsSender::Member(leaf) = from else { return Ok(()) };
-        let (mls_group, _) = self.mls(group)?;
-        let credential = mls_group.member(*leaf).and_then(|credential| leaf_credential(credential).ok());
-        let roles = extensions::roles(mls_group);
-        let has_admin = mls_group.members().any(|member| {
-            leaf_credential(&member.credential).is_ok_and(|it| roles.admins.contains(&it.pseudonym))
-        });
-        let lowest = mls_group.members().map(|member| member.index.u32()).min();
-        let acts_as_admin = !has_admin && lowest == Some(leaf.u32());
-        let is_admin = acts_as_admin || credential.is_some_and(|it| roles.admins.contains(&it.pseudonym));
-        let is_theirs = |sender: &MlsSender| sender == from;
-        let needs_admin = staged.queued_proposals().any(|queued| {
-            is_theirs(queued.sender())
-                && match queued.proposal() {
-                    Proposal::Remove(remove) => remove.removed() != *leaf,
-                    Proposal::SelfRemove => false,
-                    _ => true,
-                }
-        });
-        if needs_admin && !is_admin {
-            self.events.push_back(Event::RoleViolated { group: group.clone(), leaf: LeafIndex(leaf.u32()) });
+            self.tell(Event::Undecryptable { group: group.clone(), sender: leaf });
         }
         Ok(())
     }
@@ -236,3 +237,6 @@ fn content_of(processed: ProcessedMessage) -> Result<Vec<u8>, ClientError> {
         _ => Err(Reject::Malformed("message").into()),
     }
 }
+
+/// How long a message waits until its sender can be verified, in seconds.
+const HOLD_S: u64 = HOUR;

@@ -62,6 +62,11 @@ impl Session {
                 Ok(()) | Err(_) => self.settle_direct(alias, seq),
             }
         }
+        if let Some(inbox) = self.direct_inbox(alias) {
+            while inbox.waiting.len() > MAX_WAITING {
+                inbox.waiting.pop_first();
+            }
+        }
         first
     }
 
@@ -74,7 +79,7 @@ impl Session {
             },
             EntryKind::PackagesLow => {
                 self.packages_low = true;
-                self.events.push_back(Event::PackagesLow);
+                self.tell(Event::PackagesLow);
                 Ok(())
             }
             EntryKind::Direct => Ok(()),
@@ -92,7 +97,7 @@ impl Session {
         let taken = self.take_opened(group, &content, Timestamp::from_secs(accepted_at)).await;
         match taken {
             Err(error) if !error.is_transient() => {
-                self.events.push_back(Event::Undecryptable { group: group.clone(), sender: content.sender });
+                self.tell(Event::Undecryptable { group: group.clone(), sender: content.sender });
                 Err(error)
             }
             other => other,
@@ -163,3 +168,6 @@ impl Session {
         }
     }
 }
+
+/// Offers that wait for their makers' ASs to answer, at most.
+const MAX_WAITING: usize = 100;

@@ -9,11 +9,12 @@ use phoenix_core::{
     },
     crypto::sha256,
     port::Outgoing,
+    time::HOUR,
     token::Token,
     wire::{Flag, Wire},
 };
 
-use super::{Plan, Receipt, Unsent, members::Tell};
+use super::{Plan, Receipt, Unsent, members::Tell, trust::Effort};
 use crate::{
     error::{ClientError, mls},
     mls::{encoding::message, mls_signer},
@@ -22,21 +23,18 @@ use crate::{
 
 impl Session {
     /// Sends an application message to all other members. It is sent once, however often its answer is lost: each
-    /// try has the same message id, and so has a later call with the same text.
+    /// try has the same message id, and so has a later call with the same text, which encrypts it anew, since others
+    /// may not open what comes long after its turn.
     pub(crate) async fn send(&mut self, group: &GroupId, text: &[u8]) -> Result<Receipt, ClientError> {
         self.make_ready(group).await?;
         let hash = sha256(text);
-        let begun = self.group(group)?.unsent.clone().filter(|it| it.text == hash).map(|it| it.request);
-        let mut request = match begun {
-            Some(request) => request,
-            None => self.make_message(group, text)?,
-        };
+        let id = self.message_id(group, hash)?;
+        let mut request = SendMessageRequest { id, ..self.make_message(group, text)? };
         for _ in 0..self.habits.commits.max(1) {
-            self.group_mut(group)?.unsent = Some(Unsent { text: hash, request: request.clone() });
             let (route, auth) = (self.group_route(group)?, self.leaf_identity(group)?);
             let result = self.call::<SendMessage>(&route, Some(&auth), &request).await;
             if !result.as_ref().is_err_and(ClientError::is_transient) {
-                self.group_mut(group)?.unsent = None;
+                self.group_mut(group)?.unsent.remove(&hash);
             }
             match result {
                 Ok(accepted) => return Ok(accepted.into()),
@@ -51,6 +49,18 @@ impl Session {
             }
         }
         Err(ClientError::Outrun)
+    }
+
+    /// The id of a message: the same as before, where its answer did not come. The DS remembers ids for an hour (07).
+    fn message_id(&mut self, group: &GroupId, text: [u8; 32]) -> Result<MessageId, ClientError> {
+        let (fresh, at) = (MessageId(self.chance.bytes()), self.now());
+        let unsent = &mut self.group_mut(group)?.unsent;
+        unsent.retain(|_, it| at <= it.at.plus_secs(REPEAT_S));
+        if unsent.len() >= MAX_UNSENT {
+            let oldest = unsent.iter().min_by_key(|(_, it)| it.at).map(|(text, _)| *text);
+            oldest.and_then(|text| unsent.remove(&text));
+        }
+        Ok(unsent.entry(text).or_insert(Unsent { id: fresh, at }).id)
     }
 
     /// A message, ready to be sent once, with a token of the caller's choosing.
@@ -71,8 +81,10 @@ impl Session {
         self.check_standing(group)?;
         self.replace_config(group).await?;
         let now = self.now();
-        self.verify_members(group, now, Tell::Everybody).await?;
-        self.check_trust(group)?;
+        let asked = self.verify_members(group, now, (Tell::Everybody, Effort::Patient)).await;
+        self.expel_unverified().await;
+        // A member whose AS does not answer may be proven by what was verified before.
+        self.check_trust(group).or_else(|error| asked.and(Err(error)))?;
         let must_commit =
             self.mls(group)?.0.has_pending_proposals() || self.group(group)?.is_leaf_shared.is_set();
         if must_commit { self.commit(group, &Plan::Update).await } else { Ok(()) }
@@ -94,3 +106,8 @@ impl Session {
         })
     }
 }
+
+/// How long the DS remembers a message's id, in seconds.
+const REPEAT_S: u64 = HOUR;
+/// Messages without an answer that are remembered, in one group.
+const MAX_UNSENT: usize = 64;

@@ -1,1 +1,37 @@
-//! Whole worlds of homeservers and clients, in one thread, with faults.
+//! Whole worlds of homeservers and clients: in one thread, in virtual time, from one tape of bytes.
+//!
+//! Everything that happens by chance in a run (who does what, what the network and the disks do, what the nodes
+//! draw) is read from a [`Tape`]. The same tape gives the same run, so a number names it:
+//! `town.play(&Tape::of_seed(7), None)` plays number 7 in a clone of a [`Town`].
+
+mod acts;
+mod audit;
+mod cast;
+mod clock;
+mod diary;
+mod disk;
+mod executor;
+mod ground;
+mod lab;
+mod ledger;
+mod link;
+mod log;
+mod planted;
+mod play;
+mod recorder;
+mod settings;
+mod story;
+mod tape;
+mod town;
+mod weather;
+
+pub use clock::VirtualClock;
+pub use executor::{Executor, Process, Spawner, Stuck, pause};
+pub use lab::{Lab, Outcome};
+pub use planted::Planted;
+pub use play::Report;
+pub use recorder::{Before, Recorded, Recorder};
+pub use story::{Story, Turn, recorded, story};
+pub use tape::{Stream, Tape};
+pub use town::{Size, Town, TownError};
+pub use weather::{Fault, Struck};

@@ -1,0 +1,155 @@
+//! The client against homeservers in process, where a story needs what only the inside shows.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    reason = "tests"
+)]
+
+use std::time::Duration;
+
+use phoenix_core::wire::Secret;
+
+use crate::{Client, ClientError, Event};
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use support::{World, befriend, joined, play, text, until};
+
+#[test]
+fn who_updates_to_a_leaf_that_proves_nothing_is_removed_and_stops_nobody() {
+    play(&["alpha.test"], async |world| {
+        let (a, b, c) = trio(&world).await;
+        // Until its packages are used up, and the last resort is taken.
+        let group = loop {
+            let group = a.create_group().await.expect("created");
+            a.invite(&group, &[b.user().clone(), c.user().clone()]).await.expect("invited");
+            until(&b, joined).await;
+            until(&c, joined).await;
+            let mut session = b.lock().await;
+            let record = session.group_mut(&group).expect("a group");
+            record.credential_key = Secret::new([0; 32]);
+            if record.is_leaf_shared.is_set() {
+                break group;
+            }
+        };
+
+        b.update(&group).await.expect("updated");
+
+        c.sync(Duration::from_secs(1)).await.expect("synced");
+        c.send(&group, "as before").await.expect("sent");
+        until(&a, |event| matches!(event, Event::Unverified { .. }).then_some(())).await;
+        until(&b, |event| matches!(event, Event::Removed { .. }).then_some(())).await;
+        assert_eq!(a.members(&group).await.expect("members").len(), 2);
+    });
+}
+
+#[test]
+fn a_message_from_before_its_sender_was_removed_is_still_theirs() {
+    play(&["alpha.test"], async |world| {
+        let (a, b, c) = trio(&world).await;
+        let group = a.create_group().await.expect("created");
+        a.invite(&group, &[b.user().clone(), c.user().clone()]).await.expect("invited");
+        until(&b, joined).await;
+        let epoch = a.epoch(&group).await.expect("a group").0;
+        let leaf = {
+            let session = a.lock().await;
+            let leaves = session.leaves_of(&group, &[b.user().clone()]).expect("a group");
+            leaves[0]
+        };
+        b.send(&group, "last words").await.expect("sent");
+
+        a.remove(&group, &[b.user().clone()]).await.expect("removed");
+
+        let said = until(&a, |event| match event {
+            Event::Message(it) => Some((it.sender.clone(), it.text.clone())),
+            _ => None,
+        });
+        assert_eq!(said.await, (b.user().clone(), "last words".into()));
+        let session = a.lock().await;
+        assert_eq!(session.sender_of(&group, epoch, leaf), Ok(Some(b.user().clone())));
+        assert_eq!(session.sender_of(&group, epoch + 1, leaf), Ok(None));
+    });
+}
+
+#[test]
+fn who_is_no_member_cannot_be_removed() {
+    play(&["alpha.test"], async |world| {
+        let (a, b, _) = trio(&world).await;
+        let group = a.create_group().await.expect("created");
+
+        let removed = a.remove(&group, &[b.user().clone()]).await;
+
+        assert_eq!(removed, Err(ClientError::State("no such member")));
+    });
+}
+
+#[test]
+fn an_invitation_by_another_key_than_the_pinned_one_is_refused() {
+    play(&["alpha.test"], async |world| {
+        let (a, b, c) = trio(&world).await;
+        {
+            let mut session = b.lock().await;
+            let key = session.state.friends.get(a.user()).expect("friends").key.clone();
+            let other = c.lock().await.signer.verifying_key();
+            session.state.friends.get_mut(a.user()).expect("friends").key = other.clone();
+            assert_ne!(key, other);
+        }
+        let group = a.create_group().await.expect("created");
+
+        a.invite(&group, &[b.user().clone()]).await.expect("invited");
+
+        until(&b, |event| matches!(event, Event::InvitationRefused).then_some(())).await;
+        assert!(!b.groups().await.contains(&group));
+    });
+}
+
+#[test]
+fn a_new_key_of_a_known_user_does_not_take_the_place_of_the_pinned_one() {
+    play(&["alpha.test"], async |world| {
+        let (a, b, c) = trio(&world).await;
+        let other = c.lock().await.signer.verifying_key();
+        a.lock().await.state.friends.remove(b.user());
+        a.connect(b.user()).await.expect("offered");
+        b.lock().await.state.friends.get_mut(a.user()).expect("friends").key = other.clone();
+
+        until(&b, |event| matches!(event, Event::KeyChanged { .. }).then_some(())).await;
+        assert!(b.lock().await.state.offers.is_empty());
+        assert_eq!(b.lock().await.state.friends.get(a.user()).expect("friends").key, other);
+    });
+}
+
+#[test]
+fn a_message_is_told_and_kept_until_the_next_sync() {
+    play(&["alpha.test"], async |world| {
+        let (a, b, _) = trio(&world).await;
+        let group = a.create_group().await.expect("created");
+        a.invite(&group, &[b.user().clone()]).await.expect("invited");
+        until(&b, joined).await;
+        a.send(&group, "hello").await.expect("sent");
+        assert_eq!(until(&b, text).await, "hello");
+
+        let key = phoenix_core::crypto::AtRestKey::new(Secret::new([7; 32]));
+        let saved = b.export(&key).await;
+        let habits = support::settings("alpha.test").habits;
+        let b = Client::import(&saved, &key, world.ports(), habits, None).expect("imported");
+
+        assert_eq!(until(&b, text).await, "hello");
+        let late = b.sync(Duration::ZERO).await.expect("synced");
+        assert!(late.iter().all(|event| text(event).is_none()), "{late:?}");
+    });
+}
+
+/// Three users, the first of whom is connected with the others.
+async fn trio(world: &World) -> (Client, Client, Client) {
+    let (a, b, c) =
+        (world.user("alpha.test").await, world.user("alpha.test").await, world.user("alpha.test").await);
+    befriend(&a, &b).await;
+    befriend(&a, &c).await;
+    (a, b, c)
+}

@@ -1,0 +1,129 @@
+//! The client where every answer of an endpoint is lost, and the application tries again.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use phoenix_client::{Client, Event};
+use phoenix_core::GroupId;
+
+use support::{World, befriend, joined, play, text, until};
+
+#[test]
+fn an_invitation_that_is_repeated_adds_nobody_twice() {
+    play(&["alpha.test"], async |world| {
+        let (a, b) = pair(&world).await;
+        let group = a.create_group().await.expect("created");
+        world.net.cut("add_users", true);
+        a.invite(&group, &[b.user().clone()]).await.expect_err("cut");
+        world.net.cut("add_users", false);
+
+        a.invite(&group, &[b.user().clone()]).await.expect("invited");
+        a.invite(&group, &[b.user().clone()]).await.expect("there already");
+
+        assert_eq!(a.members(&group).await.expect("members").len(), 2);
+        until(&b, joined).await;
+    });
+}
+
+#[test]
+fn a_removal_that_is_repeated_succeeds_once_and_tells_so() {
+    play(&["alpha.test"], async |world| {
+        let (a, b) = pair(&world).await;
+        let group = group_of(&a, &b).await;
+        world.net.cut("remove_users", true);
+        a.remove(&group, &[b.user().clone()]).await.expect_err("cut");
+        world.net.cut("remove_users", false);
+        a.sync(Duration::from_secs(1)).await.expect("synced");
+
+        a.remove(&group, &[b.user().clone()]).await.expect("removed");
+
+        assert_eq!(a.members(&group).await.expect("members").len(), 1);
+        a.remove(&group, &[b.user().clone()]).await.expect_err("no member any more");
+    });
+}
+
+#[test]
+fn an_alias_whose_registration_was_never_answered_is_ours_all_the_same() {
+    play(&["alpha.test"], async |world| {
+        let a = world.user("alpha.test").await;
+        // Alias tokens are few.
+        let mut settings = support::settings("alpha.test");
+        settings.habits.tries = 1;
+        let b = Client::register(settings, world.ports()).await.expect("registered");
+        b.set_up().await.expect("set up");
+        world.net.cut("alias_register", true);
+        b.register_alias("Carol").await.expect_err("cut");
+        world.net.cut("alias_register", false);
+
+        b.register_alias("Carol").await.expect("registered");
+
+        assert!(a.register_alias("carol").await.is_err());
+        a.connect_alias("carol", &b.user().domain).await.expect("offered");
+        until(&b, support::offer).await;
+    });
+}
+
+#[test]
+fn an_offer_that_is_repeated_goes_on_with_its_group() {
+    play(&["alpha.test"], async |world| {
+        let (a, b) = (world.user("alpha.test").await, world.user("alpha.test").await);
+        world.net.cut("enqueue_offer", true);
+        a.connect(b.user()).await.expect_err("cut");
+        world.net.cut("enqueue_offer", false);
+
+        a.connect(b.user()).await.expect("offered");
+
+        assert_eq!(a.groups().await.len(), 1);
+        until(&b, support::offer).await;
+        let late = b.sync(Duration::ZERO).await.expect("synced");
+        assert!(late.iter().all(|event| !matches!(event, Event::Offer { .. })), "{late:?}");
+    });
+}
+
+#[test]
+fn a_message_is_sent_once_though_others_were_sent_before_it_was_tried_again() {
+    play(&["alpha.test"], async |world| {
+        let (a, b) = pair(&world).await;
+        let group = group_of(&a, &b).await;
+        world.net.cut("send_message", true);
+        a.send(&group, "one").await.expect_err("cut");
+        world.net.cut("send_message", false);
+
+        a.send(&group, "two").await.expect("sent");
+        a.send(&group, "one").await.expect("sent");
+        a.send(&group, "three").await.expect("sent");
+
+        let mut texts = Vec::new();
+        for _ in 0..20 {
+            texts.extend(b.sync(Duration::from_secs(1)).await.expect("synced").iter().filter_map(text));
+            if texts.last().is_some_and(|text| text == "three") {
+                break;
+            }
+        }
+        assert_eq!(texts, ["one", "two", "three"]);
+    });
+}
+
+async fn pair(world: &World) -> (Client, Client) {
+    let (a, b) = (world.user("alpha.test").await, world.user("alpha.test").await);
+    befriend(&a, &b).await;
+    (a, b)
+}
+
+async fn group_of(a: &Client, b: &Client) -> GroupId {
+    let group = a.create_group().await.expect("created");
+    a.invite(&group, &[b.user().clone()]).await.expect("invited");
+    until(b, joined).await;
+    group
+}

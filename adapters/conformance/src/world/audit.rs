@@ -1,0 +1,92 @@
+//! Holds what the clients of a run were shown against what the homeservers accepted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use phoenix_core::GroupId;
+
+use super::{
+    diary::{Chapter, Diaries},
+    ledger::{Ledger, Spoken},
+};
+
+/// Adds to the ledger's violations what the clients were shown and must not have been, and what they were not shown
+/// and must have been. Everything that was accepted must have arrived.
+pub(crate) fn audit(ledger: &Ledger, diaries: &Diaries) {
+    let accepted = ledger.accepted();
+    for (text, spoken) in &accepted {
+        for (client, diary) in diaries.iter().filter(|(client, _)| **client != spoken.sender) {
+            if let Some(chapter) = diary.groups.get(&spoken.group) {
+                judge(ledger, text, spoken, client, chapter);
+            }
+        }
+    }
+    for (client, diary) in diaries {
+        for chapter in diary.groups.values() {
+            let mut seen = BTreeSet::new();
+            for text in &chapter.texts {
+                if !seen.insert(text) {
+                    ledger.violated(format!("Q2: {client} was shown {text:?} twice"));
+                }
+                if ledger.made_in(text).is_none() {
+                    ledger.violated(format!("Q2: {client} was shown {text:?}, which nobody sent"));
+                }
+            }
+        }
+    }
+    for (group, members) in by_group(diaries) {
+        for (number, one) in members.iter().enumerate() {
+            for other in members.iter().skip(number + 1) {
+                same_order(ledger, *one, *other);
+            }
+        }
+        unsure(ledger, &accepted, group, &members);
+    }
+}
+
+type Shown<'a> = (&'a str, &'a Chapter);
+
+fn by_group(diaries: &Diaries) -> BTreeMap<&GroupId, Vec<Shown<'_>>> {
+    let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (client, diary) in diaries {
+        for (group, chapter) in &diary.groups {
+            groups.entry(group).or_default().push((client.as_str(), chapter));
+        }
+    }
+    groups
+}
+
+fn judge(ledger: &Ledger, text: &str, spoken: &Spoken, client: &str, chapter: &Chapter) {
+    let shown = chapter.shown(text);
+    if shown == 0 && chapter.must_show(spoken.made_in, spoken.epoch) {
+        ledger.violated(format!("Q1: {client} was never shown {text:?}, accepted in epoch {}", spoken.epoch));
+    }
+    if shown > 0 && spoken.is_first && chapter.must_not_show(spoken.epoch) {
+        ledger.violated(format!("D7: {client} was shown {text:?}, accepted in epoch {}", spoken.epoch));
+    }
+}
+
+/// Q4: what two members were both shown, they were shown in the same order.
+fn same_order(ledger: &Ledger, (one, ones): Shown<'_>, (other, others): Shown<'_>) {
+    let both = |texts: &[String], in_these: &[String]| -> Vec<String> {
+        texts.iter().filter(|text| in_these.contains(text)).cloned().collect()
+    };
+    let (first, second) = (both(&ones.texts, &others.texts), both(&others.texts, &ones.texts));
+    if let Some((a, b)) = first.iter().zip(&second).find(|(a, b)| a != b) {
+        ledger.violated(format!("Q4: {one} was shown {a:?} where {other} was shown {b:?}"));
+    }
+}
+
+/// What nobody saw being accepted, since the process ended with its answer: it was accepted for all or for none.
+fn unsure(ledger: &Ledger, accepted: &BTreeMap<String, Spoken>, group: &GroupId, members: &[Shown<'_>]) {
+    let texts: BTreeSet<&String> = members.iter().flat_map(|(_, chapter)| &chapter.texts).collect();
+    for text in texts.into_iter().filter(|text| !accepted.contains_key(*text)) {
+        let Some(made_in) = ledger.made_in(text) else { continue };
+        let Some(sender) = text.split(' ').next() else { continue };
+        for (client, chapter) in members.iter().filter(|(client, _)| *client != sender) {
+            let stays = chapter.stays.iter().any(|stay| stay.first <= made_in && !stay.over);
+            if stays && chapter.shown(text) == 0 {
+                ledger.violated(format!("Q1: {client} was never shown {text:?} of {group:?}, others were"));
+            }
+        }
+    }
+}

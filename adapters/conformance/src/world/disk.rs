@@ -1,0 +1,154 @@
+//! The store of a homeserver in the world: others run while it works, and the process may end at any call.
+
+use std::{
+    future::pending,
+    sync::{Arc, Weak},
+};
+
+use async_trait::async_trait;
+use phoenix_core::{
+    Fqdn, Timestamp,
+    port::{
+        Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, Snapshot, Space, Store, StoreError,
+        Write,
+    },
+    store::MemoryStore,
+};
+
+use super::{executor::pause, ground::Ground, planted::Planted, weather::Fault};
+use crate::store::{Call, Faulty, Strike};
+
+/// The disk of one life of a homeserver's process.
+pub(crate) struct Disk {
+    store: MemoryStore,
+    ground: Weak<Ground>,
+    domain: Fqdn,
+    life: u64,
+}
+
+impl Disk {
+    /// What a life of a process sees of a store: it fails where the weather says so.
+    pub(crate) fn of(store: MemoryStore, ground: &Arc<Ground>, domain: &Fqdn, life: u64) -> Faulty {
+        let disk = Self { store, ground: Arc::downgrade(ground), domain: domain.clone(), life };
+        let ground = Arc::downgrade(ground);
+        Faulty::new(Arc::new(disk), move |_, call| strike(&ground, call))
+    }
+
+    /// Lets others run. Where the process ended meanwhile, nothing comes after it.
+    async fn breathe(&self) {
+        pause().await;
+        let lives = self.ground.upgrade().is_some_and(|ground| ground.outlives(&self.domain, self.life));
+        if !lives {
+            pending::<()>().await;
+        }
+    }
+
+    fn planted(&self) -> Option<Planted> {
+        self.ground.upgrade().and_then(|ground| ground.planted)
+    }
+}
+
+#[async_trait]
+impl Store for Disk {
+    async fn read(&self, places: &[Place]) -> Result<Vec<Snapshot>, StoreError> {
+        self.breathe().await;
+        let found = self.store.read(places).await;
+        self.breathe().await;
+        found
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
+        self.breathe().await;
+        let outcome = match self.planted() {
+            Some(Planted::TakenBeforeAppended) => match taken(batch) {
+                Some(first) => match self.store.commit(&first).await? {
+                    Commit::Done => {
+                        self.breathe().await;
+                        self.store.commit(&untaken(batch)).await
+                    }
+                    Commit::Conflict => Ok(Commit::Conflict),
+                },
+                None => self.store.commit(batch).await,
+            },
+            Some(Planted::StaleDecision) => match self.store.commit(batch).await? {
+                Commit::Done => Ok(Commit::Done),
+                Commit::Conflict => self.store.commit(&rebased(batch)).await,
+            },
+            Some(Planted::SpentForgotten) | None => self.store.commit(batch).await,
+        };
+        self.breathe().await;
+        outcome
+    }
+
+    async fn due(&self, space: Space, now: Timestamp, limit: usize) -> Result<Vec<PartitionKey>, StoreError> {
+        self.store.due(space, now, limit).await
+    }
+}
+
+fn strike(ground: &Weak<Ground>, call: Call<'_>) -> Strike {
+    let Some(ground) = ground.upgrade() else { return Strike::Spare };
+    if matches!(call, Call::Due(_)) {
+        return Strike::Spare;
+    }
+    if ground.weather.strikes(Fault::StoreFailed, STORE_FAILS) {
+        return Strike::Before(StoreError::Unavailable);
+    }
+    if ground.weather.strikes(Fault::StoreAnswerLost, STORE_FAILS) {
+        return Strike::After(StoreError::Unavailable);
+    }
+    Strike::Spare
+}
+
+/// The takes of a batch by themselves, if it has any.
+fn taken(batch: &Batch) -> Option<Batch> {
+    let takes = |part: &Part| {
+        let writes: Vec<Write> =
+            part.writes.iter().filter(|write| matches!(write, Write::Take(_))).cloned().collect();
+        (!writes.is_empty()).then(|| Part { writes, alarm: Alarm::Keep, ..part.clone() })
+    };
+    let parts: Vec<Part> = batch.parts.iter().filter_map(takes).collect();
+    (!parts.is_empty()).then_some(Batch { parts })
+}
+
+/// What a batch does beside its takes.
+fn untaken(batch: &Batch) -> Batch {
+    let rest = |part: &Part| {
+        let takes = part.writes.iter().any(|write| matches!(write, Write::Take(_)));
+        let writes: Vec<Write> =
+            part.writes.iter().filter(|write| !matches!(write, Write::Take(_))).cloned().collect();
+        let base = if takes { Base::Any } else { part.base };
+        (!takes || !writes.is_empty()).then(|| Part { writes, base, ..part.clone() })
+    };
+    Batch { parts: batch.parts.iter().filter_map(rest).collect() }
+}
+
+/// The batch as if it had been decided on what is stored now; what is spent stays spent.
+fn rebased(batch: &Batch) -> Batch {
+    let rebase = |part: &Part| match part.partition.space() {
+        Space::Spent => part.clone(),
+        _ => Part { base: Base::Any, ..part.clone() },
+    };
+    Batch { parts: batch.parts.iter().map(rebase).collect() }
+}
+
+/// What a store holds, but for everything spent.
+pub(crate) async fn without_spent(store: &MemoryStore) -> MemoryStore {
+    let copy = store.fork();
+    let spent =
+        copy.dump().into_iter().map(|(partition, _)| partition).filter(|it| it.space() == Space::Spent);
+    for partition in spent {
+        let drop = Part {
+            partition,
+            base: Base::Any,
+            mark: Mark([0; 16]),
+            writes: vec![Write::Drop],
+            alarm: Alarm::Never,
+        };
+        // In memory nothing fails.
+        let _ = copy.commit(&Batch { parts: vec![drop] }).await;
+    }
+    copy
+}
+
+/// How many in a thousand calls to the store fail, in a run whose store fails.
+const STORE_FAILS: u16 = 15;

@@ -1,0 +1,205 @@
+//! One thread that runs everything, in an order that the tape chooses.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Wake, Waker},
+};
+
+use super::{clock::VirtualClock, tape::Tape};
+
+/// Whose a task is: all tasks of one process end together when it crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process(pub u64);
+
+/// Runs tasks one at a time. Which of those that are ready runs next is read from the tape; time passes only
+/// when none is.
+pub struct Executor {
+    clock: VirtualClock,
+    tape: Tape,
+    spawner: Spawner,
+    tasks: BTreeMap<u64, Task>,
+}
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+struct Task {
+    process: Process,
+    work: Work,
+    waker: Waker,
+}
+
+/// Starts tasks, from anywhere.
+#[derive(Clone, Default)]
+pub struct Spawner {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    count: u64,
+    processes: u64,
+    arriving: Vec<(u64, Process, Work)>,
+    ready: BTreeSet<u64>,
+    doomed: BTreeSet<Process>,
+}
+
+/// Nothing was left to do, and nobody waits for any time: what was waited for never comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stuck;
+
+impl Executor {
+    /// An executor without tasks.
+    #[must_use]
+    pub fn new(clock: VirtualClock, tape: Tape) -> Self {
+        Self { clock, tape, spawner: Spawner::default(), tasks: BTreeMap::new() }
+    }
+
+    /// A handle that starts tasks.
+    #[must_use]
+    pub fn spawner(&self) -> Spawner {
+        self.spawner.clone()
+    }
+
+    /// Runs everything until this is done.
+    ///
+    /// # Errors
+    /// [`Stuck`], where it can never be done.
+    pub fn run<T: Send + 'static>(
+        &mut self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Stuck> {
+        let result = Arc::new(Mutex::new(None));
+        let slot = result.clone();
+        let main = self.spawner.process();
+        self.spawner.spawn(main, async move {
+            let done = work.await;
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        });
+        loop {
+            if let Some(done) = result.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return Ok(done);
+            }
+            if !self.step() && !self.clock.advance() {
+                return Err(Stuck);
+            }
+        }
+    }
+
+    /// Polls one task that is ready. False where none is.
+    fn step(&mut self) -> bool {
+        self.bury();
+        let Some(number) = self.next() else { return false };
+        let Some(task) = self.tasks.get_mut(&number) else { return true };
+        let mut cx = Context::from_waker(&task.waker);
+        if task.work.as_mut().poll(&mut cx) == Poll::Ready(()) {
+            self.tasks.remove(&number);
+        }
+        self.bury();
+        true
+    }
+
+    /// Takes in what arrived, and chooses among what is ready.
+    fn next(&mut self) -> Option<u64> {
+        let arriving = std::mem::take(&mut self.spawner.lock().arriving);
+        for (number, process, work) in arriving {
+            let waker = Waker::from(Arc::new(Bell { number, spawner: self.spawner.clone() }));
+            self.tasks.insert(number, Task { process, work, waker });
+        }
+        let mut state = self.spawner.lock();
+        let chosen = match state.ready.len() {
+            0 => return None,
+            1 => 0,
+            several => self.tape.below(several),
+        };
+        let number = state.ready.iter().nth(chosen).copied()?;
+        state.ready.remove(&number);
+        Some(number)
+    }
+
+    /// Drops all tasks of processes that ended.
+    fn bury(&mut self) {
+        loop {
+            let doomed = std::mem::take(&mut self.spawner.lock().doomed);
+            if doomed.is_empty() {
+                return;
+            }
+            let arriving = std::mem::take(&mut self.spawner.lock().arriving);
+            let (dropped, kept): (Vec<_>, Vec<_>) =
+                arriving.into_iter().partition(|(_, process, _)| doomed.contains(process));
+            self.spawner.lock().arriving.extend(kept);
+            drop(dropped);
+            self.tasks.retain(|_, task| !doomed.contains(&task.process));
+        }
+    }
+}
+
+impl fmt::Debug for Executor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executor").field("tasks", &self.tasks.len()).finish_non_exhaustive()
+    }
+}
+
+impl Spawner {
+    /// A process of its own.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        let mut state = self.lock();
+        state.processes = state.processes.saturating_add(1);
+        Process(state.processes)
+    }
+
+    /// Starts a task of a process.
+    pub fn spawn(&self, process: Process, work: impl Future<Output = ()> + Send + 'static) {
+        let mut state = self.lock();
+        state.count = state.count.saturating_add(1);
+        let number = state.count;
+        state.arriving.push((number, process, Box::pin(work)));
+        state.ready.insert(number);
+    }
+
+    /// Ends a process: none of its tasks is polled again.
+    pub fn kill(&self, process: Process) {
+        self.lock().doomed.insert(process);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Spawner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Spawner")
+    }
+}
+
+struct Bell {
+    number: u64,
+    spawner: Spawner,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.spawner.lock().ready.insert(self.number);
+    }
+}
+
+/// Lets others run first.
+pub async fn pause() {
+    let mut paused = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut paused, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,237 @@
+//! What a world stands on: time, chance, the network, and the processes of its homeservers.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use phoenix_core::{Fqdn, port::Inline, store::MemoryStore};
+use phoenix_homeserver::{BuildError, Homeserver};
+
+use super::{
+    clock::VirtualClock,
+    disk::{Disk, without_spent},
+    executor::{Process, Spawner},
+    ledger::Ledger,
+    link::Link,
+    log::Log,
+    planted::Planted,
+    recorder::Recorder,
+    settings,
+    tape::Tape,
+    weather::{Fault, Weather},
+};
+
+/// What everything in a world shares.
+pub(crate) struct Ground {
+    pub(crate) clock: VirtualClock,
+    pub(crate) tape: Tape,
+    pub(crate) spawner: Spawner,
+    pub(crate) weather: Weather,
+    pub(crate) ledger: Ledger,
+    pub(crate) log: Log,
+    pub(crate) recorder: Option<Recorder>,
+    pub(crate) planted: Option<Planted>,
+    /// The process of the network itself: what is under way outlives those who sent it.
+    pub(crate) air: Process,
+    nodes: Mutex<BTreeMap<Fqdn, Node>>,
+}
+
+/// A homeserver's process, and its disk.
+struct Node {
+    store: MemoryStore,
+    /// Its replicas, while they run; all of them work on the one store, and end together.
+    homes: Vec<Homeserver>,
+    replicas: usize,
+    process: Process,
+    /// Counts the starts.
+    life: u64,
+    /// Calls to the store until the process ends, and how long it is away then, in milliseconds.
+    fuse: Option<(u32, u64)>,
+}
+
+/// One life of a homeserver's process.
+struct Life {
+    store: MemoryStore,
+    process: Process,
+    number: u64,
+    replicas: usize,
+}
+
+impl Ground {
+    /// A ground without homeservers.
+    pub(crate) fn new(
+        clock: VirtualClock,
+        tape: Tape,
+        spawner: Spawner,
+        recorder: Option<Recorder>,
+        planted: Option<Planted>,
+    ) -> Arc<Self> {
+        let air = spawner.process();
+        let weather = Weather::calm(tape.clone());
+        let log = Log::new(clock.clone());
+        let (ledger, nodes) = (Ledger::default(), Mutex::default());
+        Arc::new(Self { clock, tape, spawner, weather, ledger, log, recorder, planted, air, nodes })
+    }
+
+    /// Puts a homeserver's disk into the world; it does not run yet.
+    pub(crate) fn settle(&self, domain: Fqdn, store: MemoryStore) {
+        let process = self.spawner.process();
+        self.nodes()
+            .insert(domain, Node { store, homes: Vec::new(), replicas: 1, process, life: 0, fuse: None });
+    }
+
+    /// From its next start on, a homeserver has so many replicas on its one store.
+    pub(crate) fn replicate(&self, domain: &Fqdn, replicas: usize) {
+        if let Some(node) = self.nodes().get_mut(domain) {
+            node.replicas = replicas;
+        }
+    }
+
+    /// Starts a homeserver from its disk.
+    pub(crate) async fn start(self: &Arc<Self>, domain: &Fqdn) {
+        while let Some(life) = self.begin_life(domain).await {
+            let mut homes = Vec::new();
+            for _ in 0..life.replicas {
+                match self.build(domain, &life).await {
+                    Ok(home) => homes.push(home),
+                    Err(error) => self.log.line(format!("{domain} does not start: {error}")),
+                }
+            }
+            if homes.len() < life.replicas {
+                self.clock.sleep_ms(RESTART_MS).await;
+                continue;
+            }
+            self.log.line(format!("{domain} runs, {} of it", homes.len()));
+            for home in &homes {
+                self.spawner.spawn(life.process, home.clone().run());
+            }
+            if let Some(node) = self.nodes().get_mut(domain) {
+                node.homes = homes;
+            }
+            return;
+        }
+    }
+
+    async fn build(self: &Arc<Self>, domain: &Fqdn, life: &Life) -> Result<Homeserver, BuildError> {
+        let disk = Disk::of(life.store.clone(), self, domain, life.number);
+        let home = Homeserver::builder(domain.clone())
+            .store(disk)
+            .transport(Link::of_home(self, domain))
+            .clock(self.clock.clone())
+            .entropy(self.tape.entropy())
+            .compute(Inline)
+            .auth_settings(settings::auth())
+            .queue_settings(settings::queue());
+        home.build().await
+    }
+
+    /// The next life of a homeserver: what it finds is what was committed.
+    async fn begin_life(&self, domain: &Fqdn) -> Option<Life> {
+        let process = self.spawner.process();
+        let (mut store, lives) = self.nodes().get(domain).map(|node| (node.store.fork(), node.life))?;
+        if lives > 0 && self.planted == Some(Planted::SpentForgotten) {
+            store = without_spent(&store).await;
+        }
+        let mut nodes = self.nodes();
+        let node = nodes.get_mut(domain)?;
+        node.store = store;
+        node.life = node.life.saturating_add(1);
+        node.process = process;
+        node.fuse = None;
+        Some(Life { store: node.store.clone(), process, number: node.life, replicas: node.replicas })
+    }
+
+    /// Ends a homeserver's process, and starts it again after a time.
+    pub(crate) fn crash(self: &Arc<Self>, domain: &Fqdn, away_ms: u64) {
+        let Some(process) = self.end(domain) else { return };
+        self.spawner.kill(process);
+        self.weather.count(Fault::Crashed);
+        self.log.line(format!("{domain} ends, for {away_ms} ms"));
+        let (ground, domain) = (self.clone(), domain.clone());
+        self.spawner.spawn(self.air, async move {
+            ground.clock.sleep_ms(away_ms).await;
+            ground.start(&domain).await;
+        });
+    }
+
+    /// Ends a homeserver's process, and starts it again at once.
+    pub(crate) async fn restart(self: &Arc<Self>, domain: &Fqdn) {
+        if let Some(process) = self.end(domain) {
+            self.spawner.kill(process);
+            self.start(domain).await;
+        }
+    }
+
+    fn end(&self, domain: &Fqdn) -> Option<Process> {
+        let mut nodes = self.nodes();
+        let node = nodes.get_mut(domain)?;
+        let homes = std::mem::take(&mut node.homes);
+        let process = node.process;
+        node.fuse = None;
+        drop(nodes);
+        (!homes.is_empty()).then_some(process)
+    }
+
+    /// Lets a homeserver's process end after so many further calls to its store.
+    pub(crate) fn light(&self, domain: &Fqdn, calls: u32, away_ms: u64) {
+        if let Some(node) = self.nodes().get_mut(domain) {
+            node.fuse = Some((calls, away_ms));
+        }
+    }
+
+    /// Whether this life of a process goes on after the call to its store that it is in.
+    pub(crate) fn outlives(self: &Arc<Self>, domain: &Fqdn, life: u64) -> bool {
+        let away_ms = {
+            let mut nodes = self.nodes();
+            let Some(node) = nodes.get_mut(domain).filter(|node| node.life == life) else { return false };
+            match &mut node.fuse {
+                Some((calls @ 1.., _)) => {
+                    *calls = calls.saturating_sub(1);
+                    return true;
+                }
+                Some((0, away_ms)) => *away_ms,
+                None => return true,
+            }
+        };
+        self.crash(domain, away_ms);
+        false
+    }
+
+    /// The homeserver of a domain and its process, while it runs; one of its replicas.
+    pub(crate) fn home(&self, domain: &Fqdn) -> Option<(Homeserver, Process)> {
+        let nodes = self.nodes();
+        let node = nodes.get(domain)?;
+        let home = match node.homes.as_slice() {
+            [home] => home,
+            homes => self.tape.pick(homes)?,
+        };
+        Some((home.clone(), node.process))
+    }
+
+    /// The domains of the world.
+    pub(crate) fn domains(&self) -> Vec<Fqdn> {
+        self.nodes().keys().cloned().collect()
+    }
+
+    /// Copies of all disks.
+    pub(crate) fn disks(&self) -> BTreeMap<Fqdn, MemoryStore> {
+        self.nodes().iter().map(|(domain, node)| (domain.clone(), node.store.fork())).collect()
+    }
+
+    /// Ends all processes.
+    pub(crate) fn end_all(&self) {
+        let ended = std::mem::take(&mut *self.nodes());
+        for node in ended.values() {
+            self.spawner.kill(node.process);
+        }
+        self.spawner.kill(self.air);
+    }
+
+    fn nodes(&self) -> MutexGuard<'_, BTreeMap<Fqdn, Node>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long a process that could not start waits before it tries again.
+const RESTART_MS: u64 = 500;

@@ -1,0 +1,290 @@
+//! What was seen from outside in a run, and whether it may be so.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use phoenix_core::{
+    ErrorCode, ErrorReply, Fqdn, GroupId, MessageId,
+    api::{
+        Endpoint,
+        delivery::{
+            Accepted, AddUsers, AddUsersRequest, CommitRequest, JoinConnectionGroup,
+            JoinConnectionGroupRequest, Joined, RemoveUsers, SendMessage, SendMessageRequest, UpdateClient,
+            WelcomeInfo, WelcomeInfoRequest,
+        },
+        queue::{Dequeue, DequeueReply, DequeueRequest},
+    },
+    crypto::sha256,
+    port::Outgoing,
+    wire::Wire,
+};
+
+use super::link::Source;
+
+/// Keeps what calls were answered, and holds it against the invariants.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What each client is about to send.
+    speaking: BTreeMap<String, String>,
+    /// What a message says, by its group and id.
+    texts: BTreeMap<(GroupId, MessageId), String>,
+    /// The epoch that a text was encrypted in.
+    made_in: BTreeMap<String, u64>,
+    /// How often a message arrived at its DS.
+    arrivals: BTreeMap<(GroupId, MessageId), u32>,
+    /// The epoch that a client joined a group in, last.
+    joins: BTreeMap<(String, GroupId), u64>,
+    accepted: BTreeMap<String, Spoken>,
+    /// Who made the commit that led to an epoch.
+    commits: BTreeMap<(GroupId, u64), String>,
+    spent: BTreeMap<(Fqdn, Bytes), &'static str>,
+    /// Calls that cost a token and were accepted, the last ones.
+    replayable: VecDeque<(Fqdn, Outgoing)>,
+    /// By the client that reads it.
+    queues: BTreeMap<String, Queue>,
+    refused: BTreeMap<ErrorCode, usize>,
+    violations: Vec<String>,
+}
+
+/// A message that a DS accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Spoken {
+    pub(crate) group: GroupId,
+    /// The epoch that it was first encrypted in.
+    pub(crate) made_in: u64,
+    /// The group's epoch when it was accepted.
+    pub(crate) epoch: u64,
+    pub(crate) sender: String,
+    /// Whether it was the first request for it that was answered: an earlier one may have been accepted in an
+    /// earlier epoch, and its answer have ended with the process.
+    pub(crate) is_first: bool,
+}
+
+/// What was read of a queue: a digest of each entry, by its number.
+#[derive(Default)]
+struct Queue {
+    /// Entries below it may be gone.
+    acknowledged: u64,
+    entries: BTreeMap<u64, [u8; 32]>,
+}
+
+impl Ledger {
+    /// A client is about to send a text.
+    pub(crate) fn speaks(&self, client: &str, text: &str) {
+        self.lock().speaking.insert(client.to_owned(), text.to_owned());
+    }
+
+    /// The epoch that a text was first encrypted in, if it was sent at all.
+    pub(crate) fn made_in(&self, text: &str) -> Option<u64> {
+        self.lock().made_in.get(text).copied()
+    }
+
+    /// The epoch that a client joined a group in, last.
+    pub(crate) fn joined_in(&self, client: &str, group: &GroupId) -> Option<u64> {
+        self.lock().joins.get(&(client.to_owned(), group.clone())).copied()
+    }
+
+    /// What a DS accepted, by its text.
+    pub(crate) fn accepted(&self) -> BTreeMap<String, Spoken> {
+        self.lock().accepted.clone()
+    }
+
+    /// Calls that cost a token and were accepted, the last ones.
+    pub(crate) fn replayable(&self) -> Vec<(Fqdn, Outgoing)> {
+        self.lock().replayable.iter().cloned().collect()
+    }
+
+    /// How many calls were refused with this code.
+    pub(crate) fn refused(&self, code: ErrorCode) -> usize {
+        self.lock().refused.get(&code).copied().unwrap_or(0)
+    }
+
+    /// Something that must not be.
+    pub(crate) fn violated(&self, what: String) {
+        let mut state = self.lock();
+        if !state.violations.contains(&what) {
+            state.violations.push(what);
+        }
+    }
+
+    /// What must not be and was.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        self.lock().violations.clone()
+    }
+
+    /// A call leaves its sender.
+    pub(crate) fn sent(&self, from: &Source, outgoing: &Outgoing) {
+        let Source::Client(client) = from else { return };
+        let (endpoint, body) = (outgoing.call.endpoint, outgoing.call.body.as_slice());
+        if endpoint == SendMessage::DESCRIPTION.id {
+            if let Ok(request) = SendMessageRequest::decode(body) {
+                self.lock().note_sending(client, request);
+            }
+        } else if endpoint == WelcomeInfo::DESCRIPTION.id
+            && let Ok(request) = WelcomeInfoRequest::decode(body)
+        {
+            self.lock().joins.insert((client.clone(), request.access.group), request.epoch.0);
+        }
+    }
+
+    /// A call arrives at a homeserver.
+    pub(crate) fn arrived(&self, from: &Source, outgoing: &Outgoing) {
+        let (endpoint, body) = (outgoing.call.endpoint, outgoing.call.body.as_slice());
+        if endpoint == SendMessage::DESCRIPTION.id {
+            if let Ok(request) = SendMessageRequest::decode(body) {
+                let mut state = self.lock();
+                let count = state.arrivals.entry((request.access.group, request.id)).or_default();
+                *count = count.saturating_add(1);
+            }
+        } else if endpoint == Dequeue::DESCRIPTION.id
+            && let Ok(request) = DequeueRequest::decode(body)
+        {
+            let mut state = self.lock();
+            let queue = state.queues.entry(from.to_string()).or_default();
+            queue.acknowledged = queue.acknowledged.max(request.ack_below);
+        }
+    }
+
+    /// A homeserver answered a call, whether or not the answer arrives.
+    pub(crate) fn answered(
+        &self,
+        from: &Source,
+        to: &Fqdn,
+        outgoing: &Outgoing,
+        reply: &Result<Bytes, ErrorReply>,
+    ) {
+        let mut state = self.lock();
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(error) => {
+                let count = state.refused.entry(error.code).or_default();
+                *count = count.saturating_add(1);
+                return;
+            }
+        };
+        if let Some(token) = &outgoing.call.token {
+            state.replayable.push_back((to.clone(), outgoing.clone()));
+            if state.replayable.len() > REPLAYABLE {
+                state.replayable.pop_front();
+            }
+            let before = state.spent.insert((to.clone(), token.encode()), outgoing.name);
+            if let Some(before) = before {
+                let name = outgoing.name;
+                state.violations.push(format!("K1: a token was accepted twice, by {before} and {name}"));
+            }
+        }
+        let body = outgoing.call.body.as_slice();
+        let who = from.to_string();
+        let endpoint = outgoing.call.endpoint;
+        if endpoint == SendMessage::DESCRIPTION.id {
+            state.note_message(body, reply, &who);
+        } else if endpoint == Dequeue::DESCRIPTION.id {
+            state.note_entries(&who, body, reply);
+        } else if let Some((group, epoch)) = commit(outgoing, reply) {
+            let before = state.commits.insert((group, epoch), who.clone());
+            if let Some(before) = before {
+                state.violations.push(format!("D1: {before} and {who} both committed to epoch {epoch}"));
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn note_sending(&mut self, client: &str, request: SendMessageRequest) {
+        let Some(text) = self.speaking.get(client).cloned() else { return };
+        if let Some(epoch) = epoch_of(request.message.as_slice()) {
+            self.made_in.entry(text.clone()).or_insert(epoch);
+        }
+        self.texts.entry((request.access.group, request.id)).or_insert(text);
+    }
+
+    fn note_message(&mut self, request: &[u8], reply: &[u8], who: &str) {
+        let (Ok(request), Ok(reply)) = (SendMessageRequest::decode(request), Accepted::decode(reply)) else {
+            self.violations.push("R4: an answer to send_message does not decode".to_owned());
+            return;
+        };
+        let group = request.access.group;
+        let key = (group.clone(), request.id);
+        let Some(text) = self.texts.get(&key).cloned() else { return };
+        let is_first = self.arrivals.get(&key).is_none_or(|count| *count <= 1);
+        let made_in = self.made_in.get(&text).copied().unwrap_or(reply.epoch.0);
+        let spoken = Spoken { group, made_in, epoch: reply.epoch.0, sender: who.to_owned(), is_first };
+        self.accepted.entry(text).or_insert(spoken);
+    }
+
+    /// Q3, as far as its reader sees: numbers without gap, and the same entry under a number each time.
+    fn note_entries(&mut self, reader: &str, request: &[u8], reply: &[u8]) {
+        let (Ok(request), Ok(reply)) = (DequeueRequest::decode(request), DequeueReply::decode(reply)) else {
+            self.violations.push("R4: an answer to dequeue does not decode".to_owned());
+            return;
+        };
+        let known = self.queues.entry(reader.to_owned()).or_default();
+        let mut violations = Vec::new();
+        if reply.gap_before.is_some() {
+            violations.push("Q1: entries of a queue were lost before they were read".to_owned());
+        }
+        // What is acknowledged goes when the acknowledgement is carried out, which may be a moment later.
+        let first = reply.entries.first().map_or(request.from, |entry| entry.seq);
+        let latest = request.from.max(known.acknowledged);
+        let from = if (request.from..=latest).contains(&first) { first } else { latest };
+        for (entry, expected) in reply.entries.iter().zip(from..) {
+            if entry.seq != expected {
+                violations.push(format!("Q3: entry {} where {expected} was next", entry.seq));
+                break;
+            }
+            let digest = sha256(&entry.encode());
+            if *known.entries.entry(entry.seq).or_insert(digest) != digest {
+                violations.push(format!("Q3: number {} was given twice", entry.seq));
+            }
+        }
+        self.violations.extend(violations);
+    }
+}
+
+/// The group and epoch that an accepted commit led to.
+fn commit(outgoing: &Outgoing, reply: &[u8]) -> Option<(GroupId, u64)> {
+    let (endpoint, body) = (outgoing.call.endpoint, outgoing.call.body.as_slice());
+    let accepted = || Accepted::decode(reply).ok().map(|accepted| accepted.epoch.0);
+    if endpoint == AddUsers::DESCRIPTION.id {
+        Some((AddUsersRequest::decode(body).ok()?.access.group, accepted()?))
+    } else if endpoint == RemoveUsers::DESCRIPTION.id || endpoint == UpdateClient::DESCRIPTION.id {
+        Some((CommitRequest::decode(body).ok()?.access.group, accepted()?))
+    } else if endpoint == JoinConnectionGroup::DESCRIPTION.id {
+        let group = JoinConnectionGroupRequest::decode(body).ok()?.access.group;
+        Some((group, Joined::decode(reply).ok()?.epoch.0))
+    } else {
+        None
+    }
+}
+
+/// The epoch that stands in clear in an MLSMessage with a PrivateMessage (RFC 9420 §6): version, wire format, group
+/// id, epoch.
+fn epoch_of(message: &[u8]) -> Option<u64> {
+    let (length, rest) = message.get(4..)?.split_first()?;
+    // Group ids of the protocol are longer than 63 bytes or not; the two high bits tell the length's own length.
+    let (length, rest) = match length >> 6 {
+        0 => (usize::from(*length), rest),
+        1 => {
+            let (low, rest) = rest.split_first()?;
+            (usize::from(length & 0x3f) << 8 | usize::from(*low), rest)
+        }
+        _ => return None,
+    };
+    let epoch = rest.get(length..)?.get(..8)?;
+    Some(u64::from_be_bytes(epoch.try_into().ok()?))
+}
+
+/// Accepted calls that are kept to be given again.
+const REPLAYABLE: usize = 16;

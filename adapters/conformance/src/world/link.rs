@@ -1,0 +1,240 @@
+//! The network of the world: calls travel, and may be late, lost, doubled, or cut off.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{
+    channel::oneshot::{Sender, channel},
+    future::{Either, select},
+};
+use phoenix_core::{
+    ErrorReply, Fqdn, Origin,
+    api::{
+        Endpoint, ServiceName,
+        auth::{AliasDequeue, DequeueOffers},
+        federation::{FederatedEnqueue, QsToQsReceipt},
+        queue::{Dequeue, DequeueRequest},
+    },
+    port::{Outgoing, Transport, TransportError},
+    wire::Wire,
+};
+
+use super::{ground::Ground, weather::Fault};
+
+/// Who sends.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    Home(Fqdn),
+    Client(String),
+}
+
+/// One sender's way into the network.
+#[derive(Clone)]
+pub(crate) struct Link {
+    ground: Weak<Ground>,
+    source: Source,
+    sent: Arc<AtomicU64>,
+    arrived: Arc<Mutex<BTreeMap<Fqdn, u64>>>,
+}
+
+type Answer = Result<Bytes, ErrorReply>;
+
+impl Link {
+    /// The way of a homeserver to others.
+    pub(crate) fn of_home(ground: &Arc<Ground>, domain: &Fqdn) -> Self {
+        Self::new(ground, Source::Home(domain.clone()))
+    }
+
+    /// The way of a client.
+    pub(crate) fn of_client(ground: &Arc<Ground>, name: &str) -> Self {
+        Self::new(ground, Source::Client(name.to_owned()))
+    }
+
+    fn new(ground: &Arc<Ground>, source: Source) -> Self {
+        let (sent, arrived) = (Arc::default(), Arc::default());
+        Self { ground: Arc::downgrade(ground), source, sent, arrived }
+    }
+
+    /// Carries one copy of a call, and its answer back if someone waits for it.
+    fn carry(&self, ground: &Arc<Ground>, to: &Fqdn, outgoing: Outgoing, answer: Option<Sender<Answer>>) {
+        let (this, to) = (self.clone(), to.clone());
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
+        let lost = ground.weather.strikes(Fault::RequestLost, LOST);
+        let delay_ms = ground.delay_ms();
+        let air = ground.clone();
+        ground.spawner.spawn(ground.air, async move {
+            air.clock.sleep_ms(delay_ms).await;
+            if lost || this.is_cut(&air, &to) {
+                return;
+            }
+            this.note_order(&air, &to, number);
+            let Some((home, process)) = air.home(&to) else { return };
+            let work = this.deliver(air.clone(), home, to, outgoing, answer);
+            air.spawner.spawn(process, work);
+        });
+    }
+
+    /// Runs in the process of the homeserver that is called.
+    async fn deliver(
+        self,
+        ground: Arc<Ground>,
+        home: phoenix_homeserver::Homeserver,
+        to: Fqdn,
+        outgoing: Outgoing,
+        answer: Option<Sender<Answer>>,
+    ) {
+        let Outgoing { service, name, call, .. } = outgoing.clone();
+        let before = ground.recorder.as_ref().and_then(|recorder| recorder.before(&ground, service, name));
+        ground.ledger.arrived(&self.source, &outgoing);
+        let reply = home.call(service, name, call, Origin::default()).await;
+        drop(home);
+        ground.ledger.answered(&self.source, &to, &outgoing, &reply);
+        if let (Some(recorder), Some(before), Ok(_)) = (&ground.recorder, before, &reply) {
+            recorder.record(before, &to, &outgoing);
+        }
+        ground.log.line(format!("{} {to} {name}: {}", self.source, told(&outgoing, &reply)));
+        let Some(answer) = answer else { return };
+        let lost = ground.weather.strikes(Fault::AnswerLost, LOST);
+        let delay_ms = ground.delay_ms();
+        let air = ground.clone();
+        ground.spawner.spawn(ground.air, async move {
+            air.clock.sleep_ms(delay_ms).await;
+            if lost || self.is_cut(&air, &to) {
+                return;
+            }
+            // The caller may have given up.
+            let _ = answer.send(reply);
+        });
+    }
+
+    /// Whether what is sent now does not get through.
+    fn is_cut(&self, ground: &Ground, to: &Fqdn) -> bool {
+        let cut = matches!(&self.source, Source::Home(from) if ground.weather.is_cut(from, to));
+        if cut {
+            ground.weather.count(Fault::Partitioned);
+        }
+        cut
+    }
+
+    /// Counts what arrives behind what was sent later.
+    fn note_order(&self, ground: &Ground, to: &Fqdn, number: u64) {
+        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = arrived.entry(to.clone()).or_default();
+        if number < *last && ground.weather.has(Fault::Reordered) {
+            ground.weather.count(Fault::Reordered);
+        }
+        *last = number.max(*last);
+    }
+}
+
+#[async_trait]
+impl Transport for Link {
+    async fn send(&self, to: &Fqdn, outgoing: Outgoing) -> Result<Answer, TransportError> {
+        let ground = self.ground.upgrade().ok_or(TransportError::Unreachable)?;
+        ground.ledger.sent(&self.source, &outgoing);
+        let patience_ms = patience_ms(&outgoing);
+        let (answer, answered) = channel();
+        if ground.weather.strikes(Fault::Duplicated, DOUBLED) {
+            self.carry(&ground, to, outgoing.clone(), None);
+        }
+        self.carry(&ground, to, outgoing, Some(answer));
+        let clock = ground.clock.clone();
+        drop(ground);
+        let patience = Box::pin(clock.sleep_ms(patience_ms));
+        match select(answered, patience).await {
+            Either::Left((Ok(answer), _)) => Ok(answer),
+            // Nobody carries it any more: what TCP would tell after a while.
+            Either::Left((Err(_), _)) => {
+                clock.sleep_ms(NOTICED_MS).await;
+                Err(TransportError::Unreachable)
+            }
+            Either::Right(_) => Err(TransportError::Unreachable),
+        }
+    }
+
+    async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
+        let ground = self.ground.upgrade().ok_or(TransportError::Unreachable)?;
+        ground.clock.sleep_ms(ground.delay_ms()).await;
+        let lost = ground.weather.strikes(Fault::RequestLost, LOST);
+        let home = ground.home(from).filter(|_| !lost && !self.is_cut(&ground, from));
+        let Some((home, _)) = home else {
+            ground.clock.sleep_ms(NOTICED_MS).await;
+            return Err(TransportError::Unreachable);
+        };
+        home.document(service).await.map_err(|_| TransportError::Unreachable)
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link({})", self.source)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Home(domain) => write!(f, "{domain}"),
+            Self::Client(name) => f.write_str(name),
+        }
+    }
+}
+
+impl Ground {
+    /// How long something is under way.
+    pub(crate) fn delay_ms(&self) -> u64 {
+        let usual = 1 + self.tape.below_u64(USUAL_MS);
+        let slow = self.weather.strikes(Fault::Delayed, SLOW);
+        let held = self.weather.has(Fault::Reordered) && self.tape.strikes(SLOW);
+        let slow_ms = if slow { self.tape.below_u64(SLOW_MS) } else { 0 };
+        let held_ms = if held { self.tape.below_u64(HELD_MS) } else { 0 };
+        usual.saturating_add(slow_ms).saturating_add(held_ms)
+    }
+}
+
+/// How long the caller waits for an answer: longer where it asked for a long poll.
+fn patience_ms(outgoing: &Outgoing) -> u64 {
+    let polls = [Dequeue::DESCRIPTION.id, DequeueOffers::DESCRIPTION.id, AliasDequeue::DESCRIPTION.id];
+    let request = DequeueRequest::decode(outgoing.call.body.as_slice());
+    let wait_s = request.ok().filter(|_| polls.contains(&outgoing.call.endpoint)).map_or(0, |it| it.wait_s);
+    PATIENCE_MS.saturating_add(u64::from(wait_s).saturating_mul(1_000))
+}
+
+/// An answer, for the log: of a transaction, also what became of each delivery.
+fn told(outgoing: &Outgoing, answer: &Answer) -> String {
+    let receipt = |reply: &Bytes| QsToQsReceipt::decode(reply).ok();
+    match answer {
+        Ok(reply) if outgoing.call.endpoint == FederatedEnqueue::DESCRIPTION.id => {
+            let results = receipt(reply).map(|receipt| receipt.results.into_vec()).unwrap_or_default();
+            let results: Vec<_> = results.into_iter().map(|result| result.results.into_vec()).collect();
+            format!("ok, {results:?}")
+        }
+        Ok(_) => "ok".to_owned(),
+        Err(error) => format!("{:?}", error.code),
+    }
+}
+
+/// In a thousand.
+const LOST: u16 = 40;
+/// In a thousand.
+const DOUBLED: u16 = 60;
+/// In a thousand.
+const SLOW: u16 = 60;
+/// What a request or an answer takes, at most.
+const USUAL_MS: u64 = 20;
+/// What a slow one takes, at most; more than a caller's patience.
+const SLOW_MS: u64 = 12_000;
+/// For how long one is held back, so that later ones overtake it.
+const HELD_MS: u64 = 300;
+/// How long a caller waits for an answer.
+const PATIENCE_MS: u64 = 10_000;
+/// When a caller learns that nobody answers.
+const NOTICED_MS: u64 = 500;

@@ -1,0 +1,30 @@
+//! How the homeservers of a world are set: as in earnest, but for limits that a run would never reach, and pauses
+//! that would make it long.
+
+use phoenix_core::queue::{QueuePolicy, RatchetPolicy};
+use phoenix_homeserver::{auth, queue};
+
+/// The AS gives out as many tokens as a run can need.
+pub(crate) fn auth() -> auth::Settings {
+    let mut settings = auth::Settings::default();
+    settings.allowances.standard = PLENTY;
+    settings.allowances.home = PLENTY;
+    settings.allowances.contact = PLENTY;
+    settings.remote.floor = u64::from(PLENTY);
+    settings
+}
+
+/// Queues get fresh secrets often, and homeservers look soon whether another is back.
+pub(crate) fn queue() -> queue::Settings {
+    let ratchet = RatchetPolicy { entries: RATCHET_ENTRIES, ..RatchetPolicy::DEFAULT };
+    queue::Settings {
+        queue: QueuePolicy { ratchet, ..QueuePolicy::QS },
+        max_pause_s: MAX_PAUSE_S,
+        ..queue::Settings::default()
+    }
+}
+
+const PLENTY: u32 = 10_000;
+/// A run sees several updates of each ratchet.
+const RATCHET_ENTRIES: u32 = 7;
+const MAX_PAUSE_S: u64 = 20;

@@ -1,0 +1,185 @@
+//! The first conversation of two homeservers, in a world: what the demo plays over HTTPS, in virtual time.
+
+mod groups;
+mod people;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use phoenix_client::ClientError;
+use phoenix_core::{Fqdn, GroupId};
+
+use super::{
+    audit::audit,
+    cast::{Actor, Cast},
+    executor::Stuck,
+    ground::Ground,
+    play::come_to_rest,
+    recorder::{Recorded, Recorder},
+    tape::Tape,
+    town::{Scene, TownError},
+};
+
+/// What was told of the story.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// The steps that were told, in order, with what was found at each.
+    pub steps: Vec<String>,
+    /// Virtual time that passed, in milliseconds.
+    pub elapsed_ms: u64,
+    /// Everything that happened.
+    pub log: String,
+}
+
+/// Where the story took another turn.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Turn {
+    /// A client could not do its part.
+    #[error("step {step}: {error}")]
+    Client {
+        /// The step.
+        step: usize,
+        /// Why.
+        error: ClientError,
+    },
+    /// What was expected did not hold.
+    #[error("step {step}: {what}")]
+    Unexpected {
+        /// The step.
+        step: usize,
+        /// What was found.
+        what: String,
+    },
+    /// The world could not be made, or stood still.
+    #[error("{0}")]
+    World(String),
+}
+
+/// Plays the story with the chances of a tape.
+///
+/// # Errors
+/// [`Turn`], at the first thing that is not as it must be.
+pub fn story(tape: &Tape) -> Result<Story, Turn> {
+    tell(tape, None)
+}
+
+/// One valid call of each endpoint of the story. It is played once a process.
+///
+/// # Panics
+/// Where the story cannot be played: there is nothing to go on with then.
+#[must_use]
+#[expect(clippy::panic, reason = "for tests, which end then")]
+pub fn recorded() -> Vec<Recorded> {
+    static RECORDED: OnceLock<Vec<Recorded>> = OnceLock::new();
+    let record = || {
+        let recorder = Recorder::default();
+        match tell(&Tape::of_seed(1), Some(recorder.clone())) {
+            Ok(_) => recorder.calls(),
+            Err(turn) => panic!("{turn}"),
+        }
+    };
+    RECORDED.get_or_init(record).clone()
+}
+
+fn tell(tape: &Tape, recorder: Option<Recorder>) -> Result<Story, Turn> {
+    let told =
+        Scene::empty(2, tape.clone(), recorder).map_err(|error: TownError| Turn::World(error.to_string()));
+    let Scene { mut executor, ground } = told?;
+    let stage = ground.clone();
+    let played = executor.run(async move {
+        let mut narrator = Narrator { ground: stage, people: BTreeMap::new(), steps: Vec::new() };
+        narrator.play().await.map(|()| narrator.steps)
+    });
+    ground.end_all();
+    let steps = played.map_err(|Stuck| Turn::World("the world stood still".to_owned()))??;
+    Ok(Story { steps, elapsed_ms: ground.clock.elapsed_ms(), log: ground.log.text() })
+}
+
+/// Plays the steps one after the other.
+struct Narrator {
+    ground: Arc<Ground>,
+    people: BTreeMap<&'static str, Arc<Actor>>,
+    steps: Vec<String>,
+}
+
+impl Narrator {
+    async fn play(&mut self) -> Result<(), Turn> {
+        for domain in self.ground.domains() {
+            self.ground.start(&domain).await;
+        }
+        self.three_users_register().await?;
+        self.all_obtain_tokens().await?;
+        self.they_connect().await?;
+        let group = self.a_group_over_two_homeservers().await?;
+        self.all_three_send(&group).await?;
+        self.eight_commit_at_once().await?;
+        self.what_must_be_refused_is_refused(&group).await?;
+        self.the_wire_is_cut_and_mended(&group).await?;
+        self.a_member_is_removed(&group).await
+    }
+
+    /// The number of the step that is being played.
+    fn step(&self) -> usize {
+        self.steps.len() + 1
+    }
+
+    fn done(&mut self, what: impl fmt::Display) {
+        let step = format!("{} {what}", self.step());
+        self.ground.log.line(&step);
+        self.steps.push(step);
+    }
+
+    fn person(&self, name: &'static str) -> Result<Arc<Actor>, Turn> {
+        self.people.get(name).cloned().ok_or_else(|| self.turn(format!("{name} is not there")))
+    }
+
+    fn domain(&self, number: usize) -> Result<Fqdn, Turn> {
+        self.ground.domains().get(number).cloned().ok_or_else(|| self.turn("no such homeserver"))
+    }
+
+    fn turn(&self, what: impl Into<String>) -> Turn {
+        Turn::Unexpected { step: self.step(), what: what.into() }
+    }
+
+    fn expect(&self, holds: bool, what: &str) -> Result<(), Turn> {
+        if holds { Ok(()) } else { Err(self.turn(what)) }
+    }
+
+    fn client<T>(&self, done: Result<T, ClientError>) -> Result<T, Turn> {
+        done.map_err(|error| Turn::Client { step: self.step(), error })
+    }
+
+    /// Someone sends a text.
+    async fn say(&self, name: &'static str, group: &GroupId, text: &str) -> Result<(), Turn> {
+        let actor = self.person(name)?;
+        self.ground.ledger.speaks(name, text);
+        self.client(actor.client.send(group, text).await)?;
+        Ok(())
+    }
+
+    /// Everybody reads until there is nothing more to read; whatever was accepted must have arrived.
+    async fn settle(&self, groups: &[GroupId]) -> Result<(), Turn> {
+        let cast = Cast {
+            ground: self.ground.clone(),
+            actors: self.people.values().cloned().collect(),
+            groups: groups.to_vec(),
+            admins: BTreeMap::new(),
+        };
+        come_to_rest(&cast).await;
+        audit(&self.ground.ledger, &cast.diaries());
+        match self.ground.ledger.violations().first() {
+            Some(violation) => Err(self.turn(violation.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The texts of a group that someone was shown.
+    fn shown(&self, name: &'static str, group: &GroupId) -> Result<Vec<String>, Turn> {
+        let actor = self.person(name)?;
+        let texts = actor.diary().groups.get(group).map(|chapter| chapter.texts.clone());
+        Ok(texts.unwrap_or_default())
+    }
+}

@@ -1,0 +1,235 @@
+//! A world that is ready for something to happen in it: built once, cloned for each run.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use phoenix_client::{BatchSizes, Client, ClientError, Habits, Settings, Stretch};
+use phoenix_core::{
+    Fqdn, GroupId, Timestamp, UserId, crypto::AtRestKey, port::Clock, store::MemoryStore, time::DAY,
+    token::Class, wire::Secret,
+};
+
+use super::{
+    cast::{Actor, Cast, domain},
+    clock::VirtualClock,
+    executor::{Executor, Stuck},
+    ground::Ground,
+    planted::Planted,
+    recorder::Recorder,
+    tape::Tape,
+};
+
+/// How large a town is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Homeservers, 1 to 5.
+    pub homes: usize,
+    /// Clients, dealt out to the homeservers in turn.
+    pub clients: usize,
+    /// Groups; each has another client for its admin, and some of the others for members.
+    pub groups: usize,
+}
+
+/// Homeservers with registered clients, that have tokens, are connected, and are members of groups.
+#[derive(Debug)]
+pub struct Town {
+    at: Timestamp,
+    disks: BTreeMap<Fqdn, MemoryStore>,
+    residents: Vec<Resident>,
+    groups: Vec<GroupId>,
+    admins: BTreeMap<GroupId, UserId>,
+}
+
+#[derive(Debug)]
+struct Resident {
+    name: String,
+    sealed: Bytes,
+}
+
+/// Why a town could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum TownError {
+    /// A client could not do its part.
+    #[error("{0}")]
+    Client(#[from] ClientError),
+    /// Something was waited for that never comes.
+    #[error("the world stood still")]
+    Stuck,
+    /// A world has 1 to 5 homeservers.
+    #[error("no such number of homeservers")]
+    Homes,
+}
+
+/// A clone of a town, or a world without clients: everything that a run needs.
+pub(crate) struct Scene {
+    pub(crate) executor: Executor,
+    pub(crate) ground: Arc<Ground>,
+}
+
+impl Scene {
+    /// A world at a time, with these disks.
+    pub(crate) fn new(
+        at: Timestamp,
+        disks: impl IntoIterator<Item = (Fqdn, MemoryStore)>,
+        tape: Tape,
+        recorder: Option<Recorder>,
+        planted: Option<Planted>,
+    ) -> Self {
+        let clock = VirtualClock::starting_at(at);
+        let executor = Executor::new(clock.clone(), tape.clone());
+        let ground = Ground::new(clock, tape, executor.spawner(), recorder, planted);
+        for (domain, disk) in disks {
+            ground.settle(domain, disk);
+        }
+        Self { executor, ground }
+    }
+
+    /// A world of so many homeservers with empty disks.
+    pub(crate) fn empty(homes: usize, tape: Tape, recorder: Option<Recorder>) -> Result<Self, TownError> {
+        let domains: Option<Vec<Fqdn>> = (0..homes).map(domain).collect();
+        let disks = domains.ok_or(TownError::Homes)?.into_iter().map(|domain| (domain, MemoryStore::new()));
+        Ok(Self::new(beginning(), disks, tape, recorder, None))
+    }
+}
+
+impl Town {
+    /// Builds a town.
+    ///
+    /// # Errors
+    /// [`TownError`].
+    pub fn build(size: Size) -> Result<Self, TownError> {
+        let mut scene = Scene::empty(size.homes, Tape::of_seed(0), None)?;
+        let ground = scene.ground.clone();
+        let built = scene.executor.run(async move {
+            let cast = found(ground, size).await?;
+            let mut residents = Vec::new();
+            for actor in &cast.actors {
+                let sealed = actor.client.export(&key()).await;
+                residents.push(Resident { name: actor.name.clone(), sealed });
+            }
+            let (at, disks) = (cast.ground.clock.now(), cast.ground.disks());
+            Ok::<_, ClientError>(Self { at, disks, residents, groups: cast.groups, admins: cast.admins })
+        });
+        scene.ground.end_all();
+        Ok(built.map_err(|Stuck| TownError::Stuck)??)
+    }
+
+    /// A world of its own that is as the town was when it was built.
+    pub(crate) fn scene(&self, tape: Tape, planted: Option<Planted>) -> Scene {
+        let disks = self.disks.iter().map(|(domain, disk)| (domain.clone(), disk.fork()));
+        Scene::new(self.at, disks, tape, None, planted)
+    }
+
+    /// Starts the homeservers and clients of a clone.
+    pub(crate) async fn wake(&self, ground: &Arc<Ground>) -> Result<Cast, ClientError> {
+        for domain in ground.domains() {
+            ground.start(&domain).await;
+        }
+        let mut actors = Vec::new();
+        for Resident { name, sealed } in &self.residents {
+            let client = Client::import(sealed, &key(), Actor::ports(ground, name), habits(), None)?;
+            let actor = Actor::new(ground, name, client);
+            for group in &self.groups {
+                actor.settle(group).await;
+            }
+            actors.push(Arc::new(actor));
+        }
+        Ok(Cast { ground: ground.clone(), actors, groups: self.groups.clone(), admins: self.admins.clone() })
+    }
+}
+
+/// Registers the clients, connects them, and makes their groups.
+async fn found(ground: Arc<Ground>, size: Size) -> Result<Cast, ClientError> {
+    let domains = ground.domains();
+    for domain in &domains {
+        ground.start(domain).await;
+    }
+    let mut actors = Vec::new();
+    for (number, domain) in (0..size.clients).zip(domains.iter().cycle()) {
+        let letter = domain.as_str().chars().next().unwrap_or('x');
+        let name = format!("{letter}{}", number / size.homes.max(1) + 1);
+        let actor = register(&ground, &name, domain).await?;
+        for other in &domains {
+            for class in [Class::Standard, Class::Standard] {
+                actor.client.fetch_tokens(other, class).await?;
+            }
+        }
+        actors.push(Arc::new(actor));
+    }
+    let mut cast = Cast { ground, actors, groups: Vec::new(), admins: BTreeMap::new() };
+    let admins: Vec<_> = cast.actors.iter().take(size.groups).cloned().collect();
+    for (number, admin) in admins.iter().enumerate() {
+        for (place, other) in cast.actors.iter().enumerate() {
+            // Two admins are connected already when the later one's turn comes.
+            if place > number {
+                connect(admin, other).await?;
+            }
+        }
+    }
+    for (number, admin) in admins.iter().enumerate() {
+        let group = admin.client.create_group().await?;
+        let others = cast.actors.iter().enumerate();
+        // Of each group somebody else is left out.
+        let members =
+            others.filter(|(place, _)| *place != number && (place + number) % cast.actors.len() != 1);
+        let members: Vec<UserId> = members.map(|(_, actor)| actor.user.clone()).collect();
+        admin.client.invite(&group, &members).await?;
+        cast.admins.insert(group.clone(), admin.user.clone());
+        cast.groups.push(group);
+    }
+    while !cast.everyone_reads().await {}
+    Ok(cast)
+}
+
+/// Registers a client, with all that it needs to be reached.
+pub(crate) async fn register(ground: &Arc<Ground>, name: &str, domain: &Fqdn) -> Result<Actor, ClientError> {
+    let settings =
+        Settings { stretch: Stretch::least(), habits: habits(), ..Settings::new(domain.clone(), name) };
+    let client = Client::register(settings, Actor::ports(ground, name)).await?;
+    client.set_up().await?;
+    Ok(Actor::new(ground, name, client))
+}
+
+/// Connects two clients.
+pub(crate) async fn connect(one: &Actor, other: &Actor) -> Result<(), ClientError> {
+    one.client.connect(&other.user).await?;
+    for event in other.client.sync(std::time::Duration::ZERO).await? {
+        if let phoenix_client::Event::Offer { offer, .. } = event {
+            other.client.accept(offer).await?;
+        }
+    }
+    // The answer comes on its own way, and may take a moment.
+    for _ in 0..PATIENCE {
+        one.read().await?;
+        if one.client.connections().await.contains(&other.user) {
+            return Ok(());
+        }
+        one.pause(100).await;
+    }
+    Err(ClientError::State("a connection does not come to stand"))
+}
+
+/// How clients of a world behave: small batches, so that runs see many of them.
+pub(crate) fn habits() -> Habits {
+    Habits {
+        batch: BatchSizes { standard: 20, home: 4, contact: 10, alias: 1 },
+        add_packages: 4,
+        connection_packages: 2,
+        ..Habits::default()
+    }
+}
+
+/// Sixty days ago, at midnight: MLS checks lifetimes by the system's clock, and a run must not outlive them.
+fn beginning() -> Timestamp {
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    Timestamp::from_secs((now / DAY).saturating_sub(DAYS_BACK).saturating_mul(DAY))
+}
+
+fn key() -> AtRestKey {
+    AtRestKey::new(Secret::new([7; 32]))
+}
+
+const DAYS_BACK: u64 = 60;
+/// How often a client looks for an answer.
+const PATIENCE: usize = 100;

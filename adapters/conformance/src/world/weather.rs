@@ -1,0 +1,141 @@
+//! Which faults there are in a run, and which struck.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use phoenix_core::Fqdn;
+
+use super::tape::Tape;
+
+/// A class of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// A request never arrives.
+    RequestLost,
+    /// An answer never arrives: the caller does not know what became of its request.
+    AnswerLost,
+    /// A request or an answer takes seconds.
+    Delayed,
+    /// A request arrives twice.
+    Duplicated,
+    /// A request arrives after one that was sent later.
+    Reordered,
+    /// Two homeservers do not reach each other.
+    Partitioned,
+    /// A homeserver's process ends, wherever it is, and comes up again later.
+    Crashed,
+    /// The store fails before it does anything.
+    StoreFailed,
+    /// The store does its work, and its answer is lost.
+    StoreAnswerLost,
+}
+
+impl Fault {
+    /// All classes.
+    pub const ALL: [Self; 9] = [
+        Self::RequestLost,
+        Self::AnswerLost,
+        Self::Delayed,
+        Self::Duplicated,
+        Self::Reordered,
+        Self::Partitioned,
+        Self::Crashed,
+        Self::StoreFailed,
+        Self::StoreAnswerLost,
+    ];
+}
+
+/// How often faults struck, by their class.
+pub type Struck = BTreeMap<Fault, u64>;
+
+/// The faults of one run.
+pub(crate) struct Weather {
+    tape: Tape,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    on: BTreeSet<Fault>,
+    struck: Struck,
+    cuts: BTreeSet<(Fqdn, Fqdn)>,
+}
+
+impl Weather {
+    /// No faults.
+    pub(crate) fn calm(tape: Tape) -> Self {
+        Self { tape, state: Mutex::default() }
+    }
+
+    /// Chooses the classes that this run has: each or not, since a run with everything on explores less.
+    pub(crate) fn brew(&self) {
+        let on = Fault::ALL.into_iter().filter(|_| self.tape.strikes(500)).collect();
+        self.lock().on = on;
+    }
+
+    /// Ends all faults and cuts; what struck stays counted.
+    pub(crate) fn clear(&self) {
+        let mut state = self.lock();
+        state.on.clear();
+        state.cuts.clear();
+    }
+
+    /// Whether the run has faults of this class.
+    pub(crate) fn has(&self, fault: Fault) -> bool {
+        self.lock().on.contains(&fault)
+    }
+
+    /// Whether a fault strikes now, in a run that has its class; it is counted then.
+    pub(crate) fn strikes(&self, fault: Fault, per_mille: u16) -> bool {
+        let strikes = self.has(fault) && self.tape.strikes(per_mille);
+        if strikes {
+            self.count(fault);
+        }
+        strikes
+    }
+
+    /// Counts a fault that struck.
+    pub(crate) fn count(&self, fault: Fault) {
+        let mut state = self.lock();
+        let count = state.struck.entry(fault).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// What struck until now.
+    pub(crate) fn struck(&self) -> Struck {
+        self.lock().struck.clone()
+    }
+
+    /// Cuts two homeservers off from each other.
+    pub(crate) fn cut(&self, one: &Fqdn, other: &Fqdn) {
+        self.lock().cuts.insert(pair(one, other));
+    }
+
+    /// Mends what was cut.
+    pub(crate) fn mend(&self, one: &Fqdn, other: &Fqdn) -> bool {
+        self.lock().cuts.remove(&pair(one, other))
+    }
+
+    /// Whether two homeservers are cut off from each other.
+    pub(crate) fn is_cut(&self, one: &Fqdn, other: &Fqdn) -> bool {
+        self.lock().cuts.contains(&pair(one, other))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Weather {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(&self.lock().on).finish()
+    }
+}
+
+fn pair(one: &Fqdn, other: &Fqdn) -> (Fqdn, Fqdn) {
+    let (low, high) = if one < other { (one, other) } else { (other, one) };
+    (low.clone(), high.clone())
+}

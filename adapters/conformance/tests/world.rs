@@ -1,0 +1,128 @@
+//! Many runs of a world, each a number.
+//!
+//! `PHOENIX_SEEDS=5000` plays more of them; `cargo run -p phoenix-conformance --example world -- 17` plays one and
+//! shows its log.
+
+#![cfg(feature = "world")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests may panic, and report")]
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use phoenix_conformance::world::{Fault, Planted, Report, Size, Tape, Town, story};
+
+#[test]
+fn every_invariant_holds_in_every_run_and_every_class_of_faults_strikes() {
+    let count = seeds();
+    let started = Instant::now();
+    let reports = play(count, None, |_| false);
+
+    let mut struck: BTreeMap<Fault, u64> = BTreeMap::new();
+    for (fault, times) in reports.values().flat_map(|report| &report.struck) {
+        *struck.entry(*fault).or_default() += times;
+    }
+    let messages: usize = reports.values().map(|report| report.messages).sum();
+    println!("{count} runs in {:?}, {messages} messages, faults: {struck:?}", started.elapsed());
+    let broken = reports.iter().filter(|(_, report)| !report.holds());
+    let broken: Vec<String> = broken.map(|(seed, report)| format!("seed {seed}: {report}")).collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    for fault in Fault::ALL {
+        assert!(struck.contains_key(&fault), "{fault:?} never struck");
+    }
+}
+
+#[test]
+fn the_same_tape_gives_the_same_log_byte_for_byte() {
+    for seed in [3, 14] {
+        let (one, other) = (run(seed, None), run(seed, None));
+
+        assert_eq!(one.log, other.log);
+        assert_ne!(one.log, run(seed + 1, None).log);
+    }
+}
+
+#[test]
+fn a_row_that_is_taken_before_its_append_is_durable_is_found() {
+    is_found(Planted::TakenBeforeAppended, "Q1");
+}
+
+#[test]
+fn a_spent_set_that_is_lost_at_restart_is_found() {
+    is_found(Planted::SpentForgotten, "K1");
+}
+
+#[test]
+fn a_retry_with_a_stale_decision_is_found() {
+    is_found(Planted::StaleDecision, "D1");
+}
+
+#[test]
+fn the_first_conversation_of_two_homeservers_is_told_in_seconds() {
+    let started = Instant::now();
+
+    let told = story(&Tape::of_seed(1)).unwrap();
+
+    for step in &told.steps {
+        println!("{step}");
+    }
+    println!("{:?}, {} ms of virtual time", started.elapsed(), told.elapsed_ms);
+    assert_eq!(told.steps.len(), 9);
+    assert!(started.elapsed() < Duration::from_secs(10), "told in {:?}", started.elapsed());
+}
+
+/// Plays until an invariant is found broken that the bug breaks.
+fn is_found(planted: Planted, invariant: &str) {
+    let is_broken =
+        |report: &Report| report.violations.iter().any(|violation| violation.starts_with(invariant));
+
+    let reports = play(seeds(), Some(planted), is_broken);
+
+    let found = reports.iter().find(|(_, report)| is_broken(report));
+    let (seed, report) =
+        found.unwrap_or_else(|| panic!("{planted:?} was not found in {} runs", reports.len()));
+    let violation = report.violations.iter().find(|violation| violation.starts_with(invariant));
+    println!("{planted:?} is found by seed {seed}, after {} runs: {}", reports.len(), violation.unwrap());
+}
+
+/// Plays seeds from 1 on, on all cores, up to one whose report is what is looked for.
+fn play(
+    count: u64,
+    planted: Option<Planted>,
+    is_it: impl Fn(&Report) -> bool + Sync,
+) -> BTreeMap<u64, Report> {
+    let (next, reports) = (AtomicU64::new(1), Mutex::new(BTreeMap::new()));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            let is_done = reports.lock().unwrap().values().any(&is_it);
+            if seed > count || is_done {
+                return;
+            }
+            let report = run(seed, planted);
+            reports.lock().unwrap().insert(seed, report);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    reports.into_inner().unwrap()
+}
+
+fn run(seed: u64, planted: Option<Planted>) -> Report {
+    static TOWN: OnceLock<Arc<Town>> = OnceLock::new();
+    let town = TOWN.get_or_init(|| Arc::new(Town::build(Size { homes: 3, clients: 6, groups: 3 }).unwrap()));
+    town.play(&Tape::of_seed(seed), planted)
+}
+
+fn seeds() -> u64 {
+    std::env::var("PHOENIX_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(200)
+}

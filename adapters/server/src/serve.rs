@@ -1,0 +1,202 @@
+//! Serves one domain.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+use phoenix_core::Fqdn;
+use phoenix_homeserver::{Homeserver, OperatorKey};
+use phoenix_http::{HttpTransport, RouterOptions, Server, ServerTls};
+use phoenix_sqlite::SqliteStore;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What `serve` is told.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The domain whose users live here, such as chat.example.org.
+    #[arg(long)]
+    domain: String,
+    /// Where to listen for HTTPS.
+    #[arg(long, default_value = "[::]:443")]
+    listen: SocketAddr,
+    /// The database file; it is made where there is none.
+    #[arg(long, default_value = "phoenix.db")]
+    db: PathBuf,
+    /// The certificate chain for the domain, in PEM, the server's own certificate first.
+    #[arg(long)]
+    tls_cert: PathBuf,
+    /// The certificate's private key, in PEM.
+    #[arg(long)]
+    tls_key: PathBuf,
+    /// A file with the key under which the homeserver's secrets are sealed: 32 bytes, or 64 hexadecimal digits.
+    #[arg(long)]
+    operator_key_file: Option<PathBuf>,
+    /// Where clients and other homeservers find this one, as host or host:port; the domain itself by default.
+    #[arg(long)]
+    public_host: Option<String>,
+    /// Reaches a domain at a given address, which may be a private one, as domain=address:port; may be repeated.
+    #[arg(long, value_name = "DOMAIN=ADDRESS")]
+    resolve: Vec<Override>,
+    /// Trusts the authorities in this PEM file, in place of those of the web.
+    #[arg(long)]
+    authority: Option<PathBuf>,
+}
+
+/// Where a domain is, whatever the name system says.
+#[derive(Clone, Debug)]
+struct Override {
+    domain: Fqdn,
+    address: SocketAddr,
+}
+
+impl FromStr for Override {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (domain, address) = text.split_once('=').ok_or("it must be written domain=address:port")?;
+        let domain = domain.parse().map_err(|_| format!("{domain} is not a domain"))?;
+        let address = address.parse().map_err(|_| format!("{address} is not an address with a port"))?;
+        Ok(Self { domain, address })
+    }
+}
+
+/// Serves until the process is asked to end, then lets the calls under way end.
+pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    let domain: Fqdn =
+        options.domain.parse().map_err(|_| anyhow!("--domain {}: this is not a domain", options.domain))?;
+    let tls = certificate(&options)?;
+    let listener = bind(options.listen)?;
+    let home = homeserver(domain, &options).await?;
+    let host = options.public_host.clone();
+    let router_options = RouterOptions {
+        as_host: host.clone(),
+        qs_host: host.clone(),
+        ds_host: host,
+        ..RouterOptions::default()
+    };
+    let server = Server::new(listener, tls, phoenix_http::router_with(home.clone(), router_options));
+    let working = tokio::spawn(home.clone().run());
+    tracing::info!(domain = %home.domain(), address = %options.listen, "serving");
+    let mut terminated = signal(SignalKind::terminate()).context("signals cannot be waited for")?;
+    let asked_to_end = async {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        tracing::info!("ending");
+    };
+    server.run(asked_to_end).await.context("the listener failed")?;
+    home.drain(DRAIN_MS).await;
+    working.abort();
+    Ok(())
+}
+
+/// Listens on an address, or says in a sentence why not.
+pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow!("{address}: another program listens there already"),
+        std::io::ErrorKind::PermissionDenied => {
+            anyhow!("{address}: listening there is not allowed to this user")
+        }
+        std::io::ErrorKind::AddrNotAvailable => anyhow!("{address}: this machine does not have that address"),
+        _ => anyhow!("{address}: {error}"),
+    })
+}
+
+async fn homeserver(domain: Fqdn, options: &Options) -> anyhow::Result<Homeserver> {
+    let mut transport = HttpTransport::builder();
+    for Override { domain, address } in &options.resolve {
+        transport = transport.resolve(domain.clone(), *address);
+    }
+    if let Some(path) = &options.authority {
+        transport = transport.authorities(read(path)?);
+    }
+    let transport = transport.build().context("--authority")?;
+    let mut builder = Homeserver::builder(domain).store(SqliteStore::open(&options.db)?).transport(transport);
+    if let Some(path) = &options.operator_key_file {
+        builder = builder.operator_key(operator_key(path)?);
+    }
+    Ok(builder.build().await?)
+}
+
+fn certificate(options: &Options) -> anyhow::Result<ServerTls> {
+    let (chain, key) = (read(&options.tls_cert)?, read(&options.tls_key)?);
+    let (chain_path, key_path) = (options.tls_cert.display(), options.tls_key.display());
+    ServerTls::from_pem(&chain, &key).with_context(|| format!("{chain_path} with {key_path}"))
+}
+
+fn operator_key(path: &Path) -> anyhow::Result<OperatorKey> {
+    let content = read(path)?;
+    if let Ok(key) = <[u8; 32]>::try_from(content.as_slice()) {
+        return Ok(OperatorKey::new(key));
+    }
+    let digits = content.trim_ascii();
+    let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
+    match bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
+        Some(key) => Ok(OperatorKey::new(key)),
+        None => bail!("{}: an operator key has 32 bytes, or 64 hexadecimal digits", path.display()),
+    }
+}
+
+fn byte(digits: &[u8]) -> Option<u8> {
+    let &[high, low] = digits else { return None };
+    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|it| u8::try_from(it).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => anyhow!("{}: there is no such file", path.display()),
+        std::io::ErrorKind::PermissionDenied => anyhow!("{}: the file may not be read", path.display()),
+        _ => anyhow!("{}: {error}", path.display()),
+    })
+}
+
+/// How long calls may still run after the listener was closed: as long as the longest, but for long polls, which
+/// their clients ask again.
+const DRAIN_MS: u64 = 20_000;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::net::TcpListener;
+
+    use super::{Override, bind, operator_key};
+
+    #[test]
+    fn a_port_in_use_is_told_in_a_sentence() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+
+        let error = bind(address).unwrap_err();
+
+        assert_eq!(error.to_string(), format!("{address}: another program listens there already"));
+    }
+
+    #[test]
+    fn an_operator_key_is_read_from_bytes_and_from_digits_and_from_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        for (content, good) in
+            [(vec![7; 32], true), (b"ab".repeat(32), true), (vec![7; 31], false), (b"xy".repeat(32), false)]
+        {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(operator_key(&path).is_ok(), good);
+        }
+        assert!(operator_key(&folder.path().join("none")).unwrap_err().to_string().contains("no such file"));
+    }
+
+    #[test]
+    fn an_override_names_a_domain_and_an_address() {
+        assert!("beta.test=127.0.0.1:8443".parse::<Override>().is_ok());
+        for text in ["beta.test", "beta=127.0.0.1:1", "beta.test=127.0.0.1"] {
+            assert!(text.parse::<Override>().is_err(), "{text}");
+        }
+    }
+}
