@@ -23,7 +23,12 @@ use phoenix_core::{
 use phoenix_ds::{DeliveryService, DeliverySettings};
 use phoenix_qs::{QueueService, QueueSettings};
 
-use crate::{Admin, BuildError, Builder, courier::Carrier, keys::{KeyStore, Keys}, mailbox::Mailboxes};
+use crate::{
+    Admin, BuildError, Builder,
+    courier::Carrier,
+    keys::{KeyStore, Keys},
+    mailbox::Mailboxes,
+};
 
 /// A homeserver of one domain. Cheap to clone; all clones are one homeserver.
 #[derive(Clone)]
@@ -148,7 +153,13 @@ impl Homeserver {
     ///
     /// # Errors
     /// The protocol's error, to be told to the caller.
-    pub async fn call(&self, service: ServiceName, name: &str, call: Call, origin: Origin) -> Result<Bytes, ErrorReply> {
+    pub async fn call(
+        &self,
+        service: ServiceName,
+        name: &str,
+        call: Call,
+        origin: Origin,
+    ) -> Result<Bytes, ErrorReply> {
         let handler = self.inner.handlers.get(&(service, name));
         let Some(handler) = handler else { return Err(Refusal::from(Reject::NotFound).into()) };
         let _under_way = UnderWay::begin(&self.inner.under_way);
@@ -170,8 +181,12 @@ impl Homeserver {
                 let (identity, tokens) = self.inner.auth.ring().service.published(now)?;
                 AsDocument::encode(&identity, &tokens)
             }
-            ServiceName::Qs => QsDocument::encode(self.domain(), &self.inner.queue.ring().service.public(now)),
-            ServiceName::Ds => DsDocument::encode(self.domain(), &self.inner.delivery.ring().service.public(now)),
+            ServiceName::Qs => {
+                QsDocument::encode(self.domain(), &self.inner.queue.ring().service.public(now))
+            }
+            ServiceName::Ds => {
+                DsDocument::encode(self.domain(), &self.inner.delivery.ring().service.public(now))
+            }
         };
         document.map_err(|_| Fault::Broken("the homeserver's own keys cannot be published"))
     }

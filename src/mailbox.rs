@@ -54,7 +54,12 @@ impl Mailboxes {
                     Reject::Unavailable(seconds) => seconds,
                     _ => 0,
                 };
-                let settled = SettleRequest { mailbox, transaction: None, rows: Default::default(), outcome: Outcome::Failed(rest) };
+                let settled = SettleRequest {
+                    mailbox,
+                    transaction: None,
+                    rows: Default::default(),
+                    outcome: Outcome::Failed(rest),
+                };
                 return self.inner.queue.internal::<Settle>(settled, Fare::Free).await.map(drop);
             }
             Err(failure) => return Err(failure),
@@ -121,7 +126,8 @@ async fn post(inner: &Inner, to: &Fqdn, transaction: QsToQsTransaction) -> Outco
     let Ok(body) = Opaque::new(transaction.encode()) else { return Outcome::Failed(0) };
     let description = FederatedEnqueue::DESCRIPTION;
     let call = Call { version: VERSION, endpoint: description.id, auth: None, token: None, body };
-    let outgoing = Outgoing { service: ServiceName::Qs, name: description.name, call, circuit: Circuit::default() };
+    let outgoing =
+        Outgoing { service: ServiceName::Qs, name: description.name, call, circuit: Circuit::default() };
     match inner.shared.ports().transport.send(to, outgoing).await {
         Ok(Ok(receipt)) => match QsToQsReceipt::decode(&receipt) {
             Ok(receipt) if receipt.transaction == id => Outcome::Receipt(Box::new(receipt)),

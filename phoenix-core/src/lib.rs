@@ -14,9 +14,9 @@ mod id;
 pub mod operation;
 mod origin;
 pub mod port;
-mod queue_config;
 pub mod published;
 pub mod queue;
+mod queue_config;
 mod reject;
 pub mod store;
 pub mod time;
@@ -26,8 +26,8 @@ pub mod wire;
 pub use fan_out::MAX_PART;
 pub use fault::Fault;
 pub use id::{
-    AliasHash, ClientId, ConfigId, Epoch, Fingerprint, Fqdn, GroupId, KeyId, KeyPackageRef, LeafIndex, MessageId,
-    Pseudonym, QsClientId, QsUserId, UserId, Uuid,
+    AliasHash, ClientId, ConfigId, Epoch, Fingerprint, Fqdn, GroupId, KeyId, KeyPackageRef, LeafIndex,
+    MessageId, Pseudonym, QsClientId, QsUserId, UserId, Uuid,
 };
 pub use origin::Origin;
 pub use reject::{ErrorCode, ErrorReply, Failure, MAX_DETAIL, Refusal, Reject};

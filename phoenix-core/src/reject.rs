@@ -80,7 +80,9 @@ pub enum Failure {
 }
 
 /// The error codes of the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize,
+)]
 #[repr(u16)]
 pub enum ErrorCode {
     /// See [`Reject::Malformed`].
@@ -146,14 +148,18 @@ impl From<Refusal> for ErrorReply {
         let Refusal { reject, detail } = refusal;
         let (code, retry_after_s, own_detail) = match reject {
             Reject::Malformed(field) => (ErrorCode::Malformed, None, Bytes::from_static(field.as_bytes())),
-            Reject::UnsupportedVersion => (ErrorCode::UnsupportedVersion, None, crate::wire::VERSION.encode()),
+            Reject::UnsupportedVersion => {
+                (ErrorCode::UnsupportedVersion, None, crate::wire::VERSION.encode())
+            }
             Reject::Unauthenticated => (ErrorCode::Unauthenticated, None, Bytes::new()),
             Reject::TokenRequired => (ErrorCode::TokenRequired, None, Bytes::new()),
             Reject::TokenInvalid => (ErrorCode::TokenInvalid, None, Bytes::new()),
             Reject::TokenSpent => (ErrorCode::TokenSpent, None, Bytes::new()),
             Reject::Forbidden => (ErrorCode::Forbidden, None, Bytes::new()),
             Reject::NotFound => (ErrorCode::NotFound, None, Bytes::new()),
-            Reject::Conflict(epoch) => (ErrorCode::Conflict, None, epoch.map_or_else(Bytes::new, |it| it.encode())),
+            Reject::Conflict(epoch) => {
+                (ErrorCode::Conflict, None, epoch.map_or_else(Bytes::new, |it| it.encode()))
+            }
             Reject::PendingProposals => (ErrorCode::PendingProposals, None, Bytes::new()),
             Reject::DuplicateKey => (ErrorCode::DuplicateKey, None, Bytes::new()),
             Reject::AlreadyExists => (ErrorCode::AlreadyExists, None, Bytes::new()),

@@ -8,7 +8,18 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 /// Fields on the wire count whole seconds; [`Timestamp::from_secs`] and [`Timestamp::as_secs`] convert.
 /// Arithmetic saturates: a time that a stranger names can be far away, but never wraps.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    TlsSerialize,
+    TlsDeserializeBytes,
+    TlsSize,
 )]
 pub struct Timestamp(pub u64);
 
@@ -51,7 +62,18 @@ impl Timestamp {
 ///
 /// Marks of activity and validities of pseudonyms are told in months, so that they tell little.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    TlsSerialize,
+    TlsDeserializeBytes,
+    TlsSize,
 )]
 pub struct Month(pub u32);
 

@@ -12,7 +12,10 @@
 
 use std::time::Duration;
 
-use phoenix_core::wire::Secret;
+use phoenix_core::{
+    token::Class,
+    wire::{List, Secret},
+};
 
 use crate::{Client, ClientError, Event};
 
@@ -142,6 +145,66 @@ fn a_message_is_told_and_kept_until_the_next_sync() {
         assert_eq!(until(&b, text).await, "hello");
         let late = b.sync(Duration::ZERO).await.expect("synced");
         assert!(late.iter().all(|event| text(event).is_none()), "{late:?}");
+    });
+}
+
+#[test]
+fn nothing_is_said_in_a_connection_that_someone_else_is_in() {
+    play(&["alpha.test"], async |world| {
+        let (a, b, c) = trio(&world).await;
+        let group = a.lock().await.state.friends.get(b.user()).expect("friends").group.clone();
+        a.send(&group, "between us").await.expect("sent");
+        let leaf = a.lock().await.leaves_of(&group, &[b.user().clone()]).expect("a group")[0];
+        {
+            let mut session = a.lock().await;
+            let record = session.group_mut(&group).expect("a group");
+            record.members.get_mut(&leaf).expect("a member").proven = Some(c.user().clone());
+        }
+
+        let refused = a.send(&group, "between us?").await;
+
+        assert_eq!(refused.expect_err("refused"), ClientError::State("someone else is in the connection"));
+    });
+}
+
+#[test]
+fn an_alias_that_has_ended_neither_stops_nor_hurries_the_other_queues() {
+    play(&["alpha.test"], async |world| {
+        let (a, b, _) = trio(&world).await;
+        let hash = b.register_alias("Carol").await.expect("registered");
+        {
+            let mut session = b.lock().await;
+            let other = phoenix_core::crypto::SigningKey::generate(
+                session.state.account.suite,
+                &mut phoenix_core::crypto::Chance::from_seed([1; 32]),
+            );
+            session.state.aliases.get_mut(&hash).expect("ours").key = other;
+        }
+        while b.sync(Duration::ZERO).await.is_ok_and(|events| !events.is_empty()) {}
+
+        assert_eq!(b.sync(Duration::from_secs(2)).await, Ok(Vec::new()));
+        let group = a.create_group().await.expect("created");
+        a.invite(&group, &[b.user().clone()]).await.expect("invited");
+        a.send(&group, "hello").await.expect("sent");
+        assert_eq!(until(&b, text).await, "hello");
+    });
+}
+
+#[test]
+fn another_token_key_list_with_the_same_serial_is_refused_also_after_a_token_was() {
+    play(&["alpha.test"], async |world| {
+        let a = world.user("alpha.test").await;
+        let domain = a.user().domain.clone();
+        a.fetch_tokens(&domain, Class::Standard).await.expect("fetched");
+        {
+            let mut session = a.lock().await;
+            session.discard_tokens(&domain, &[0; 32]);
+            session.state.token_keys.get_mut(&domain).expect("known").list.list.keys = List::default();
+        }
+
+        let fetched = a.fetch_tokens(&domain, Class::Standard).await;
+
+        assert!(matches!(fetched, Err(ClientError::Unexpected(_))), "{fetched:?}");
     });
 }
 

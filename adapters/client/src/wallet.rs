@@ -43,7 +43,7 @@ struct Pending {
 /// A domain's token keys, as everyone sees them.
 #[derive(Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub(crate) struct KnownKeys {
-    list: SignedKeyList,
+    pub(crate) list: SignedKeyList,
     /// When; zero where it must be fetched anew before it is used again. It stays, for its successor to be checked.
     fetched: Timestamp,
 }

@@ -30,7 +30,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         write("decode", &input)?;
     }
     let results = [federation::RecipientResult::Delivered, federation::RecipientResult::Later(60)];
-    for input in fuzz::decodable(&queue::DeliverReply { results: phoenix_core::wire::List::new(results.to_vec())? }.encode()) {
+    for input in fuzz::decodable(
+        &queue::DeliverReply { results: phoenix_core::wire::List::new(results.to_vec())? }.encode(),
+    ) {
         write("decode", &input)?;
     }
     documents()

@@ -32,6 +32,9 @@ pub fn document(input: &[u8]) -> bool {
 
 /// A client's queue takes whatever a hostile QS puts into it: entries open, or are refused, and what was opened
 /// before still is.
+///
+/// # Panics
+/// Where a refused entry moved the ratchet.
 pub fn ratchet(input: &[u8]) -> bool {
     let mut ratchet = ClientRatchet::new(queue_key());
     let Ok(reply) = queue::DequeueReply::decode(input) else { return false };
@@ -45,6 +48,9 @@ pub fn ratchet(input: &[u8]) -> bool {
 }
 
 /// A domain is in the one form that the protocol knows, or refused.
+///
+/// # Panics
+/// Where something else passed for a domain.
 pub fn domain(input: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(input) else { return false };
     let Ok(domain) = text.parse::<Fqdn>() else { return false };
@@ -129,7 +135,9 @@ pub const DECODABLE: usize = DECODERS.len();
 #[must_use]
 pub fn decodable(bytes: &[u8]) -> Vec<Vec<u8>> {
     let fits = DECODERS.iter().enumerate().filter(|(_, decoder)| decoder(bytes));
-    fits.filter_map(|(choice, _)| u8::try_from(choice).ok()).map(|choice| [&[choice], bytes].concat()).collect()
+    fits.filter_map(|(choice, _)| u8::try_from(choice).ok())
+        .map(|choice| [&[choice], bytes].concat())
+        .collect()
 }
 
 /// An answer of a queue that [`ratchet`] can open, with entries of these contents.

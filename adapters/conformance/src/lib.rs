@@ -1,4 +1,4 @@
-//! The ports of Phoenix as exams that any adapter takes.
+//! The ports of Phoenix as exams that any adapter takes, and worlds in which homeservers and clients meet.
 
 pub mod fuzz;
 #[cfg(feature = "world")]

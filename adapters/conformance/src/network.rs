@@ -97,3 +97,53 @@ impl Homes {
         self.by_domain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests may panic")]
+mod tests {
+    use futures::executor::block_on;
+    use phoenix_core::{
+        Fqdn,
+        api::ServiceName,
+        port::{Inline, Transport, TransportError},
+        store::MemoryStore,
+    };
+    use phoenix_homeserver::Homeserver;
+
+    use super::Network;
+
+    #[test]
+    fn a_homeserver_is_reached_until_it_leaves() {
+        let network = Network::default();
+        let domain = join(&network, "alpha.test");
+        let transport = network.transport();
+
+        let present = block_on(transport.fetch(&domain, ServiceName::Qs));
+        network.leave(&domain);
+        let absent = block_on(transport.fetch(&domain, ServiceName::Qs));
+
+        assert!(present.is_ok());
+        assert_eq!(absent, Err(TransportError::Unreachable));
+    }
+
+    #[test]
+    fn nobody_is_reached_over_a_network_that_is_gone() {
+        let network = Network::default();
+        let domain = join(&network, "alpha.test");
+        let transport = network.transport();
+
+        drop(network);
+
+        assert_eq!(block_on(transport.fetch(&domain, ServiceName::As)), Err(TransportError::Unreachable));
+    }
+
+    fn join(network: &Network, domain: &str) -> Fqdn {
+        let domain: Fqdn = domain.parse().unwrap();
+        let home = Homeserver::builder(domain.clone())
+            .store(MemoryStore::new())
+            .transport(network.transport())
+            .compute(Inline);
+        network.join(block_on(home.build()).unwrap());
+        domain
+    }
+}

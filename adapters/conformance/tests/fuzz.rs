@@ -1,12 +1,17 @@
 //! The fuzz targets on their corpora, and on a few thousand mutations of them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
 use phoenix_conformance::fuzz;
 use phoenix_core::crypto::Chance;
 
 type Target = fn(&[u8]) -> bool;
 
-const TARGETS: [(&str, Target); 4] =
-    [("decode", fuzz::decode), ("document", fuzz::document), ("ratchet", fuzz::ratchet), ("domain", fuzz::domain)];
+const TARGETS: [(&str, Target); 4] = [
+    ("decode", fuzz::decode),
+    ("document", fuzz::document),
+    ("ratchet", fuzz::ratchet),
+    ("domain", fuzz::domain),
+];
 
 /// Mutations of each input: enough to notice what broke outright; fuzzing proper is `cargo fuzz`'s.
 const MUTATIONS: usize = 200;

@@ -4,10 +4,10 @@
 #![cfg(feature = "world")]
 #![allow(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "tests may panic"
+    clippy::print_stdout,
+    reason = "tests may panic, and report"
 )]
 
 use std::collections::BTreeMap;

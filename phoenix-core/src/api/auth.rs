@@ -2,7 +2,9 @@
 
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
-use super::{Description, Empty, Endpoint, SenderKind, ServiceName, queue::DequeueReply, queue::DequeueRequest};
+use super::{
+    Description, Empty, Endpoint, SenderKind, ServiceName, queue::DequeueReply, queue::DequeueRequest,
+};
 use crate::{
     AliasHash, ClientId, UserId,
     credential::{AsIdentity, ClientCredential, ConnectionPackage, Csr, PackagePayload},
@@ -138,7 +140,8 @@ pub struct ConnectionPackages {
 pub struct EnqueueOffer;
 
 impl Endpoint for EnqueueOffer {
-    const DESCRIPTION: Description = Description::new(0x0112, ServiceName::As, "enqueue_offer").costs(Class::Contact);
+    const DESCRIPTION: Description =
+        Description::new(0x0112, ServiceName::As, "enqueue_offer").costs(Class::Contact);
     type Request = EnqueueOfferRequest;
     type Reply = Empty;
 }
@@ -156,8 +159,10 @@ pub struct EnqueueOfferRequest {
 pub struct DequeueOffers;
 
 impl Endpoint for DequeueOffers {
-    const DESCRIPTION: Description =
-        Description::new(0x0113, ServiceName::As, "dequeue_offers").local().signed_by(SenderKind::Client).harmless();
+    const DESCRIPTION: Description = Description::new(0x0113, ServiceName::As, "dequeue_offers")
+        .local()
+        .signed_by(SenderKind::Client)
+        .harmless();
     type Request = DequeueRequest;
     type Reply = DequeueReply;
 }
@@ -166,8 +171,9 @@ impl Endpoint for DequeueOffers {
 pub struct AliasRegister;
 
 impl Endpoint for AliasRegister {
-    const DESCRIPTION: Description =
-        Description::new(0x0120, ServiceName::As, "alias_register").signed_by(SenderKind::NewKey).costs(Class::Alias);
+    const DESCRIPTION: Description = Description::new(0x0120, ServiceName::As, "alias_register")
+        .signed_by(SenderKind::NewKey)
+        .costs(Class::Alias);
     type Request = AliasRegisterRequest;
     type Reply = Empty;
 }
@@ -205,7 +211,8 @@ pub struct AliasPublishRequest {
 pub struct AliasGetPackage;
 
 impl Endpoint for AliasGetPackage {
-    const DESCRIPTION: Description = Description::new(0x0122, ServiceName::As, "alias_get_package").costs(Class::Contact);
+    const DESCRIPTION: Description =
+        Description::new(0x0122, ServiceName::As, "alias_get_package").costs(Class::Contact);
     type Request = AliasHash;
     type Reply = PackagePayload;
 }

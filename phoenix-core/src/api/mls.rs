@@ -2,11 +2,7 @@
 
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
-use crate::{
-    Pseudonym,
-    api::delivery::MAX_MEMBERS,
-    wire::List,
-};
+use crate::{Pseudonym, api::delivery::MAX_MEMBERS, wire::List};
 
 /// MLS credential type of a [`LeafCredential`](crate::credential::LeafCredential).
 pub const LEAF_CREDENTIAL: u16 = 0xf0a1;

@@ -191,8 +191,10 @@ pub struct KeyPackageBatchTbs {
 pub struct Dequeue;
 
 impl Endpoint for Dequeue {
-    const DESCRIPTION: Description =
-        Description::new(0x0209, ServiceName::Qs, "dequeue").local().signed_by(SenderKind::QsClient).harmless();
+    const DESCRIPTION: Description = Description::new(0x0209, ServiceName::Qs, "dequeue")
+        .local()
+        .signed_by(SenderKind::QsClient)
+        .harmless();
     type Request = DequeueRequest;
     type Reply = DequeueReply;
 }
@@ -342,7 +344,8 @@ pub struct QueueConfigTbs {
 pub struct Deliver;
 
 impl Endpoint for Deliver {
-    const DESCRIPTION: Description = Description::new(0x0212, ServiceName::Qs, "deliver").internal().body(2 << 20);
+    const DESCRIPTION: Description =
+        Description::new(0x0212, ServiceName::Qs, "deliver").internal().body(2 << 20);
     type Request = DeliverRequest;
     type Reply = DeliverReply;
 }

@@ -11,8 +11,8 @@ use crate::{
     Failure, Fault, Fqdn, Origin, Reject, Timestamp,
     api::{Access, Endpoint},
     operation::{
-        Allowed, Authenticated, Context, Decision, Decoded, Effort, Fare, Hint, KeyRing, Need, Next, Operation, Peers,
-        ReplyOf, Rows,
+        Allowed, Authenticated, Context, Decision, Decoded, Effort, Fare, Hint, KeyRing, Need, Next,
+        Operation, Peers, ReplyOf, Rows,
     },
     port::{Commit, Question, Topic, Verdict, Wakened},
 };
@@ -175,7 +175,9 @@ impl<'a, O: Operation> Run<'a, O> {
         };
         let hints = std::mem::take(&mut decision.hints);
         let next = std::mem::replace(&mut decision.next, Next::Refuse(Reject::Internal.into()));
-        let Some((batch, lanes)) = self.assembled(&cx, checks, decision)? else { return Ok(Attempt::Conflict) };
+        let Some((batch, lanes)) = self.assembled(&cx, checks, decision)? else {
+            return Ok(Attempt::Conflict);
+        };
         if let Some(batch) = batch {
             match commit(self.engine, &batch).await? {
                 Commit::Done => self.paid = true,
@@ -211,7 +213,8 @@ impl<'a, O: Operation> Run<'a, O> {
         let Step::Known(state, authenticated) = step else { return Ok(step) };
         let authorised = authenticated.authorise(self.admit(held).await?);
         let (cx, peers) = (cx.clone(), self.peers.clone());
-        let decision = self.engine.compute(self.effort, move || O::decide(state, authorised, &peers, &cx)).await??;
+        let decision =
+            self.engine.compute(self.effort, move || O::decide(state, authorised, &peers, &cx)).await??;
         Ok(Step::Decided(decision))
     }
 
@@ -223,7 +226,8 @@ impl<'a, O: Operation> Run<'a, O> {
         }
         let description = O::Endpoint::DESCRIPTION;
         if description.access != Access::Internal {
-            let question = Question { endpoint: description.id, origin: self.origin, peer: self.voucher.clone() };
+            let question =
+                Question { endpoint: description.id, origin: self.origin, peer: self.voucher.clone() };
             let mut judging = self.engine.shared.ports.policy.judge(&question);
             let verdict = match futures::poll!(&mut judging) {
                 Poll::Ready(verdict) => verdict,
@@ -297,7 +301,11 @@ fn proven<O: Operation>(
     if missing.len() > MAX_PEERS {
         return Err(Reject::TooLarge("peers").into());
     }
-    Ok(if missing.is_empty() { Step::Known(state, Authenticated::new(call, sender)) } else { Step::Missing(missing) })
+    Ok(if missing.is_empty() {
+        Step::Known(state, Authenticated::new(call, sender))
+    } else {
+        Step::Missing(missing)
+    })
 }
 
 /// Attempts at a call: after so many lost races somebody else got on, and the caller had better come back.

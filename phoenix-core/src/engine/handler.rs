@@ -17,7 +17,11 @@ pub trait Handler: Send + Sync + 'static {
     /// Which.
     fn description(&self) -> Description;
     /// Carries out a call and encodes its answer.
-    fn handle(&self, call: Call, origin: Origin) -> Pin<Box<dyn Future<Output = Result<Bytes, ErrorReply>> + Send + '_>>;
+    fn handle(
+        &self,
+        call: Call,
+        origin: Origin,
+    ) -> Pin<Box<dyn Future<Output = Result<Bytes, ErrorReply>> + Send + '_>>;
 }
 
 /// The handler of an operation.
@@ -45,7 +49,11 @@ impl<O: Operation> Handler for Bound<O> {
         O::Endpoint::DESCRIPTION
     }
 
-    fn handle(&self, call: Call, origin: Origin) -> Pin<Box<dyn Future<Output = Result<Bytes, ErrorReply>> + Send + '_>> {
+    fn handle(
+        &self,
+        call: Call,
+        origin: Origin,
+    ) -> Pin<Box<dyn Future<Output = Result<Bytes, ErrorReply>> + Send + '_>> {
         Box::pin(async move {
             let answer = self.engine.call::<O>(call, origin).await;
             answer.map(|reply| reply.encode()).map_err(|failure| told(&O::Endpoint::DESCRIPTION, failure))
@@ -66,7 +74,11 @@ where
         O::Endpoint::DESCRIPTION
     }
 
-    fn handle(&self, call: Call, origin: Origin) -> Pin<Box<dyn Future<Output = Result<Bytes, ErrorReply>> + Send + '_>> {
+    fn handle(
+        &self,
+        call: Call,
+        origin: Origin,
+    ) -> Pin<Box<dyn Future<Output = Result<Bytes, ErrorReply>> + Send + '_>> {
         Box::pin(async move {
             let tell = |failure| told(&O::Endpoint::DESCRIPTION, failure);
             let plan = self.engine.call::<O>(call, origin).await.map_err(tell)?;

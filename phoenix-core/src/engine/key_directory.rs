@@ -93,17 +93,28 @@ impl KeyDirectory {
             return Ok(keys);
         }
         if state.must_rest(need, now) {
-            return state.usable(now).ok_or(Reject::Unavailable(RETRY_S)).and_then(|keys| holding(keys, need));
+            return state
+                .usable(now)
+                .ok_or(Reject::Unavailable(RETRY_S))
+                .and_then(|keys| holding(keys, need));
         }
         let fetched = self.fetch(need, state.keys.as_deref()).await;
         let state = entry.learn(fetched, self.clock.now());
-        state.usable(self.clock.now()).ok_or(Reject::Unavailable(RETRY_S)).and_then(|keys| holding(keys, need))
+        state
+            .usable(self.clock.now())
+            .ok_or(Reject::Unavailable(RETRY_S))
+            .and_then(|keys| holding(keys, need))
     }
 
-    async fn fetch(&self, need: &Need, before: Option<&PublishedKeys>) -> Result<PublishedKeys, TransportError> {
+    async fn fetch(
+        &self,
+        need: &Need,
+        before: Option<&PublishedKeys>,
+    ) -> Result<PublishedKeys, TransportError> {
         let document = self.transport.fetch(&need.domain, need.service).await?;
         let now = self.clock.now();
-        let keys = PublishedKeys::decode(need.service, &document, &need.domain, now).map_err(|_| TransportError::Refused)?;
+        let keys = PublishedKeys::decode(need.service, &document, &need.domain, now)
+            .map_err(|_| TransportError::Refused)?;
         match before {
             Some(before) if !before.accepts_successor(&keys) => Err(TransportError::Refused),
             _ => Ok(keys),
@@ -118,7 +129,9 @@ impl KeyDirectory {
     pub(crate) fn allow_look_up(&self, need: &Need, origin: &Origin) -> Result<(), Reject> {
         let Some(source) = origin.prefix() else { return Ok(()) };
         let key = (need.domain.clone(), need.service);
-        if need.domain == self.domain || self.entries().get(&key).is_some_and(|entry| entry.state().keys.is_some()) {
+        if need.domain == self.domain
+            || self.entries().get(&key).is_some_and(|entry| entry.state().keys.is_some())
+        {
             return Ok(());
         }
         let minute = self.clock.now().as_secs() / MINUTE;

@@ -11,10 +11,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use event_listener::{Event, EventListener};
-use futures::{
-    FutureExt, StreamExt,
-    stream::FuturesUnordered,
-};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use super::Shared;
@@ -24,7 +21,8 @@ use crate::{
     crypto::{AtRestKey, Chance},
     operation::{Delivery, Fare, Local},
     port::{
-        Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, RowKey, Snapshot, Space, StoreError, Wanted, Write,
+        Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, RowKey, Snapshot, Space, StoreError,
+        Wanted, Write,
     },
     time::{DAY, HOUR},
     wire::{MAX_BODY, Opaque, Wire},
@@ -57,7 +55,11 @@ pub trait Courier: Send + Sync + 'static {
 }
 
 /// Seals a delivery, for its lane.
-pub(crate) fn seal(key: &AtRestKey, delivery: Delivery, chance: &mut Chance) -> Result<(PartitionKey, Bytes), Fault> {
+pub(crate) fn seal(
+    key: &AtRestKey,
+    delivery: Delivery,
+    chance: &mut Chance,
+) -> Result<(PartitionKey, Bytes), Fault> {
     let Delivery { to, service, lane, back, body } = delivery;
     let lane = key.prf("lane", &lane);
     let partition = super::batch::partition(Space::Lane, &Local::new(LANE, lane.to_vec()));
@@ -165,7 +167,8 @@ impl Lanes {
 
     async fn read(&self, lane: &PartitionKey) -> Result<Option<Snapshot>, Stopped> {
         let place = Place { partition: lane.clone(), wanted: Wanted::first(PAGE) };
-        let found = self.shared.ports.store.read(std::slice::from_ref(&place)).await.map_err(|_| Stopped::Failed)?;
+        let found =
+            self.shared.ports.store.read(std::slice::from_ref(&place)).await.map_err(|_| Stopped::Failed)?;
         Ok(found.into_iter().next().filter(|found| found.mark.is_some()))
     }
 
@@ -285,4 +288,3 @@ pub(crate) const LANE: u8 = 1;
 const ASIDE: u8 = 2;
 /// The row of a lane that is empty; behind all numbers.
 const IDLE: Bytes = Bytes::from_static(b"\xff\xff\xff\xff\xff\xff\xff\xff idle");
-

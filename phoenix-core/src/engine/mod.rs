@@ -105,7 +105,11 @@ impl<S: Service> Engine<S> {
     ///
     /// # Errors
     /// The endpoint's refusals, or what broke.
-    pub async fn call<O: Operation<Service = S>>(&self, call: Call, origin: Origin) -> Result<ReplyOf<O>, Failure> {
+    pub async fn call<O: Operation<Service = S>>(
+        &self,
+        call: Call,
+        origin: Origin,
+    ) -> Result<ReplyOf<O>, Failure> {
         let ring = self.ring();
         let now = self.shared.ports.clock.now();
         let large = call.body.len() > LIGHT_BYTES;

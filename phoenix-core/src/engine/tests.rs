@@ -6,13 +6,7 @@ mod world;
 
 use futures::{FutureExt, executor::block_on, future::join_all};
 
-use crate::{
-    Failure, Reject,
-    operation::Fare,
-    port::Space,
-    time::HOUR,
-    token::Class,
-};
+use crate::{Failure, Reject, operation::Fare, port::Space, time::HOUR, token::Class};
 use counter::{Ask, Carry, Tick};
 use world::World;
 

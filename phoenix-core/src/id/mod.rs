@@ -5,6 +5,6 @@ mod names;
 
 pub use fqdn::Fqdn;
 pub use names::{
-    AliasHash, ClientId, ConfigId, Epoch, Fingerprint, GroupId, KeyId, KeyPackageRef, LeafIndex, MessageId, Pseudonym,
-    QsClientId, QsUserId, UserId, Uuid,
+    AliasHash, ClientId, ConfigId, Epoch, Fingerprint, GroupId, KeyId, KeyPackageRef, LeafIndex, MessageId,
+    Pseudonym, QsClientId, QsUserId, UserId, Uuid,
 };

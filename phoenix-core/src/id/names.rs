@@ -80,11 +80,15 @@ pub struct GroupId {
 }
 
 /// A leaf's place in a group's ratchet tree (RFC 9420 §4.1.1). Reused after removals: never a right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize,
+)]
 pub struct LeafIndex(pub u32);
 
 /// A group's epoch (RFC 9420 §2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize,
+)]
 pub struct Epoch(pub u64);
 
 impl Uuid {

@@ -75,9 +75,23 @@ impl<S: Service> Context<S> {
 
     /// A context for tests of single operations.
     #[must_use]
-    pub fn for_tests(now: Timestamp, domain: Fqdn, keys: Arc<KeyRing<S>>, settings: S::Settings, seed: [u8; 32]) -> Self {
+    pub fn for_tests(
+        now: Timestamp,
+        domain: Fqdn,
+        keys: Arc<KeyRing<S>>,
+        settings: S::Settings,
+        seed: [u8; 32],
+    ) -> Self {
         let origin = Origin::default();
-        Self { now, started: now, origin, keys, settings: Arc::new(settings), domain, seed: Secret::new(seed) }
+        Self {
+            now,
+            started: now,
+            origin,
+            keys,
+            settings: Arc::new(settings),
+            domain,
+            seed: Secret::new(seed),
+        }
     }
 }
 

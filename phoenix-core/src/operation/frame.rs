@@ -38,7 +38,13 @@ impl VerifyingKey {
     ///
     /// # Errors
     /// [`Reject::Unauthenticated`] where the signature is not of this key, label and content.
-    pub fn prove<T>(&self, label: &str, content: &[u8], signature: &Signature, claim: T) -> Result<Proven<T>, Reject> {
+    pub fn prove<T>(
+        &self,
+        label: &str,
+        content: &[u8],
+        signature: &Signature,
+        claim: T,
+    ) -> Result<Proven<T>, Reject> {
         self.verify(label, content, signature)?;
         Ok(Proven(claim))
     }

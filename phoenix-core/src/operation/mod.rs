@@ -17,10 +17,7 @@ pub use rows::{Local, Purpose, Reading, Rows};
 pub(crate) use stage::Allowed;
 pub use stage::{Authenticated, Authorised, Decoded, FRAME_WINDOW_S, Fare};
 
-use crate::{
-    Failure, Reject,
-    api::Endpoint,
-};
+use crate::{Failure, Reject, api::Endpoint};
 
 /// The reply of an operation.
 pub type ReplyOf<O> = <<O as Operation>::Endpoint as Endpoint>::Reply;
@@ -58,7 +55,11 @@ pub trait Operation: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     /// Whatever makes the request unacceptable by itself: an id of another domain, say.
-    fn locate(call: &Decoded<Self>, found: &Rows, cx: &Context<Self::Service>) -> Result<Vec<Reading>, Failure>;
+    fn locate(
+        call: &Decoded<Self>,
+        found: &Rows,
+        cx: &Context<Self::Service>,
+    ) -> Result<Vec<Reading>, Failure>;
 
     /// The state that the rows hold.
     ///
@@ -114,7 +115,10 @@ pub trait Partwise: Operation {
     ///
     /// # Errors
     /// [`Reject::Unavailable`] where a part ended so; [`Reject::Internal`] where parts and answers do not fit.
-    fn answer(plan: ReplyOf<Self>, answers: Vec<Result<ReplyOf<Self::Part>, Failure>>) -> Result<Self::Answer, Reject>;
+    fn answer(
+        plan: ReplyOf<Self>,
+        answers: Vec<Result<ReplyOf<Self::Part>, Failure>>,
+    ) -> Result<Self::Answer, Reject>;
 }
 
 /// How long an operation's functions take.

@@ -42,7 +42,12 @@ pub struct Decoded<O: Operation> {
 }
 
 impl<O: Operation> Decoded<O> {
-    pub(crate) fn from_client(call: &Call, domain: &Fqdn, tokens: &TokenKeys, now: Timestamp) -> Result<Self, Refusal> {
+    pub(crate) fn from_client(
+        call: &Call,
+        domain: &Fqdn,
+        tokens: &TokenKeys,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
         const { assert!(O::Endpoint::DESCRIPTION.body_limit <= crate::wire::MAX_BODY) };
         let description = O::Endpoint::DESCRIPTION;
         check_envelope(&description, call)?;

@@ -18,8 +18,8 @@ pub use compute::{Compute, Inline, Job, Saturated};
 pub use entropy::Entropy;
 pub use policy::{OpenPolicy, Policy, Question, Verdict};
 pub use store::{
-    Alarm, Base, Batch, Commit, MAX_BATCH_BYTES, MAX_PARTS, MAX_VALUE, MAX_WRITES, Mark, Part, PartitionKey, Place,
-    RowKey, Snapshot, Space, Store, StoreError, Wanted, Write,
+    Alarm, Base, Batch, Commit, MAX_BATCH_BYTES, MAX_PARTS, MAX_VALUE, MAX_WRITES, Mark, Part, PartitionKey,
+    Place, RowKey, Snapshot, Space, Store, StoreError, Wanted, Write,
 };
 pub use transport::{Circuit, Outgoing, Transport, TransportError};
 pub use wake::{LocalWake, Topic, Wake, Wakened};

@@ -40,7 +40,12 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`], when the state cannot be read now or at all.
-    async fn due(&self, space: Space, now: crate::Timestamp, limit: usize) -> Result<Vec<PartitionKey>, StoreError>;
+    async fn due(
+        &self,
+        space: Space,
+        now: crate::Timestamp,
+        limit: usize,
+    ) -> Result<Vec<PartitionKey>, StoreError>;
 }
 
 #[async_trait]
@@ -53,7 +58,12 @@ impl<T: Store + ?Sized> Store for std::sync::Arc<T> {
         self.as_ref().commit(batch).await
     }
 
-    async fn due(&self, space: Space, now: crate::Timestamp, limit: usize) -> Result<Vec<PartitionKey>, StoreError> {
+    async fn due(
+        &self,
+        space: Space,
+        now: crate::Timestamp,
+        limit: usize,
+    ) -> Result<Vec<PartitionKey>, StoreError> {
         self.as_ref().due(space, now, limit).await
     }
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{Fqdn, api::ServiceName, ErrorReply, wire::Call};
+use crate::{ErrorReply, Fqdn, api::ServiceName, wire::Call};
 
 /// Carries calls to homeservers, for clients and for other homeservers alike.
 #[async_trait]

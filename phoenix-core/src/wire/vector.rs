@@ -3,7 +3,10 @@
 use std::{fmt, io, ops::Deref};
 
 use bytes::Bytes;
-use tls_codec::{DeserializeBytes, Error, Serialize, Size, TlsDeserializeBytes, TlsSerialize, TlsSize, TlsVarInt, VLByteSlice};
+use tls_codec::{
+    DeserializeBytes, Error, Serialize, Size, TlsDeserializeBytes, TlsSerialize, TlsSize, TlsVarInt,
+    VLByteSlice,
+};
 
 /// A vector would be over its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -183,7 +186,20 @@ fn content(input: &[u8]) -> Result<(&[u8], &[u8]), Error> {
 }
 
 /// `boolean` of the specification: one byte, 0 or 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    TlsSerialize,
+    TlsDeserializeBytes,
+    TlsSize,
+)]
 #[repr(u8)]
 pub enum Flag {
     /// 0.

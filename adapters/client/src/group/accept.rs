@@ -12,11 +12,11 @@ use phoenix_core::{
     },
     crypto::{seal_with_key, sha256},
     port::Circuit,
-    wire::{Flag, List, Opaque, Sender, Wire},
+    wire::{List, Opaque, Sender, Wire},
 };
 
 use super::{
-    Act, Answer, ConnectionState, GroupRecord, Sent, Standing, join_config,
+    Act, Answer, GroupRecord, Sent, Standing, join_config,
     members::{Tell, roster_keys},
     seal_link_key,
     trust::Effort,
@@ -34,7 +34,6 @@ use crate::{
     offer::ConnectionOfferTbs,
     session::Session,
     state::Offered,
-    table::Table,
 };
 
 impl Session {
@@ -82,25 +81,11 @@ impl Session {
             config,
         };
         let body = Opaque::new(request.encode())?;
+        let keys = (payload.credential_key.clone(), payload.profile_key.clone());
         let record = GroupRecord {
-            circuit,
-            access,
-            credential_key: payload.credential_key.clone(),
-            profile_key: payload.profile_key.clone(),
-            leaf,
-            config: config_id,
-            is_config_shared: Flag::No,
-            is_leaf_shared: Flag::No,
             standing: Standing::Joining,
-            members: Table::default(),
-            former: Table::default(),
-            faces: Table::default(),
-            told: Table::default(),
-            connection: ConnectionState::None,
-            unsent: Table::default(),
             sent: Some(Sent { act: Act::Join, plan: None, hash, body, fresh: fresh.clone(), leaf: None }),
-            merged: [0; 32],
-            done: None,
+            ..GroupRecord::new(circuit, access, keys, (leaf, config_id))
         };
         self.state.configs.insert(config_id, group.clone());
         self.state.groups.insert(group.clone(), record);
@@ -166,7 +151,10 @@ impl Session {
             key: client.key.clone(),
             friendship: offer.payload.friendship.clone(),
         };
-        self.befriend(group, answer)?;
+        if let Err(error) = self.befriend(group, answer) {
+            self.forget(group);
+            return Err(error);
+        }
         let now = self.now();
         self.meet_members(group, now, Tell::Nobody).await
     }

@@ -17,12 +17,11 @@ use phoenix_core::{
     },
     crypto::sha256,
     port::Circuit,
-    wire::{Flag, Opaque, Secret, Sender},
+    wire::{Opaque, Secret, Sender},
 };
 
 use super::{
-    Asked, ConnectionState, GroupRecord, OpenOffer, PADDING, PAST_EPOCHS, Standing, members::Tell,
-    seal_link_key,
+    Asked, ConnectionState, GroupRecord, OpenOffer, PADDING, PAST_EPOCHS, members::Tell, seal_link_key,
 };
 use crate::{
     call::{Auth, Route},
@@ -35,7 +34,6 @@ use crate::{
         mls_signer,
     },
     session::Session,
-    table::Table,
 };
 
 impl Session {
@@ -65,30 +63,10 @@ impl Session {
         let leaf =
             OwnLeaf::generate(self.state.account.suite, identity, self.ports.clock.now(), &mut self.chance)?;
         let mls_group = self.build_group(&group, &leaf, &ds, &connection)?;
-        let record = GroupRecord {
-            circuit,
-            access: GroupAccess {
-                group: group.clone(),
-                ear_key_id: 0,
-                ear_key: Secret::new(self.chance.bytes()),
-            },
-            credential_key: Secret::new(self.chance.bytes()),
-            profile_key: Secret::new(self.chance.bytes()),
-            leaf,
-            config: config_id,
-            is_config_shared: Flag::No,
-            is_leaf_shared: Flag::No,
-            standing: Standing::Member,
-            members: Table::default(),
-            former: Table::default(),
-            faces: Table::default(),
-            told: Table::default(),
-            connection,
-            unsent: Table::default(),
-            sent: None,
-            merged: [0; 32],
-            done: None,
-        };
+        let ear_key = Secret::new(self.chance.bytes());
+        let access = GroupAccess { group: group.clone(), ear_key_id: 0, ear_key };
+        let keys = (Secret::new(self.chance.bytes()), Secret::new(self.chance.bytes()));
+        let record = GroupRecord { connection, ..GroupRecord::new(circuit, access, keys, (leaf, config_id)) };
         let (request, link_key) = self.creation(reservation, &record, &mls_group, config)?;
         let auth =
             Auth::new(Sender::NewKey(record.leaf.key.verifying_key()), Arc::new(record.leaf.key.clone()));

@@ -20,7 +20,7 @@ use phoenix_core::{
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use super::{
-    ConnectionState, GroupRecord, Standing,
+    GroupRecord, Standing,
     accept::leaves,
     join_config,
     members::{Tell, roster_keys},
@@ -34,7 +34,6 @@ use crate::{
         leaf::OwnLeaf,
     },
     session::Session,
-    table::Table,
 };
 
 /// Who invites, and the keys that members share; under the joiner's welcome attribution key, so that no server sees
@@ -116,25 +115,12 @@ impl Session {
         self.forget(&group);
         let mls_group = self.open_welcome(&invitation, &info)?;
         let fresh = roster_keys(&info.roster, leaves(&mls_group));
+        let AttributionTbs { credential_key, profile_key, .. } = invitation.attribution;
+        let keys = (credential_key, profile_key);
         let record = GroupRecord {
-            circuit,
-            access: invitation.bundle.access,
-            credential_key: invitation.attribution.credential_key,
-            profile_key: invitation.attribution.profile_key,
-            leaf,
-            config: entry.config,
             is_config_shared: Flag::Yes,
             is_leaf_shared,
-            standing: Standing::Member,
-            members: Table::default(),
-            former: Table::default(),
-            faces: Table::default(),
-            told: Table::default(),
-            connection: ConnectionState::None,
-            unsent: Table::default(),
-            sent: None,
-            merged: [0; 32],
-            done: None,
+            ..GroupRecord::new(circuit, invitation.bundle.access, keys, (leaf, entry.config))
         };
         let own = LeafIndex(mls_group.own_leaf_index().u32());
         self.state.groups.insert(group.clone(), record);

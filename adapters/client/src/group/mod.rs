@@ -73,6 +73,37 @@ pub(crate) struct GroupRecord {
     pub(crate) done: Option<[u8; 32]>,
 }
 
+impl GroupRecord {
+    /// A group that we are a member of, and know nobody in yet. `keys` are the credential key and the profile key.
+    pub(crate) fn new(
+        circuit: u64,
+        access: GroupAccess,
+        (credential_key, profile_key): (Secret<32>, Secret<32>),
+        (leaf, config): (OwnLeaf, ConfigId),
+    ) -> Self {
+        Self {
+            circuit,
+            access,
+            credential_key,
+            profile_key,
+            leaf,
+            config,
+            is_config_shared: Flag::No,
+            is_leaf_shared: Flag::No,
+            standing: Standing::Member,
+            members: Table::default(),
+            former: Table::default(),
+            faces: Table::default(),
+            told: Table::default(),
+            connection: ConnectionState::None,
+            unsent: Table::default(),
+            sent: None,
+            merged: [0; 32],
+            done: None,
+        }
+    }
+}
+
 /// How we stand to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 #[repr(u8)]

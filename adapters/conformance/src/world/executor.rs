@@ -203,3 +203,64 @@ pub async fn pause() {
     })
     .await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    };
+
+    use phoenix_core::Timestamp;
+
+    use super::{Executor, Stuck, pause};
+    use crate::world::{clock::VirtualClock, tape::Tape};
+
+    #[test]
+    fn time_passes_only_when_nothing_else_can_be_done() {
+        let clock = VirtualClock::starting_at(Timestamp(1_000));
+        let mut executor = Executor::new(clock.clone(), Tape::of_seed(1));
+        let sleeper = clock.clone();
+
+        let slept = executor.run(async move {
+            for _ in 0..100 {
+                pause().await;
+            }
+            let before = sleeper.elapsed_ms();
+            sleeper.sleep_ms(60_000).await;
+            (before, sleeper.elapsed_ms())
+        });
+
+        assert_eq!(slept, Ok((0, 60_000)));
+    }
+
+    #[test]
+    fn what_never_comes_is_noticed() {
+        let mut executor = Executor::new(VirtualClock::starting_at(Timestamp(0)), Tape::of_seed(1));
+
+        assert_eq!(executor.run(std::future::pending::<()>()), Err(Stuck));
+    }
+
+    #[test]
+    fn a_process_that_is_killed_does_nothing_more() {
+        let clock = VirtualClock::starting_at(Timestamp(0));
+        let mut executor = Executor::new(clock.clone(), Tape::of_seed(1));
+        let (spawner, steps) = (executor.spawner(), Arc::new(AtomicU64::new(0)));
+        let (process, count, ticking) = (spawner.process(), steps.clone(), clock.clone());
+        spawner.spawn(process, async move {
+            loop {
+                count.fetch_add(1, Ordering::Relaxed);
+                ticking.sleep_ms(1_000).await;
+            }
+        });
+
+        let killed = executor.run(async move {
+            clock.sleep_ms(2_500).await;
+            spawner.kill(process);
+            clock.sleep_ms(10_000).await;
+        });
+
+        assert_eq!(killed, Ok(()));
+        assert_eq!(steps.load(Ordering::Relaxed), 3);
+    }
+}

@@ -122,3 +122,30 @@ impl fmt::Debug for Stream {
         f.write_str("Stream")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Tape;
+
+    #[test]
+    fn the_same_seed_expands_to_the_same_tape() {
+        let (one, other) = (Tape::of_seed(7), Tape::of_seed(7));
+
+        assert_eq!(one.bytes::<64>(), other.bytes::<64>());
+        assert_ne!(one.bytes::<64>(), Tape::of_seed(8).bytes::<64>());
+    }
+
+    #[test]
+    fn bytes_are_a_tape_that_ends_in_zeros() {
+        let tape = Tape::of_bytes(vec![0, 0, 0, 5, 9]);
+
+        assert_eq!(tape.below(4), 1);
+        assert_eq!(tape.bytes::<4>(), [9, 0, 0, 0]);
+        assert_eq!(tape.below(3), 0);
+    }
+
+    #[test]
+    fn nothing_is_picked_from_nothing() {
+        assert_eq!(Tape::of_seed(1).pick::<u8>(&[]), None);
+    }
+}

@@ -6,8 +6,8 @@ use crate::{
     Failure, Fault, Reject,
     api::{Description, Endpoint, SenderKind, ServiceName},
     operation::{
-        Anyone, Authorised, Context, Decision, Decoded, Delivery, Effort, Hint, Local, Next, OnAlarm, Operation, Peers,
-        Proven, Reading, Rows, Service,
+        Anyone, Authorised, Context, Decision, Decoded, Delivery, Effort, Hint, Local, Next, OnAlarm,
+        Operation, Peers, Proven, Reading, Rows, Service,
     },
     port::{Alarm, Space, Topic, Wanted, Write},
     token::Class,
@@ -47,8 +47,16 @@ macro_rules! endpoint {
             type Sender = Anyone;
             const EFFORT: Effort = Effort::Heavy;
 
-            fn locate(_: &Decoded<Self>, found: &Rows, _: &Context<Counter>) -> Result<Vec<Reading>, Failure> {
-                Ok(if found.is_empty() { vec![Reading::change(place(), Wanted::first(1))] } else { Vec::new() })
+            fn locate(
+                _: &Decoded<Self>,
+                found: &Rows,
+                _: &Context<Counter>,
+            ) -> Result<Vec<Reading>, Failure> {
+                Ok(if found.is_empty() {
+                    vec![Reading::change(place(), Wanted::first(1))]
+                } else {
+                    Vec::new()
+                })
             }
 
             fn open(_: &Decoded<Self>, found: Rows, _: &Context<Counter>) -> Result<u64, Failure> {
@@ -103,7 +111,9 @@ impl Add {
         let decision = Decision::reply(added).change(place(), vec![Write::Put(ROW, added.encode())], alarm);
         Ok(match amount {
             FORBIDDEN => return Err(Reject::Forbidden.into()),
-            REFUSED_BUT_COUNTED => Decision::new(Next::Refuse(Reject::RateLimited(7).into())).put(place(), ROW, added.encode()),
+            REFUSED_BUT_COUNTED => {
+                Decision::new(Next::Refuse(Reject::RateLimited(7).into())).put(place(), ROW, added.encode())
+            }
             SEND_ONE => decision.deliver(sent(1)),
             SEND_TWO => decision.deliver(sent(2)),
             SEND_UNWANTED => decision.deliver(sent(UNWANTED)),
@@ -145,7 +155,11 @@ impl Sign {
 
 impl Carry {
     fn decide_so(_: u64, body: u64, _: &Context<Counter>) -> Result<Decision<u64>, Failure> {
-        if body == UNWANTED { Err(Fault::Broken("nobody can carry this").into()) } else { Ok(Decision::reply(body)) }
+        if body == UNWANTED {
+            Err(Fault::Broken("nobody can carry this").into())
+        } else {
+            Ok(Decision::reply(body))
+        }
     }
 }
 

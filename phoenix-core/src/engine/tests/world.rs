@@ -16,8 +16,8 @@ use crate::{
     engine::{Alarms, Courier, Engine, LaneRow, Lanes, Shared, Ticker, batch},
     operation::{FRAME_LABEL, Fare, KeyRing, Local, OnAlarm, Service},
     port::{
-        Alarm, Base, Batch, Clock, Commit, Entropy, Inline, LocalWake, Mark, OpenPolicy, Outgoing, Part, PartitionKey,
-        Place, Ports, Snapshot, Space, Store, StoreError, Transport, TransportError, Write,
+        Alarm, Base, Batch, Clock, Commit, Entropy, Inline, LocalWake, Mark, OpenPolicy, Outgoing, Part,
+        PartitionKey, Place, Ports, Snapshot, Space, Store, StoreError, Transport, TransportError, Write,
     },
     store::MemoryStore,
     time::DAY,
@@ -52,7 +52,8 @@ impl World {
     fn over(behaviour: Behaviour) -> Self {
         let store = MemoryStore::default();
         let clock = Arc::new(TestClock::default());
-        let wrapped = TestStore { inner: store.clone(), behaviour, calls: AtomicUsize::new(0), clock: clock.clone() };
+        let wrapped =
+            TestStore { inner: store.clone(), behaviour, calls: AtomicUsize::new(0), clock: clock.clone() };
         let ports = Ports {
             store: Arc::new(wrapped),
             transport: Arc::new(Nowhere),
@@ -63,7 +64,12 @@ impl World {
             policy: Arc::new(OpenPolicy),
         };
         let domain: Fqdn = "alpha.test".parse().unwrap();
-        let tokens = Arc::new(TokenKeys::generate(domain.clone(), clock.now(), &ROTATION, &mut Chance::from_seed([1; 32])));
+        let tokens = Arc::new(TokenKeys::generate(
+            domain.clone(),
+            clock.now(),
+            &ROTATION,
+            &mut Chance::from_seed([1; 32]),
+        ));
         let shared = Shared::new(ports, domain, AtRestKey::new([2; 32].into()));
         let ring = KeyRing { tokens: tokens.clone(), at_rest: AtRestKey::new([3; 32].into()), service: () };
         let engine = Engine::new(shared, (), ring);
@@ -93,13 +99,15 @@ impl World {
 
     /// A call that is signed; by somebody else than it says where it is forged.
     pub(super) fn signed(&self, amount: u64, forged: bool) -> Call {
-        let keys = [1, 2].map(|seed| SigningKey::generate(Suite::Ed25519, &mut Chance::from_seed([seed; 32])));
+        let keys =
+            [1, 2].map(|seed| SigningKey::generate(Suite::Ed25519, &mut Chance::from_seed([seed; 32])));
         let sender = Sender::NewKey(keys[0].verifying_key());
         let issued_at = self.clock.now().as_secs();
         let (signature, co_signatures) = (Signature::default(), List::default());
         let mut frame = AuthFrame { sender, issued_at, nonce: [5; 16], signature, co_signatures };
         let body = Opaque::new(amount.encode()).unwrap();
-        let mut call = Call { version: VERSION, endpoint: Sign::DESCRIPTION.id, auth: None, token: None, body };
+        let mut call =
+            Call { version: VERSION, endpoint: Sign::DESCRIPTION.id, auth: None, token: None, body };
         let audience = Audience { service: ServiceName::As, domain: self.engine.shared().domain().clone() };
         let key = &keys[usize::from(forged)];
         frame.signature = key.sign(FRAME_LABEL, &CallTbs::encoding(&call, &frame, audience));
@@ -123,7 +131,12 @@ impl World {
     }
 
     pub(super) fn partitions(&self, space: Space) -> Vec<PartitionKey> {
-        self.store.dump().into_iter().map(|(partition, _)| partition).filter(|it| it.space() == space).collect()
+        self.store
+            .dump()
+            .into_iter()
+            .map(|(partition, _)| partition)
+            .filter(|it| it.space() == space)
+            .collect()
     }
 
     pub(super) fn lanes(&self) -> Lanes {
@@ -233,7 +246,11 @@ impl TestStore {
                 Ok(false)
             }
             Behaviour::Failing { call: failing, before } if call == failing => {
-                if before { Err(StoreError::Unavailable) } else { Ok(true) }
+                if before {
+                    Err(StoreError::Unavailable)
+                } else {
+                    Ok(true)
+                }
             }
             Behaviour::Failing { .. } => Ok(false),
         }
