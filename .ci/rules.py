@@ -57,7 +57,7 @@ def check_dependencies():
 
 def is_pure(path):
     parts = path.parts
-    if parts[0] not in PURE or "tests" in parts or path.name == "tests.rs":
+    if parts[0] not in PURE or {"tests", "testing"} & set(parts) or path.name == "tests.rs":
         return False
     return parts[0] != "phoenix-core" or not {"engine", "port", "store"} & set(parts)
 

@@ -41,10 +41,10 @@ impl Stage {
     fn begin(&mut self) {
         let chosen = self.cast.ground.tape.below(100);
         match chosen {
-            0..40 => self.send(),
-            40..58 => self.sync(),
-            58..64 => self.update(),
-            64..72 => self.race(),
+            0..38 => self.send(),
+            38..56 => self.sync(),
+            56..62 => self.update(),
+            62..72 => self.race(),
             72..77 => self.add(),
             77..82 => self.remove(),
             82..87 => self.cut(),

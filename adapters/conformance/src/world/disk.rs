@@ -37,6 +37,13 @@ impl Disk {
     /// Lets others run. Where the process ended meanwhile, nothing comes after it.
     async fn breathe(&self) {
         pause().await;
+        let slow =
+            self.ground.upgrade().filter(|ground| ground.weather.strikes(Fault::StoreSlow, STORE_SLOW));
+        if let Some((clock, millis)) =
+            slow.map(|ground| (ground.clock.clone(), ground.tape.below_u64(SLOW_MS)))
+        {
+            clock.sleep_ms(millis).await;
+        }
         let lives = self.ground.upgrade().is_some_and(|ground| ground.outlives(&self.domain, self.life));
         if !lives {
             pending::<()>().await;
@@ -152,3 +159,7 @@ pub(crate) async fn without_spent(store: &MemoryStore) -> MemoryStore {
 
 /// How many in a thousand calls to the store fail, in a run whose store fails.
 const STORE_FAILS: u16 = 15;
+/// How many in a thousand are slow, in a run whose store is slow.
+const STORE_SLOW: u16 = 300;
+/// What a slow one takes, at most: as long as the ways of two requests differ.
+const SLOW_MS: u64 = 15;

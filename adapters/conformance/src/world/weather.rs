@@ -27,6 +27,8 @@ pub enum Fault {
     Partitioned,
     /// A homeserver's process ends, wherever it is, and comes up again later.
     Crashed,
+    /// The store takes milliseconds, in which others go on.
+    StoreSlow,
     /// The store fails before it does anything.
     StoreFailed,
     /// The store does its work, and its answer is lost.
@@ -35,7 +37,7 @@ pub enum Fault {
 
 impl Fault {
     /// All classes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::RequestLost,
         Self::AnswerLost,
         Self::Delayed,
@@ -43,6 +45,7 @@ impl Fault {
         Self::Reordered,
         Self::Partitioned,
         Self::Crashed,
+        Self::StoreSlow,
         Self::StoreFailed,
         Self::StoreAnswerLost,
     ];
