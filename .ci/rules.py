@@ -33,7 +33,17 @@ ALLOWED = {
 }
 # Waiting, clocks, files, sockets, threads and the environment stay out of the pure sources.
 IMPURE = re.compile(r"\basync\s+(fn|move|\{)|\.await\b|std::(fs|net::(Tcp|Udp)|thread|env|process)|SystemTime|Instant::now|OsRng|thread_rng")
+# Third parties that stay in their corner of the house.
+CORNERS = {
+    "openmls": {"phoenix-ds", "phoenix-client"},
+    "opaque-ke": {"phoenix-as", "phoenix-client"},
+    "axum": {"phoenix-http", "phoenix-server", "phoenix-homeserver:dev"},
+    "reqwest": {"phoenix-http"},
+    "rusqlite": {"phoenix-sqlite", "phoenix-server"},
+}
+PLACES = re.compile(r"(^|[^A-Za-z0-9_.])/(work|root|home)/")
 MAX_LINES = 500
+MAX_PORT_METHODS = 4
 UNFINISHED = re.compile(r"TODO|FIXME|XXX|todo!\(|unimplemented!\(|#\[ignore|dbg!\(")
 
 problems = []
@@ -49,6 +59,11 @@ def check_dependencies():
         ours = {it["name"] for it in package["dependencies"] if it["name"].startswith("phoenix-") and it["kind"] is None}
         for name in sorted(ours - ALLOWED.get(package["name"], set())):
             problems.append(f"{package['name']} must not depend on {name}")
+        for dependency in package["dependencies"]:
+            holder = package["name"] if dependency["kind"] is None else f"{package['name']}:{dependency['kind']}"
+            corner = CORNERS.get(dependency["name"])
+            if corner and holder not in corner and package["name"] not in corner:
+                problems.append(f"{holder} must not depend on {dependency['name']}")
     for name in PURE:
         tree = cargo("tree", "-p", name, "-e", "normal", "--prefix", "none", "--locked")
         for foreign in sorted({line.split()[0] for line in tree.splitlines() if line} & FOREIGN):
@@ -73,8 +88,14 @@ def check_sources():
             problems.append(f"{path}: {len(lines)} lines, more than {MAX_LINES}")
         if UNFINISHED.search(text):
             problems.append(f"{path}: something unfinished")
+        if PLACES.search(text):
+            problems.append(f"{path}: a path of one machine")
+        if path.parts[:3] == ("phoenix-core", "src", "port"):
+            for port in re.findall(r"^pub trait .*?^}", text, flags=re.MULTILINE | re.DOTALL):
+                if len(re.findall(r"^    (async )?fn ", port, flags=re.MULTILINE)) > MAX_PORT_METHODS:
+                    problems.append(f"{path}: a port with more than {MAX_PORT_METHODS} methods")
         if path.suffix == ".rs" and is_pure(path):
-            code = text.split("#[cfg(test)]", maxsplit=1)[0]
+            code = re.split(r"^#\[cfg\(test\)\]\nmod \w+ \{", text, maxsplit=1, flags=re.MULTILINE)[0]
             for number, line in enumerate(code.splitlines(), start=1):
                 if IMPURE.search(line.split("//", maxsplit=1)[0]):
                     problems.append(f"{path}:{number}: not pure")

@@ -115,7 +115,7 @@ fn in_proportion(standard: u64, class: Class, allowances: &Allowances) -> u64 {
     }
     let of_class = u64::from(allowances.of(class));
     let of_standard = u64::from(allowances.of(Class::Standard)).max(1);
-    (standard.saturating_mul(of_class) / of_standard).max(1)
+    standard.saturating_mul(of_class).checked_div(of_standard).unwrap_or(0).max(1)
 }
 
 /// How far the clocks of replicas may differ before a count is forgotten too early.

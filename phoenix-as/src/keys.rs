@@ -117,7 +117,7 @@ impl AuthKeys {
     /// # Errors
     /// None in practice: as [`AuthKeys::generate`].
     pub fn identity(&self, now: Timestamp) -> Result<AsIdentity, Fault> {
-        let today = now.as_secs() / DAY * DAY;
+        let today = (now.as_secs() / DAY).saturating_mul(DAY);
         let statement_ends = self.authority.statement.payload.expires;
         self.authority.identity(today.saturating_add(REVOCATIONS_S).min(statement_ends))
     }

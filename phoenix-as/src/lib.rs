@@ -10,6 +10,9 @@
 //! the only place that knows the library of that protocol. [`AuthKeys`] holds the service's secrets, [`AuthSettings`]
 //! what its operator may change, and [`handlers`] is what a homeserver routes to.
 
+// What strangers send is added up here: no sum may wrap.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 mod account;
 mod alias;
 mod allowance;

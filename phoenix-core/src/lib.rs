@@ -3,6 +3,9 @@
 //! Start with [`api`] for what can be asked of a homeserver, [`port`] for what one needs of its surroundings,
 //! and `operation` for how a request becomes a decision.
 
+// What strangers send is added up here: no sum may wrap.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 pub mod api;
 pub mod credential;
 pub mod crypto;

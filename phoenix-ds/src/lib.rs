@@ -3,6 +3,9 @@
 //! It orders each group's commits, checks them as a receiving client would, and hands messages to the queues of
 //! members. What it keeps of a group is encrypted under a key that only requests bring (07).
 
+// What strangers send is added up here: no sum may wrap.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 mod accept;
 mod adds;
 mod commit;

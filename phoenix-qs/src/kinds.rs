@@ -10,27 +10,27 @@ use phoenix_core::{
     wire::Wire,
 };
 
-/// A user record, by its id; row [`RECORD`]. Its alarm drops it.
+/// A user record, by its id; row `RECORD`. Its alarm drops it.
 pub(crate) const USER: u8 = 1;
 /// A client and its queue, by the client's id, in one partition, so that a message changes one for each queue: rows
-/// [`RECORD`] and [`QUEUE`], and each entry under its number. Its alarm drops it.
+/// `RECORD` and `QUEUE`, and each entry under its number. Its alarm drops it.
 pub(crate) const CLIENT: u8 = 2;
-/// A client's AddPackages, by the client's id: row [`RECORD`] lists them, each is a row under its number. Its alarm
+/// A client's AddPackages, by the client's id: row `RECORD` lists them, each is a row under its number. Its alarm
 /// drops them.
 pub(crate) const PACKAGES: u8 = 3;
-/// What became of a part of a delivery, by keyed hash: row [`RECORD`]. Its alarm drops it.
+/// What became of a part of a delivery, by keyed hash: row `RECORD`. Its alarm drops it.
 pub(crate) const RECEIPT: u8 = 4;
-/// Deliveries that were put off, by keyed hash of the source: row [`RECORD`]. Its alarm drops it.
+/// Deliveries that were put off, by keyed hash of the source: row `RECORD`. Its alarm drops it.
 pub(crate) const HELD: u8 = 5;
-/// What waits for another homeserver, by keyed hash of domain and shard: row [`RECORD`] names the domain, the
+/// What waits for another homeserver, by keyed hash of domain and shard: row `RECORD` names the domain, the
 /// messages are numbered rows. Its alarm ticks: `dispatch` is to look at it.
 pub const MAILBOX: u8 = 6;
-/// How far sending of a mailbox is, by the same hash: row [`RECORD`]. Apart from the mailbox, so that messages are
+/// How far sending of a mailbox is, by the same hash: row `RECORD`. Apart from the mailbox, so that messages are
 /// appended while one decides about sending. Its alarm drops it.
 pub(crate) const ROUND: u8 = 7;
 /// Deliveries that their destination refused as bad, by keyed hash of the domain: numbered rows. Its alarm drops it.
 pub(crate) const ASIDE: u8 = 8;
-/// What the destination put off, by the same hash as its mailbox: row [`RECORD`] names the domain, the messages are
+/// What the destination put off, by the same hash as its mailbox: row `RECORD` names the domain, the messages are
 /// rows by the time when they may be sent again. Apart from the mailbox, so that what can be sent comes first there.
 /// Its alarm ticks: `resume` is to look at it.
 pub const LATER: u8 = 9;

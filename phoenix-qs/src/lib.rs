@@ -5,6 +5,9 @@
 //! homeserver waits in a mailbox until [`op::dispatch`] packs it and [`op::settle`] has read the receipt;
 //! what its destination put off waits beside it until [`op::resume`] brings it back.
 
+// What strangers send is added up here: no sum may wrap.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 mod config_cache;
 mod delivering;
 mod friendship;

@@ -17,7 +17,7 @@ use crate::{
 pub struct AsCredentials;
 
 impl Endpoint for AsCredentials {
-    const DESCRIPTION: Description = Description::new(0x0101, ServiceName::As, "as_credentials");
+    const DESCRIPTION: Description = Description::new(0x0101, ServiceName::As, "as_credentials").published();
     type Request = Empty;
     type Reply = AsIdentity;
 }

@@ -126,7 +126,7 @@ pub enum Replay {
 pub enum Binding {
     /// A POST of the call.
     Post,
-    /// A published JSON document.
+    /// A POST of the call; and the same keys as a JSON document, at `/.well-known/phoenix/{service}-keys` (08).
     Json,
     /// A WebSocket whose first message is the call.
     WebSocket,
@@ -197,6 +197,13 @@ impl Description {
     #[must_use]
     pub const fn harmless(mut self) -> Self {
         self.replay = Replay::Harmless;
+        self
+    }
+
+    /// With its answer published as a JSON document, too.
+    #[must_use]
+    pub const fn published(mut self) -> Self {
+        self.binding = Binding::Json;
         self
     }
 

@@ -15,7 +15,7 @@ use crate::{
 pub struct QsKeys;
 
 impl Endpoint for QsKeys {
-    const DESCRIPTION: Description = Description::new(0x0201, ServiceName::Qs, "qs_keys");
+    const DESCRIPTION: Description = Description::new(0x0201, ServiceName::Qs, "qs_keys").published();
     type Request = Empty;
     type Reply = QsPublicKeys;
 }

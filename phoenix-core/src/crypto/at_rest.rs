@@ -89,7 +89,7 @@ impl fmt::Debug for AtRestKey {
 pub fn seal_with_key(key: &Secret<32>, aad: &[u8], plaintext: &[u8], chance: &mut Chance) -> Bytes {
     let nonce = chance.bytes::<NONCE>();
     let ciphertext = seal_aes256(key, &nonce, aad, plaintext);
-    let mut sealed = Vec::with_capacity(NONCE + ciphertext.len());
+    let mut sealed = Vec::with_capacity(ciphertext.len().saturating_add(NONCE));
     sealed.extend_from_slice(&nonce);
     sealed.extend_from_slice(&ciphertext);
     sealed.into()

@@ -183,13 +183,14 @@ impl fmt::Debug for HpkeSecretKey {
 
 impl Size for HpkeSecretKey {
     fn tls_serialized_len(&self) -> usize {
-        self.public.suite.tls_serialized_len() + self.secret.tls_serialized_len()
+        self.public.suite.tls_serialized_len().saturating_add(self.secret.tls_serialized_len())
     }
 }
 
 impl Serialize for HpkeSecretKey {
     fn tls_serialize<W: io::Write>(&self, writer: &mut W) -> Result<usize, Error> {
-        Ok(self.public.suite.tls_serialize(writer)? + self.secret.tls_serialize(writer)?)
+        let suite = self.public.suite.tls_serialize(writer)?;
+        Ok(self.secret.tls_serialize(writer)?.saturating_add(suite))
     }
 }
 

@@ -13,8 +13,8 @@ pub const fn padme(length: usize, floor: usize) -> usize {
         return length;
     }
     let exponent = length.ilog2();
-    let significant = u32::BITS - exponent.leading_zeros();
-    let mask = (1_usize << exponent.saturating_sub(significant)) - 1;
+    let significant = u32::BITS.saturating_sub(exponent.leading_zeros());
+    let mask = (1_usize << exponent.saturating_sub(significant)).saturating_sub(1);
     length.saturating_add(mask) & !mask
 }
 

@@ -209,13 +209,14 @@ impl fmt::Debug for SigningKey {
 
 impl Size for SigningKey {
     fn tls_serialized_len(&self) -> usize {
-        self.suite().tls_serialized_len() + SECRET
+        self.suite().tls_serialized_len().saturating_add(SECRET)
     }
 }
 
 impl Serialize for SigningKey {
     fn tls_serialize<W: io::Write>(&self, writer: &mut W) -> Result<usize, Error> {
-        Ok(self.suite().tls_serialize(writer)? + self.to_secret_bytes().tls_serialize(writer)?)
+        let suite = self.suite().tls_serialize(writer)?;
+        Ok(self.to_secret_bytes().tls_serialize(writer)?.saturating_add(suite))
     }
 }
 

@@ -150,7 +150,8 @@ impl Head {
         }
         let (length, left) = (self.length(), self.length().saturating_sub(acknowledged));
         // Entries tell their sizes no more once they are only numbers: each counts as the mean of all.
-        let mean = |part: u64| u128::from(self.bytes) * u128::from(part) / u128::from(length.max(1));
+        let share = |part: u64| u128::from(self.bytes).saturating_mul(u128::from(part));
+        let mean = |part: u64| share(part).checked_div(u128::from(length)).unwrap_or(0);
         self.bytes = u64::try_from(mean(left)).unwrap_or(u64::MAX);
         self.first_seq = below;
         if self.gap_before.is_some_and(|gap| gap <= below) {

@@ -12,7 +12,7 @@ pub fn challenge(domain: &Fqdn) -> Bytes {
     let name = domain.as_str().as_bytes();
     // A domain has at most 253 bytes (RFC 1035 §2.3.4).
     let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
-    let mut encoded = Vec::with_capacity(name.len() + 7);
+    let mut encoded = Vec::with_capacity(name.len().saturating_add(7));
     encoded.extend_from_slice(&TOKEN_TYPE.to_be_bytes());
     encoded.extend_from_slice(&length.to_be_bytes());
     encoded.extend_from_slice(name);

@@ -207,7 +207,7 @@ impl Default for Rotation {
 
 impl SpentNonce {
     fn new(class: Class, nonce: &[u8; 32], redeem_until: u64) -> Self {
-        let mut hashed = Vec::with_capacity(1 + nonce.len());
+        let mut hashed = Vec::with_capacity(nonce.len().saturating_add(1));
         // The class as on the wire.
         hashed.extend_from_slice(&class.encode());
         hashed.extend_from_slice(nonce);

@@ -83,16 +83,16 @@ pub fn router_with(home: Homeserver, options: RouterOptions) -> Router {
 
 /// The same for anything that is like a homeserver.
 pub(crate) fn routes(home: Arc<dyn Home>, options: RouterOptions) -> Router {
-    let table = home.descriptions().into_iter().filter(|it| it.binding == Binding::Post).collect();
+    let is_posted = |it: &Description| matches!(it.binding, Binding::Post | Binding::Json);
+    let table: Vec<_> = home.descriptions().into_iter().filter(is_posted).collect();
+    let published: Vec<_> = table.iter().filter(|it| it.binding == Binding::Json).map(|it| it.service).collect();
     let intake = Intake::new(Memory::new(options.memory, options.memory_per_source));
     let gate = Arc::new(Gate { table, intake, home, options });
-    Router::new()
-        .route("/v1/{service}/{name}", post(call))
-        .route("/.well-known/phoenix", get(discovery))
-        .route("/.well-known/phoenix/as-keys", get(|gate| document(gate, ServiceName::As)))
-        .route("/.well-known/phoenix/qs-keys", get(|gate| document(gate, ServiceName::Qs)))
-        .route("/.well-known/phoenix/ds-keys", get(|gate| document(gate, ServiceName::Ds)))
-        .with_state(gate)
+    let router = Router::new().route("/v1/{service}/{name}", post(call)).route("/.well-known/phoenix", get(discovery));
+    let publish = |router: Router<Arc<Gate>>, service: ServiceName| {
+        router.route(&format!("/.well-known/phoenix/{}-keys", service.as_str()), get(move |gate| document(gate, service)))
+    };
+    published.into_iter().fold(router, publish).with_state(gate)
 }
 
 struct Gate {

@@ -28,12 +28,15 @@ pub(super) struct Echo {
     pub(super) ended: Semaphore,
 }
 
-pub(super) const TABLE: [Description; 5] = [
+pub(super) const TABLE: [Description; 8] = [
     Description::new(0x03f0, ServiceName::Ds, "echo"),
     Description::new(0x03f1, ServiceName::Ds, "paid").costs(Class::Standard),
     Description::new(0x03f2, ServiceName::Ds, "refuse"),
     Description::new(0x03f3, ServiceName::Ds, "slow"),
     Description::new(0x03f4, ServiceName::Ds, "inner").internal(),
+    Description::new(0x01f0, ServiceName::As, "as_keys").published(),
+    Description::new(0x02f0, ServiceName::Qs, "qs_keys").published(),
+    Description::new(0x03f6, ServiceName::Ds, "ds_keys").published(),
 ];
 
 impl Echo {

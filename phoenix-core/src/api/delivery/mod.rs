@@ -64,7 +64,7 @@ pub struct MemberKeys {
 pub struct DsKeys;
 
 impl Endpoint for DsKeys {
-    const DESCRIPTION: Description = Description::new(0x0320, ServiceName::Ds, "ds_keys");
+    const DESCRIPTION: Description = Description::new(0x0320, ServiceName::Ds, "ds_keys").published();
     type Request = Empty;
     type Reply = DsPublicKeys;
 }

@@ -28,6 +28,7 @@ use super::{
     parts::{Parts, Side},
     report::{Format, Report},
     run,
+    steps::Step,
 };
 
 /// On while the step that is to fail is played.
@@ -83,19 +84,33 @@ impl Sabotaged {
         self
     }
 
-    /// Plays up to a step, and sees `failing` fail for this reason, all before it hold, and none after it fail.
-    async fn fails(self, (failing, until): (u8, u8), because: &str) {
-        let (lines, code) = play(until, Arc::new(self)).await;
-        assert_eq!(lines.len(), usize::from(until), "{lines:#?}");
-        for line in &lines {
-            let step = line["step"].as_u64().unwrap();
-            let (failed, held) = (line.get("reason").is_some(), line["ok"] == true);
-            assert_eq!(failed, step == u64::from(failing), "{line}");
-            assert!(!failed || line["reason"].as_str().unwrap().contains(because), "{line}");
-            assert!(held || step >= u64::from(failing), "{line}");
+    /// Plays all steps, and sees exactly one print FAIL, for this reason, and those be skipped that need what it
+    /// should have made; all others print ok.
+    async fn fails(self, failing: usize, skipped: &[usize], because: &str) {
+        let (lines, code) = play(Format::Text, Arc::new(self)).await;
+        let steps = lines.get(..Step::ALL.len()).unwrap_or_default();
+        let verdicts: Vec<&str> = steps.iter().map(|line| verdict(line)).collect();
+        let expected: Vec<&str> = (1..=Step::ALL.len())
+            .map(|step| match step {
+                step if step == failing => "FAIL",
+                step if skipped.contains(&step) => "skipped",
+                _ => "ok",
+            })
+            .collect();
+        assert_eq!(verdicts, expected, "{lines:#?}");
+        for (step, line) in Step::ALL.into_iter().zip(steps) {
+            assert!(line.starts_with(&format!("{:>2}. {}", step.number(), step.name())), "{line}");
         }
+        let line = &steps[failing - 1];
+        assert!(line.contains("... FAIL: ") && line.contains(because), "{line}");
         assert_eq!(code, ExitCode::FAILURE);
     }
+}
+
+/// How a step's line says that it ended.
+fn verdict(line: &str) -> &str {
+    let (_, end) = line.split_once(" ... ").unwrap_or_default();
+    end.split(':').next().unwrap_or_default()
 }
 
 impl Parts for Sabotaged {
@@ -145,16 +160,31 @@ impl Sabotaged {
     }
 }
 
-/// Plays up to a step; gives the lines and the exit code.
-async fn play(until: u8, parts: Arc<dyn Parts>) -> (Vec<Value>, ExitCode) {
+/// Plays all steps; gives the lines and the exit code.
+async fn play(format: Format, parts: Arc<dyn Parts>) -> (Vec<String>, ExitCode) {
     let printed = Printed::default();
     let any_port = "127.0.0.1:0".parse().unwrap();
-    let options =
-        Options { keep: false, seed: SEED, json: true, folder: None, alpha: any_port, beta: any_port, until };
-    let mut report = Report::new(Format::Json, Box::new(printed.clone()));
+    let options = Options {
+        keep: false,
+        seed: SEED,
+        json: format == Format::Json,
+        folder: None,
+        alpha: any_port,
+        beta: any_port,
+        until: 10,
+    };
+    let mut report = Report::new(format, Box::new(printed.clone()));
     run(&options, parts, &mut report).await.unwrap();
     let printed = String::from_utf8(std::mem::take(&mut *printed.0.lock().unwrap())).unwrap();
-    (printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), exit_code(&report))
+    (printed.lines().map(ToOwned::to_owned).collect(), exit_code(&report))
+}
+
+/// Plays, and sees every step hold.
+async fn holds(parts: Sabotaged) {
+    let (lines, code) = play(Format::Json, Arc::new(parts)).await;
+    let read: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(read.len() == Step::ALL.len() && read.iter().all(|line| line["ok"] == true), "{lines:#?}");
+    assert_eq!(code, ExitCode::SUCCESS);
 }
 
 /// What was printed.

@@ -1,13 +1,18 @@
 //! Step 4: a group on alpha's DS with members of beta.
 
 use phoenix_client::Event;
-use phoenix_core::{GroupId, api::ServiceName};
+use phoenix_core::{
+    Fqdn, GroupId,
+    api::{ServiceName, delivery::AddUsersRequest},
+    wire::Wire,
+};
 
 use crate::demo::{
     parts::Side,
     play::Play,
     player::Player,
     report::{Doing, Stop, Told, ensure},
+    watch::Seen,
 };
 
 pub(super) async fn play(play: &mut Play) -> Result<Told, Stop> {
@@ -18,21 +23,40 @@ pub(super) async fn play(play: &mut Play) -> Result<Told, Stop> {
     let [alpha, beta] = [Side::Alpha, Side::Beta].map(|side| play.house(side));
     let group = a.client.create_group().await.doing("a creates a group")?;
     ensure(group.domain == alpha.domain, || "the group is not on alpha's DS".to_owned())?;
-    a.client.invite(&group, &[b.user().clone(), c.user().clone()]).await.doing("a adds b and c")?;
-    // Without the keys of beta's QS, alpha's DS cannot have verified its word for the packages.
-    let checked = alpha.log.has_fetched(&beta.domain, ServiceName::Qs);
-    ensure(checked, || "alpha did not fetch the keys of beta's QS".to_owned())?;
+    let fetched_before = alpha.log.fetches(&beta.domain, ServiceName::Qs);
+    play.stage.road_log.record();
+    let invited = a.client.invite(&group, &[b.user().clone(), c.user().clone()]).await;
+    let calls = play.stage.road_log.stop("add_users");
+    invited.doing("a adds b and c")?;
+    let batches = accepted_batches(&calls, &beta.domain)?;
+    ensure(batches == 2, || format!("alpha's DS took {batches} batches of beta's QS, not 2"))?;
+    // Alpha's DS needs the keys of beta's QS for the first time here, to verify its word for the packages.
+    let fetched = alpha.log.fetches(&beta.domain, ServiceName::Qs).saturating_sub(fetched_before);
+    ensure(fetched > 0, || "alpha's DS did not fetch the keys of beta's QS for its batches".to_owned())?;
     for player in [b, c] {
         joined(player, &group, a).await?;
     }
     let epoch = agree(&group, &[a, b, c]).await?;
     play.group = Some(group);
     Ok(Told::new(format!(
-        "3 members on 2 servers, 2 joined from their queues by a Welcome; all agree on epoch {epoch}"
+        "3 members on 2 servers, {batches} KeyPackageBatches of beta's QS checked with its keys, 2 joined from their \
+         queues by a Welcome; all agree on epoch {epoch}"
     ))
+    .figure("batches", batches)
+    .figure("key_fetches", fetched)
     .figure("members", 3)
     .figure("joined", 2)
     .figure("epoch", epoch))
+}
+
+/// How many batches of a domain's QS came with the Adds that the DS accepted.
+fn accepted_batches(calls: &[Seen], domain: &Fqdn) -> Result<usize, Stop> {
+    let mut batches = 0;
+    for call in calls.iter().filter(|call| call.answer.is_ok()) {
+        let request = AddUsersRequest::decode(&call.outgoing.call.body).doing("what a asked of the DS")?;
+        batches += request.batches.iter().filter(|batch| batch.payload.domain == *domain).count();
+    }
+    Ok(batches)
 }
 
 /// Waits until a player has joined a group.
