@@ -39,3 +39,8 @@ pub use phoenix_core::{Fqdn, port};
 
 #[cfg(test)]
 mod tests;
+
+/// The README's program must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
