@@ -113,6 +113,9 @@ async fn homeserver(domain: Fqdn, options: &Options) -> anyhow::Result<Homeserve
     for Override { domain, address } in &options.resolve {
         transport = transport.resolve(domain.clone(), *address);
     }
+    if !options.listen.ip().is_unspecified() {
+        transport = transport.own_address(options.listen.ip());
+    }
     if let Some(path) = &options.authority {
         transport = transport.authorities(read(path)?);
     }

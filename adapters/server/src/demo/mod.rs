@@ -53,9 +53,12 @@ pub(crate) async fn run(options: &Options, parts: Arc<dyn Parts>, report: &mut R
         let began = Instant::now();
         let outcome = tokio::time::timeout(STEP_TIME, step.play(&mut play)).await;
         let late = || Err(Stop::failed(format!("it took longer than {} s", STEP_TIME.as_secs())));
-        report.tell((step.number(), step.name()), outcome.unwrap_or_else(|_| late()), began.elapsed());
-        if !report.all_held() {
+        let outcome = outcome.unwrap_or_else(|_| late());
+        let has_failed = matches!(outcome, Err(Stop::Failed(_)));
+        report.tell((step.number(), step.name()), outcome, began.elapsed());
+        if has_failed {
             play.stage.check_room()?;
+            play.settle().await;
         }
     }
     report.remark(&format!("The play took {:.1} s (seed {}).", began.elapsed().as_secs_f64(), options.seed));

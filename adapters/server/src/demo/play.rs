@@ -97,6 +97,15 @@ impl Play {
         async move { Player::register(person, &domain, road, parts.as_ref()).await }
     }
 
+    /// Lets everyone read and forget what a step that failed left behind: it is no business of the next.
+    pub(crate) async fn settle(&self) {
+        for player in &self.players {
+            // Whoever cannot read will say so in the step that needs it.
+            let _ = player.read().await;
+            player.forget();
+        }
+    }
+
     /// a, b and c.
     pub(crate) fn three(&self) -> Result<(&Player, &Player, &Player), Stop> {
         match self.players.as_slice() {

@@ -47,12 +47,7 @@ impl Log {
 
     /// Whether the published document of a service was fetched.
     pub(crate) fn has_fetched(&self, domain: &Fqdn, service: ServiceName) -> bool {
-        self.fetches(domain, service) > 0
-    }
-
-    /// How often the published document of a service was fetched.
-    pub(crate) fn fetches(&self, domain: &Fqdn, service: ServiceName) -> usize {
-        self.lock().fetched.iter().filter(|(from, of)| from == domain && *of == service).count()
+        self.lock().fetched.iter().any(|(from, of)| from == domain && *of == service)
     }
 
     /// No entry is ever half written.

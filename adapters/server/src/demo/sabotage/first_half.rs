@@ -40,7 +40,10 @@ async fn the_wrong_keys_of_the_other_server_fail_issuance() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_that_do_not_prove_their_key_fail_issuance() {
-    Sabotaged::in_step(2).road(Forges("issue_tokens")).fails(2, &[3, 4, 5, 6, 7, 8, 9], "does not verify: token invalid").await;
+    Sabotaged::in_step(2)
+        .road(Forges("issue_tokens"))
+        .fails(2, &[3, 4, 5, 6, 7, 8, 9], "does not verify: token invalid")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,7 +59,7 @@ async fn a_forged_word_of_the_qs_for_its_packages_fails_the_group() {
     // The reply ends with the signature of its KeyPackageBatch, which nobody but alpha's DS checks.
     Sabotaged::in_step(4)
         .road(Forges("get_add_packages"))
-        .fails(4, &[5, 7, 8, 9], "a adds b and c: ")
+        .fails(4, &[5, 7, 8, 9], "a adds b and c: the homeserver refused: Forbidden")
         .await;
 }
 

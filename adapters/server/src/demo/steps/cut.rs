@@ -15,9 +15,21 @@ use crate::demo::{
 
 pub(super) async fn play(play: &mut Play) -> Result<Told, Stop> {
     let outcome = cut_and_mend(play).await;
-    // Whatever came of it, what comes next needs the wire.
+    // Whatever came of it, what comes next needs the wire, and nothing on its way.
     play.stage.mend();
+    if let Err(Stop::Failed(_)) = &outcome {
+        clear(play).await;
+    }
     outcome
+}
+
+/// Lets what still lies in alpha's mailbox go, as far as it will.
+async fn clear(play: &Play) {
+    let until = Instant::now() + ON_ITS_WAY;
+    play.stage.beta.home.admin().greet(&play.stage.alpha.domain).await;
+    while Instant::now() < until && held(&play.stage.alpha.file).is_ok_and(|held| held > 0) {
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn cut_and_mend(play: &mut Play) -> Result<Told, Stop> {

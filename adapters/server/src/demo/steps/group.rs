@@ -2,8 +2,9 @@
 
 use phoenix_client::Event;
 use phoenix_core::{
-    Fqdn, GroupId,
-    api::{ServiceName, delivery::AddUsersRequest},
+    GroupId,
+    api::{ServiceName, delivery::AddUsersRequest, queue::KeyPackageBatch},
+    published::QsDocument,
     wire::Wire,
 };
 
@@ -23,38 +24,47 @@ pub(super) async fn play(play: &mut Play) -> Result<Told, Stop> {
     let [alpha, beta] = [Side::Alpha, Side::Beta].map(|side| play.house(side));
     let group = a.client.create_group().await.doing("a creates a group")?;
     ensure(group.domain == alpha.domain, || "the group is not on alpha's DS".to_owned())?;
-    let fetched_before = alpha.log.fetches(&beta.domain, ServiceName::Qs);
     play.stage.road_log.record();
     let invited = a.client.invite(&group, &[b.user().clone(), c.user().clone()]).await;
     let calls = play.stage.road_log.stop("add_users");
     invited.doing("a adds b and c")?;
-    let batches = accepted_batches(&calls, &beta.domain)?;
+    let batches = checked_batches(play, &calls).await?;
     ensure(batches == 2, || format!("alpha's DS took {batches} batches of beta's QS, not 2"))?;
-    // Alpha's DS needs the keys of beta's QS for the first time here, to verify its word for the packages.
-    let fetched = alpha.log.fetches(&beta.domain, ServiceName::Qs).saturating_sub(fetched_before);
-    ensure(fetched > 0, || "alpha's DS did not fetch the keys of beta's QS for its batches".to_owned())?;
+    // Without the keys of beta's QS, alpha's DS cannot have checked them as well.
+    let has_keys = alpha.log.has_fetched(&beta.domain, ServiceName::Qs);
+    ensure(has_keys, || "alpha did not fetch the keys of beta's QS".to_owned())?;
     for player in [b, c] {
         joined(player, &group, a).await?;
     }
     let epoch = agree(&group, &[a, b, c]).await?;
     play.group = Some(group);
     Ok(Told::new(format!(
-        "3 members on 2 servers, {batches} KeyPackageBatches of beta's QS checked with its keys, 2 joined from their \
+        "3 members on 2 servers, {batches} KeyPackageBatches of beta's QS checked, 2 joined from their \
          queues by a Welcome; all agree on epoch {epoch}"
     ))
     .figure("batches", batches)
-    .figure("key_fetches", fetched)
     .figure("members", 3)
     .figure("joined", 2)
     .figure("epoch", epoch))
 }
 
-/// How many batches of a domain's QS came with the Adds that the DS accepted.
-fn accepted_batches(calls: &[Seen], domain: &Fqdn) -> Result<usize, Stop> {
+/// How many batches of beta's QS came with the Adds that alpha's DS accepted, each signed with a key that the QS
+/// publishes.
+async fn checked_batches(play: &Play, calls: &[Seen]) -> Result<usize, Stop> {
+    let domain = &play.house(Side::Beta).domain;
+    let document = play.stage.road.fetch(domain, ServiceName::Qs).await.doing("the keys of beta's QS")?;
+    let keys = QsDocument::decode(&document, domain).doing("the keys of beta's QS")?.verifying;
     let mut batches = 0;
     for call in calls.iter().filter(|call| call.answer.is_ok()) {
         let request = AddUsersRequest::decode(&call.outgoing.call.body).doing("what a asked of the DS")?;
-        batches += request.batches.iter().filter(|batch| batch.payload.domain == *domain).count();
+        for KeyPackageBatch { payload, signature } in &request.batches {
+            let key = keys.iter().find(|key| key.id == payload.key && payload.domain == *domain);
+            let verified = key.map(|it| it.key.verify("KeyPackageBatch", &payload.encode(), signature));
+            ensure(matches!(verified, Some(Ok(()))), || {
+                "alpha's DS took a batch that beta's QS did not sign".to_owned()
+            })?;
+            batches += 1;
+        }
     }
     Ok(batches)
 }
