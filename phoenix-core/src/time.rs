@@ -91,7 +91,9 @@ impl Month {
     #[must_use]
     pub fn start(self) -> Timestamp {
         let year = i32::try_from(self.0 / 12).unwrap_or(i32::MAX);
-        let month = u8::try_from((self.0 % 12).saturating_add(1)).ok().and_then(|month| ::time::Month::try_from(month).ok());
+        let month = u8::try_from((self.0 % 12).saturating_add(1))
+            .ok()
+            .and_then(|month| ::time::Month::try_from(month).ok());
         let date = month.and_then(|month| Date::from_calendar_date(year, month, 1).ok());
         let seconds = date.map(|date| date.midnight().as_utc().unix_timestamp());
         seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(Timestamp::MAX, Timestamp::from_secs)

@@ -179,7 +179,8 @@ fn rotated<K: Secret>(
     kept_days: u64,
     fresh: impl FnOnce() -> K,
 ) -> Option<List<Timed<K>, MAX_KEYS>> {
-    let is_kept = |key: &&Timed<K>| now <= Timestamp::from_secs(key.not_after).plus_secs(kept_days.saturating_mul(DAY));
+    let is_kept =
+        |key: &&Timed<K>| now <= Timestamp::from_secs(key.not_after).plus_secs(kept_days.saturating_mul(DAY));
     let mut rotated: Vec<Timed<K>> = keys.iter().filter(is_kept).cloned().collect();
     let last = rotated.iter().map(|key| key.not_after).max().unwrap_or_default();
     let is_due = last < now.plus_secs(AHEAD_DAYS * DAY).as_secs();

@@ -10,13 +10,13 @@
     reason = "tests may panic, and report"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use phoenix_conformance::world::{Lab, Outcome, Recorded, Tape, recorded};
 use phoenix_core::{
     ErrorCode,
-    api::{Access, Description, SenderKind},
-    wire::{Call, Opaque, Wire},
+    api::{Access, Description, SenderKind, ServiceName},
+    wire::{Audience, AuthFrame, Call, Opaque, Wire},
 };
 
 #[test]
@@ -85,7 +85,44 @@ fn a_call_of_another_time_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn a_call_signed_for_another_endpoint_is_refused_and_changes_nothing() {
+fn a_call_whose_signature_was_made_for_another_endpoint_or_server_is_refused_and_changes_nothing() {
+    let (mut signed, mut unknown) = (Vec::new(), Vec::new());
+    for_each_call(|bench| {
+        let call = bench.recorded.outgoing.call.clone();
+        let Some(frame) = call.auth.clone() else { return };
+        let Some(signers) = bench.recorded.signers.clone() else { return unknown.push(bench.name()) };
+        signed.push(bench.name());
+        let Description { service, .. } = bench.description;
+        let here = Audience { service, domain: bench.recorded.to.clone() };
+        assert_eq!(signers.sign(&call, here.clone()), Some(frame.clone()), "{}", bench.name());
+        let mut others = Vec::new();
+        for other in bench.lab.descriptions().iter().filter(|other| other.id != call.endpoint) {
+            others.push((Call { endpoint: other.id, ..call.clone() }, here.clone()));
+        }
+        for service in ServiceName::ALL.into_iter().filter(|other| *other != here.service) {
+            others.push((call.clone(), Audience { service, ..here.clone() }));
+        }
+        for domain in bench.lab.domains().into_iter().filter(|other| *other != here.domain) {
+            others.push((call.clone(), Audience { domain, ..here.clone() }));
+        }
+        for (meant, audience) in others {
+            let what = format!("signed as {:?} for {audience:?}", meant.endpoint);
+            let other = signers.sign(&meant, audience).unwrap();
+            bench.is_unauthenticated(Call { auth: Some(other.clone()), ..call.clone() }, &what);
+            // Of two signatures, each must be for this endpoint.
+            let co_signatures = other.co_signatures.clone();
+            if !co_signatures.is_empty() {
+                let mixed = AuthFrame { co_signatures, ..frame.clone() };
+                bench.is_unauthenticated(Call { auth: Some(mixed), ..call.clone() }, &format!("co-{what}"));
+            }
+        }
+    });
+    println!("signed anew: {signed:?}");
+    assert!(unknown.is_empty(), "nobody knows who signed {unknown:?}");
+}
+
+#[test]
+fn a_call_given_to_another_endpoint_is_refused_and_changes_nothing() {
     for_each_call(|bench| {
         let call = bench.recorded.outgoing.call.clone();
         for other in bench.lab.descriptions() {
@@ -95,26 +132,21 @@ fn a_call_signed_for_another_endpoint_is_refused_and_changes_nothing() {
             for endpoint in [other.id, call.endpoint] {
                 let call = Call { endpoint, ..call.clone() };
                 let outcome = bench.lab.give(&bench.recorded.to, other.service, other.name, call).unwrap();
-                let what = format!("given to {}", other.name);
-                // An endpoint that anyone may call, and for nothing, answers anyone.
-                if other.sender != SenderKind::Nobody || other.token.is_some() {
-                    bench.judge(outcome, &what);
-                }
+                bench.judge_as(&other, outcome, &format!("given to {}", other.name));
             }
         }
     });
 }
 
 #[test]
-fn every_endpoint_of_the_story_was_recorded_and_its_call_is_valid() {
-    let mut names = Vec::new();
-    for_each_call(|bench| names.push(bench.name()));
+fn every_endpoint_that_can_be_called_was_recorded_and_its_call_is_valid() {
+    let mut names = BTreeSet::new();
+    for_each_call(|bench| assert!(names.insert(bench.name()), "{} is recorded twice", bench.name()));
     println!("recorded: {names:?}");
     let described = Lab::of(&recorded()[0], 0).unwrap().descriptions();
-    let reachable = described.iter().filter(|it| it.access != Access::Internal).map(|it| it.name);
-    let missing: Vec<_> = reachable.filter(|name| !names.contains(name)).collect();
-    // Keys are fetched as documents, and not by a call.
-    assert!(missing.iter().all(|name| NOT_IN_THE_STORY.contains(name)), "{missing:?}");
+    let reachable = described.iter().filter(|it| it.access != Access::Internal);
+    let expected: BTreeSet<_> = reachable.map(|it| it.name).collect();
+    assert_eq!(names, expected);
 }
 
 struct Bench {
@@ -139,11 +171,24 @@ impl Bench {
         self.judge(outcome, what);
     }
 
+    fn is_unauthenticated(&mut self, call: Call, what: &str) {
+        let (service, name) = (self.recorded.outgoing.service, self.recorded.outgoing.name);
+        let outcome = self.lab.give(&self.recorded.to.clone(), service, name, call).unwrap();
+        let code = outcome.answer.as_ref().map_err(|error| error.code).err();
+        assert_eq!(code, Some(ErrorCode::Unauthenticated), "{name}, {what}");
+        self.judge(outcome, what);
+    }
+
     /// What nobody signs may be valid still, as another call. A transaction is signed inside its body.
     fn judge(&mut self, outcome: Outcome, what: &str) {
+        self.judge_as(&self.description.clone(), outcome, what);
+    }
+
+    /// Judges an answer by the description of the endpoint that gave it.
+    fn judge_as(&mut self, answering: &Description, outcome: Outcome, what: &str) {
         let name = self.name();
         *self.answers.entry(outcome.answer.as_ref().err().map(|error| error.code)).or_default() += 1;
-        let Description { sender, access, .. } = self.description;
+        let Description { sender, access, .. } = *answering;
         match outcome.answer {
             Ok(_) => {
                 let is_signed = sender != SenderKind::Nobody || access == Access::Homeserver;
@@ -185,4 +230,3 @@ fn for_each_call(mut test: impl FnMut(&mut Bench)) -> BTreeMap<Option<ErrorCode>
 const FLIPS: usize = 1_000;
 /// More than a frame may be old (02).
 const LATER_MS: u64 = 6 * 60 * 1_000;
-const NOT_IN_THE_STORY: [&str; 4] = ["as_credentials", "token_keys", "qs_keys", "ds_keys"];

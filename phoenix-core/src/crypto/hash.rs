@@ -34,7 +34,8 @@ pub fn derive(key: &[u8], label: &str, context: &[u8]) -> Secret<32> {
 /// # Errors
 /// Fails only for content over 2^30 bytes, which no bound of the protocol allows.
 pub(super) fn labelled(label: &str, content: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut encoded = Vec::with_capacity(content.len().saturating_add(PREFIX.len()).saturating_add(label.len()));
+    let mut encoded =
+        Vec::with_capacity(content.len().saturating_add(PREFIX.len()).saturating_add(label.len()));
     VLByteSlice(format!("{PREFIX}{label}").as_bytes()).tls_serialize(&mut encoded)?;
     VLByteSlice(content).tls_serialize(&mut encoded)?;
     Ok(encoded)

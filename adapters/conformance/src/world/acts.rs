@@ -131,9 +131,15 @@ impl Stage {
         let ground = &self.cast.ground;
         let domains = ground.domains();
         let Some(domain) = ground.tape.pick(&domains) else { return };
-        if ground.weather.has(Fault::Crashed) {
-            let calls = u32::try_from(ground.tape.below(CALLS_TO_CRASH)).unwrap_or(0);
-            ground.light(domain, calls, ground.tape.below_u64(AWAY_MS));
+        let ways: Vec<Fault> =
+            [Fault::Crashed, Fault::Killed].into_iter().filter(|way| ground.weather.has(*way)).collect();
+        let Some(way) = ground.tape.pick(&ways) else { return };
+        let most = if *way == Fault::Killed { POLLS_TO_CRASH } else { CALLS_TO_CRASH };
+        let left = u32::try_from(ground.tape.below(most)).unwrap_or(0);
+        let away_ms = ground.tape.below_u64(AWAY_MS);
+        match way {
+            Fault::Killed => ground.light_polls(domain, left, away_ms),
+            _ => ground.light(domain, left, away_ms),
         }
     }
 
@@ -212,5 +218,7 @@ const PAUSE_MS: u64 = 600;
 const FEWEST_OTHERS: usize = 2;
 /// Calls to the store, at most, before a process ends: a request takes a few.
 const CALLS_TO_CRASH: usize = 40;
+/// Polls of its tasks, at most, before a process ends.
+const POLLS_TO_CRASH: usize = 200;
 /// How long a process is away, at most.
 const AWAY_MS: u64 = 15_000;

@@ -9,11 +9,12 @@ use std::{
 
 use futures::future::join_all;
 use phoenix_client::{Client, ClientError, ClientPorts, Event};
-use phoenix_core::{Fqdn, GroupId, UserId};
+use phoenix_core::{Fqdn, GroupId, UserId, port::Entropy};
 
 use super::{
     diary::{Diaries, Diary},
     ground::Ground,
+    keys::Overheard,
     link::Link,
 };
 
@@ -86,10 +87,15 @@ impl Actor {
 
     /// The ports of a client of this name.
     pub(crate) fn ports(ground: &Arc<Ground>, name: &str) -> ClientPorts {
+        let stream = ground.tape.entropy();
+        let entropy: Arc<dyn Entropy> = match &ground.recorder {
+            Some(recorder) => Arc::new(Overheard::new(stream, recorder.seeds())),
+            None => Arc::new(stream),
+        };
         ClientPorts {
             transport: Arc::new(Link::of_client(ground, name)),
             clock: Arc::new(ground.clock.clone()),
-            entropy: Arc::new(ground.tape.entropy()),
+            entropy,
         }
     }
 

@@ -44,6 +44,13 @@ struct State {
     arriving: Vec<(u64, Process, Work)>,
     ready: BTreeSet<u64>,
     doomed: BTreeSet<Process>,
+    fuses: BTreeMap<Process, Fuse>,
+}
+
+/// Polls of a process that are left, and what happens after them.
+struct Fuse {
+    polls: u32,
+    then: Box<dyn FnOnce() + Send>,
 }
 
 /// Nothing was left to do, and nobody waits for any time: what was waited for never comes.
@@ -93,10 +100,12 @@ impl Executor {
         self.bury();
         let Some(number) = self.next() else { return false };
         let Some(task) = self.tasks.get_mut(&number) else { return true };
+        let process = task.process;
         let mut cx = Context::from_waker(&task.waker);
         if task.work.as_mut().poll(&mut cx) == Poll::Ready(()) {
             self.tasks.remove(&number);
         }
+        self.spawner.burn(process);
         self.bury();
         true
     }
@@ -162,7 +171,33 @@ impl Spawner {
 
     /// Ends a process: none of its tasks is polled again.
     pub fn kill(&self, process: Process) {
-        self.lock().doomed.insert(process);
+        let mut state = self.lock();
+        state.doomed.insert(process);
+        let fuse = state.fuses.remove(&process);
+        drop(state);
+        drop(fuse);
+    }
+
+    /// Does something after so many further polls of a process's tasks, unless it is killed before.
+    pub fn light(&self, process: Process, polls: u32, then: impl FnOnce() + Send + 'static) {
+        let former = self.lock().fuses.insert(process, Fuse { polls, then: Box::new(then) });
+        drop(former);
+    }
+
+    /// A task of a process was polled.
+    fn burn(&self, process: Process) {
+        let mut state = self.lock();
+        match state.fuses.get_mut(&process) {
+            Some(Fuse { polls: polls @ 1.., .. }) => *polls = polls.saturating_sub(1),
+            Some(_) => {
+                let burnt = state.fuses.remove(&process);
+                drop(state);
+                if let Some(Fuse { then, .. }) = burnt {
+                    then();
+                }
+            }
+            None => {}
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -262,5 +297,28 @@ mod tests {
 
         assert_eq!(killed, Ok(()));
         assert_eq!(steps.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn a_fuse_burns_with_the_polls_of_its_process_alone() {
+        let mut executor = Executor::new(VirtualClock::starting_at(Timestamp(0)), Tape::of_seed(1));
+        let (spawner, steps) = (executor.spawner(), Arc::new(AtomicU64::new(0)));
+        let (process, count, killer) = (spawner.process(), steps.clone(), executor.spawner());
+        spawner.light(process, 3, move || killer.kill(process));
+        spawner.spawn(process, async move {
+            loop {
+                count.fetch_add(1, Ordering::Relaxed);
+                pause().await;
+            }
+        });
+
+        let others = executor.run(async {
+            for _ in 0..100 {
+                pause().await;
+            }
+        });
+
+        assert_eq!(others, Ok(()));
+        assert_eq!(steps.load(Ordering::Relaxed), 4);
     }
 }

@@ -143,10 +143,10 @@ impl Ground {
     }
 
     /// Ends a homeserver's process, and starts it again after a time.
-    pub(crate) fn crash(self: &Arc<Self>, domain: &Fqdn, away_ms: u64) {
+    fn crash(self: &Arc<Self>, domain: &Fqdn, away_ms: u64, fault: Fault) {
         let Some(process) = self.end(domain) else { return };
         self.spawner.kill(process);
-        self.weather.count(Fault::Crashed);
+        self.weather.count(fault);
         self.log.line(format!("{domain} ends, for {away_ms} ms"));
         let (ground, domain) = (self.clone(), domain.clone());
         self.spawner.spawn(self.air, async move {
@@ -180,6 +180,17 @@ impl Ground {
         }
     }
 
+    /// Lets a homeserver's process end after so many further polls of its tasks, wherever they are then.
+    pub(crate) fn light_polls(self: &Arc<Self>, domain: &Fqdn, polls: u32, away_ms: u64) {
+        let Some(process) = self.nodes().get(domain).map(|node| node.process) else { return };
+        let (ground, domain) = (Arc::downgrade(self), domain.clone());
+        self.spawner.light(process, polls, move || {
+            if let Some(ground) = ground.upgrade() {
+                ground.crash(&domain, away_ms, Fault::Killed);
+            }
+        });
+    }
+
     /// Whether this life of a process goes on after the call to its store that it is in.
     pub(crate) fn outlives(self: &Arc<Self>, domain: &Fqdn, life: u64) -> bool {
         let away_ms = {
@@ -194,7 +205,7 @@ impl Ground {
                 None => return true,
             }
         };
-        self.crash(domain, away_ms);
+        self.crash(domain, away_ms, Fault::Crashed);
         false
     }
 

@@ -12,6 +12,7 @@ mod diary;
 mod disk;
 mod executor;
 mod ground;
+mod keys;
 mod lab;
 mod ledger;
 mod link;
@@ -27,6 +28,7 @@ mod weather;
 
 pub use clock::VirtualClock;
 pub use executor::{Executor, Process, Spawner, Stuck, pause};
+pub use keys::Signers;
 pub use lab::{Lab, Outcome};
 pub use planted::Planted;
 pub use play::Report;

@@ -12,12 +12,16 @@ use phoenix_core::{
     store::MemoryStore,
 };
 
-use super::ground::Ground;
+use super::{
+    ground::Ground,
+    keys::{self, Seeds, Signers},
+};
 
 /// Records the first call of each endpoint that succeeds. Clones record into the same place.
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
     calls: Arc<Mutex<BTreeMap<(ServiceName, &'static str), Recorded>>>,
+    seeds: Seeds,
 }
 
 /// A call that succeeded.
@@ -29,6 +33,8 @@ pub struct Recorded {
     pub outgoing: Outgoing,
     /// What was there before it.
     pub before: Before,
+    /// Who signed it, where a client did.
+    pub signers: Option<Signers>,
 }
 
 /// A world, at the moment before a call.
@@ -44,7 +50,14 @@ impl Recorder {
     /// What was recorded, by service and endpoint.
     #[must_use]
     pub fn calls(&self) -> Vec<Recorded> {
-        self.lock().values().cloned().collect()
+        let mut calls: Vec<Recorded> = self.lock().values().cloned().collect();
+        keys::find(&mut calls, &self.seeds);
+        calls
+    }
+
+    /// Where the seeds that clients draw are kept.
+    pub(crate) fn seeds(&self) -> Seeds {
+        self.seeds.clone()
     }
 
     /// The world as it is, unless such a call was recorded already.
@@ -55,7 +68,7 @@ impl Recorder {
 
     /// Records a call that succeeded.
     pub(crate) fn record(&self, before: Before, to: &Fqdn, outgoing: &Outgoing) {
-        let recorded = Recorded { to: to.clone(), outgoing: outgoing.clone(), before };
+        let recorded = Recorded { to: to.clone(), outgoing: outgoing.clone(), before, signers: None };
         self.lock().entry((outgoing.service, outgoing.name)).or_insert(recorded);
     }
 

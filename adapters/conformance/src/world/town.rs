@@ -183,11 +183,19 @@ async fn found(ground: Arc<Ground>, size: Size) -> Result<Cast, ClientError> {
 
 /// Registers a client, with all that it needs to be reached.
 pub(crate) async fn register(ground: &Arc<Ground>, name: &str, domain: &Fqdn) -> Result<Actor, ClientError> {
-    let settings =
-        Settings { stretch: Stretch::least(), habits: habits(), ..Settings::new(domain.clone(), name) };
+    let settings = Settings {
+        stretch: Stretch::least(),
+        habits: habits(),
+        ..Settings::new(domain.clone(), password(name))
+    };
     let client = Client::register(settings, Actor::ports(ground, name)).await?;
     client.set_up().await?;
     Ok(Actor::new(ground, name, client))
+}
+
+/// The password of a client.
+pub(crate) fn password(name: &str) -> String {
+    format!("the password of {name}")
 }
 
 /// Connects two clients.

@@ -25,8 +25,10 @@ pub enum Fault {
     Reordered,
     /// Two homeservers do not reach each other.
     Partitioned,
-    /// A homeserver's process ends, wherever it is, and comes up again later.
+    /// A homeserver's process ends at a call to its store, and comes up again later.
     Crashed,
+    /// A homeserver's process ends between any two steps of its tasks: at any await, and not at its store alone.
+    Killed,
     /// The store takes milliseconds, in which others go on.
     StoreSlow,
     /// The store fails before it does anything.
@@ -37,7 +39,7 @@ pub enum Fault {
 
 impl Fault {
     /// All classes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::RequestLost,
         Self::AnswerLost,
         Self::Delayed,
@@ -45,6 +47,7 @@ impl Fault {
         Self::Reordered,
         Self::Partitioned,
         Self::Crashed,
+        Self::Killed,
         Self::StoreSlow,
         Self::StoreFailed,
         Self::StoreAnswerLost,

@@ -85,12 +85,17 @@ pub fn router_with(home: Homeserver, options: RouterOptions) -> Router {
 pub(crate) fn routes(home: Arc<dyn Home>, options: RouterOptions) -> Router {
     let is_posted = |it: &Description| matches!(it.binding, Binding::Post | Binding::Json);
     let table: Vec<_> = home.descriptions().into_iter().filter(is_posted).collect();
-    let published: Vec<_> = table.iter().filter(|it| it.binding == Binding::Json).map(|it| it.service).collect();
+    let published: Vec<_> =
+        table.iter().filter(|it| it.binding == Binding::Json).map(|it| it.service).collect();
     let intake = Intake::new(Memory::new(options.memory, options.memory_per_source));
     let gate = Arc::new(Gate { table, intake, home, options });
-    let router = Router::new().route("/v1/{service}/{name}", post(call)).route("/.well-known/phoenix", get(discovery));
+    let router =
+        Router::new().route("/v1/{service}/{name}", post(call)).route("/.well-known/phoenix", get(discovery));
     let publish = |router: Router<Arc<Gate>>, service: ServiceName| {
-        router.route(&format!("/.well-known/phoenix/{}-keys", service.as_str()), get(move |gate| document(gate, service)))
+        router.route(
+            &format!("/.well-known/phoenix/{}-keys", service.as_str()),
+            get(move |gate| document(gate, service)),
+        )
     };
     published.into_iter().fold(router, publish).with_state(gate)
 }

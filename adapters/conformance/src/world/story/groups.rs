@@ -96,6 +96,8 @@ impl Narrator {
         }
         self.say("a", &local, "a says something at home").await?;
         self.ground.clock.sleep_ms(CUT_MS).await;
+        // With all that waits.
+        self.photograph();
         for name in ["b", "d"] {
             let actor = self.person(name)?;
             self.client(actor.read().await)?;

@@ -2,6 +2,7 @@
 
 mod groups;
 mod people;
+mod search;
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +11,7 @@ use std::{
 };
 
 use phoenix_client::ClientError;
-use phoenix_core::{Fqdn, GroupId};
+use phoenix_core::{Fqdn, GroupId, store::MemoryStore};
 
 use super::{
     audit::audit,
@@ -90,7 +91,8 @@ fn tell(tape: &Tape, recorder: Option<Recorder>) -> Result<Story, Turn> {
     let Scene { mut executor, ground } = told?;
     let stage = ground.clone();
     let played = executor.run(async move {
-        let mut narrator = Narrator { ground: stage, people: BTreeMap::new(), steps: Vec::new() };
+        let mut narrator =
+            Narrator { ground: stage, people: BTreeMap::new(), photographs: Vec::new(), steps: Vec::new() };
         narrator.play().await.map(|()| narrator.steps)
     });
     ground.end_all();
@@ -102,6 +104,8 @@ fn tell(tape: &Tape, recorder: Option<Recorder>) -> Result<Story, Turn> {
 struct Narrator {
     ground: Arc<Ground>,
     people: BTreeMap<&'static str, Arc<Actor>>,
+    /// What all homeservers held at some times.
+    photographs: Vec<BTreeMap<Fqdn, MemoryStore>>,
     steps: Vec<String>,
 }
 
@@ -118,7 +122,8 @@ impl Narrator {
         self.eight_commit_at_once().await?;
         self.what_must_be_refused_is_refused(&group).await?;
         self.the_wire_is_cut_and_mended(&group).await?;
-        self.a_member_is_removed(&group).await
+        self.a_member_is_removed(&group).await?;
+        self.the_stores_are_searched()
     }
 
     /// The number of the step that is being played.

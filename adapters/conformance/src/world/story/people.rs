@@ -82,6 +82,7 @@ impl Narrator {
     }
 }
 
-const ALIAS: &str = "Carol";
+/// An alias that someone registers.
+pub(super) const ALIAS: &str = "Carol";
 /// How often someone looks for an answer.
 const PATIENCE: usize = 100;
