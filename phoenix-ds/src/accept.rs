@@ -6,7 +6,8 @@ use phoenix_core::{
     Epoch, Failure, Fault, KeyPackageRef, LeafIndex, Pseudonym, Reject,
     api::{
         delivery::{
-            CommitAccepted, ContentKind, GroupContent, MAX_ATTRIBUTION, MemberKeys, Mls, WelcomeBundle,
+            Accepted, CommitAccepted, CommitRequest, ContentKind, GroupContent, MAX_ATTRIBUTION, MemberKeys,
+            Mls, WelcomeBundle,
         },
         queue::{ClientQueueConfig, NotifyClass},
     },
@@ -18,12 +19,13 @@ use phoenix_core::{
 };
 
 use crate::{
-    commit::{Committer, Staged, Submission},
+    commit::{Committer, Staged, Submission, stage},
     fanout::FanOut,
     group::{self, Clear, Group, Members},
     kinds,
     mls::{self, context},
     roster::{Awaited, Member, Roster},
+    rules::{self, Act},
     sealed::LEAST_TREE,
     service::DeliveryService,
     snapshot::{MAX_SNAPSHOTS, Snapshot, SnapshotJoiner},
@@ -67,6 +69,21 @@ pub(crate) struct Arrived {
     pub(crate) epoch: Epoch,
     /// The committer's leaf.
     pub(crate) committer: LeafIndex,
+}
+
+/// Decides a member's commit that needs nothing beside it: the member may act so, the commit does nothing else, and
+/// brings nobody.
+pub(crate) fn decide_commit(
+    group: Group,
+    request: &CommitRequest,
+    sender: LeafIndex,
+    act: Act,
+    cx: &Context<DeliveryService>,
+) -> Result<Decision<Accepted>, Failure> {
+    let CommitRequest { access, commit, group_info: update } = request;
+    rules::check_role(&group, sender, act)?;
+    let staged = stage(group, Submission { access, commit, update }, Committer::Member(sender), act)?;
+    accept(staged, Vec::new(), cx, |arrived| Accepted { epoch: arrived.epoch, delayed: List::default() })
 }
 
 /// Accepts a commit.

@@ -9,6 +9,7 @@ use futures::{FutureExt, executor::block_on, future::join_all};
 use crate::{Failure, Reject, operation::Fare, port::Space, time::HOUR, token::Class};
 use counter::{Ask, Carry, Tick};
 use world::World;
+pub(super) use world::yield_now;
 
 fn rejected<T>(outcome: Result<T, Failure>) -> Reject {
     match outcome {

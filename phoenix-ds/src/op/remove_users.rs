@@ -6,14 +6,12 @@ use phoenix_core::{
     operation::{
         Authorised, Context, Decision, Decoded, Effort, Operation, Peers, Proven, Purpose, Reading, Rows,
     },
-    wire::List,
 };
 
 use crate::{
-    accept::accept,
-    commit::{Committer, Submission, stage},
+    accept::decide_commit,
     group::{Group, prove_leaf},
-    rules::{self, Act},
+    rules::Act,
     service::DeliveryService,
 };
 
@@ -57,12 +55,7 @@ impl Operation for RemoveUsers {
         _: &Peers,
         cx: &Context<DeliveryService>,
     ) -> Result<Decision<Accepted>, Failure> {
-        let (request, sender) = (call.request(), *call.sender());
-        rules::check_role(&group, sender, Act::Remove)?;
-        let submission =
-            Submission { access: &request.access, commit: &request.commit, update: &request.group_info };
-        let staged = stage(group, submission, Committer::Member(sender), Act::Remove)?;
-        accept(staged, Vec::new(), cx, |arrived| Accepted { epoch: arrived.epoch, delayed: List::default() })
+        decide_commit(group, call.request(), *call.sender(), Act::Remove, cx)
     }
 }
 

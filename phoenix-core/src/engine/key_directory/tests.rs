@@ -1,11 +1,8 @@
 //! Asking strangers for their keys, without being asked too much.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
-    task::Poll,
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
@@ -17,6 +14,7 @@ use crate::{
     ErrorReply, Fqdn, KeyId, Origin, Reject, Timestamp,
     api::{ServiceName, delivery::DsPublicKeys, queue::ServiceKey},
     crypto::{Chance, SigningKey, Suite},
+    engine::tests::yield_now,
     operation::Need,
     port::{Clock, Outgoing, Transport, TransportError},
     published::DsDocument,
@@ -171,16 +169,6 @@ impl Transport for Peer {
         }
         Ok(self.document.lock().unwrap().clone())
     }
-}
-
-/// Lets the others go on once.
-async fn yield_now() {
-    let mut yielded = false;
-    std::future::poll_fn(|cx| {
-        cx.waker().wake_by_ref();
-        if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
 }
 
 #[derive(Default)]

@@ -290,7 +290,8 @@ impl Store for TestStore {
     }
 }
 
-async fn yield_now() {
+/// Lets the others go on once.
+pub(in crate::engine) async fn yield_now() {
     let mut yielded = false;
     std::future::poll_fn(|cx| {
         if std::mem::replace(&mut yielded, true) {
