@@ -8,13 +8,13 @@ use phoenix_core::{
         Empty, Endpoint,
         auth::{
             AsCredentials, ChallengeReply, RegisterFinish, RegisterFinishRequest, RegisterInit,
-            RegisterInitRequest, RegistrationChallenge, RegistrationProof,
+            RegisterInitRequest, RegistrationChallenge,
         },
     },
     credential::{AsKeys, ClientCredential, ClientCredentialPayload, Csr, ExpirationData},
     crypto::{Chance, HpkeSecretKey, Signer, SigningKey},
     time::DAY,
-    wire::{Sender, Wire},
+    wire::{List, Sender, Wire},
 };
 
 use crate::{
@@ -32,11 +32,14 @@ use crate::{
 pub(crate) async fn register(settings: &Settings, ports: ClientPorts) -> Result<Session, ClientError> {
     let mut candidate = Candidate::new(settings, ports)?;
     let authority = candidate.authority().await?;
-    let ChallengeReply::Open = candidate.call::<RegistrationChallenge>(None, &Empty {}).await?;
+    let challenge: ChallengeReply = candidate.call::<RegistrationChallenge>(None, &Empty {}).await?;
+    if !challenge.is_open() {
+        return Err(ClientError::State("registration asks for more than this client brings"));
+    }
     let password = settings.password.as_bytes();
     let (opaque, request) = Registration::start(password, candidate.entropy())?;
     let user = candidate.client().user.clone();
-    let init = RegisterInitRequest { user: user.clone(), opaque: request, proof: RegistrationProof::Open };
+    let init = RegisterInitRequest { user: user.clone(), opaque: request, proofs: List::default() };
     let init = candidate.call::<RegisterInit>(None, &init).await?;
     let record = opaque.finish(password, &init.opaque, &user, settings.stretch)?;
     let request = RegisterFinishRequest {

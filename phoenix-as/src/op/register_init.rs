@@ -5,7 +5,7 @@
 
 use phoenix_core::{
     Failure, Reject,
-    api::auth::{self, RegisterInitReply, RegistrationProof},
+    api::auth::{self, RegisterInitReply},
     operation::{Anyone, Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Reading, Rows},
     port::{Alarm, Write},
 };
@@ -52,9 +52,6 @@ impl Operation for RegisterInit {
         cx: &Context<AuthService>,
     ) -> Result<Decision<RegisterInitReply>, Failure> {
         let request = call.request();
-        match request.proof {
-            RegistrationProof::Open => {}
-        }
         let opaque = cx.keys.service.opaque().register(&request.opaque, &request.user)?;
         let registration = cx.chance("registration").bytes();
         let begun = record::encode(&Registration { user: request.user.clone() });

@@ -1,9 +1,10 @@
 //! `registration_challenge`: what a registration must bring (05). The open policy asks for nothing.
 
 use phoenix_core::{
-    Failure,
+    Failure, Reject,
     api::auth::{self, ChallengeReply},
     operation::{Anyone, Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Reading, Rows},
+    wire::List,
 };
 
 use crate::AuthService;
@@ -40,6 +41,7 @@ impl Operation for RegistrationChallenge {
         _: &Peers,
         _: &Context<AuthService>,
     ) -> Result<Decision<ChallengeReply>, Failure> {
-        Ok(Decision::reply(ChallengeReply::Open))
+        let open = List::new(vec![List::default()]).map_err(Reject::from)?;
+        Ok(Decision::reply(ChallengeReply { alternatives: open }))
     }
 }

@@ -3,7 +3,7 @@ use phoenix_core::{
     Origin, Reject,
     api::{
         Empty,
-        auth::{ChallengeReply, RegisterInitRequest, RegistrationProof},
+        auth::{ChallengeReply, RegisterInitRequest},
     },
     credential::{AsKeys, ClientCredential},
     crypto::{Chance, SigningKey, Suite},
@@ -26,7 +26,8 @@ fn a_registered_client_holds_a_credential_that_the_published_keys_vouch_for() {
     assert_eq!(*verified.client(), client.id);
     let list = world.ask::<op::TokenKeys>(Empty {}, By::Nobody).unwrap();
     assert!(list.verify(&keys, world.now()).is_ok());
-    assert_eq!(world.ask::<op::RegistrationChallenge>(Empty {}, By::Nobody), Ok(ChallengeReply::Open));
+    let challenge: ChallengeReply = world.ask::<op::RegistrationChallenge>(Empty {}, By::Nobody).unwrap();
+    assert!(challenge.is_open());
 }
 
 #[test]
@@ -35,7 +36,7 @@ fn nothing_is_registered_for_another_domain() {
     let request = RegisterInitRequest {
         user: client_id(1, "beta.test").user,
         opaque: Opaque::new(vec![0; 32]).unwrap(),
-        proof: RegistrationProof::Open,
+        proofs: phoenix_core::wire::List::default(),
     };
     let finish = world.begin(1);
     let csr = csr(client_id(1, "beta.test"), &finish.key, &world.engine.ring().service, world.now());
@@ -50,7 +51,7 @@ fn a_request_that_is_not_of_opaque_is_refused_and_leaves_nothing() {
     let request = RegisterInitRequest {
         user: client_id(1, "alpha.test").user,
         opaque: Opaque::new(vec![0xff; 32]).unwrap(),
-        proof: RegistrationProof::Open,
+        proofs: phoenix_core::wire::List::default(),
     };
 
     assert_eq!(world.ask::<op::RegisterInit>(request, By::Nobody), Err(Reject::Malformed("opaque")));

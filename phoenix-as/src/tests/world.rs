@@ -14,7 +14,7 @@ use phoenix_core::{
     AliasHash, ClientId, Failure, Fqdn, Origin, Reject, Timestamp, UserId, Uuid,
     api::{
         Endpoint, ServiceName,
-        auth::{RegisterFinishRequest, RegisterInitReply, RegisterInitRequest, RegistrationProof},
+        auth::{RegisterFinishRequest, RegisterInitReply, RegisterInitRequest},
         queue::DequeueRequest,
     },
     credential::{ClientCredential, ClientCredentialPayload, Csr, ExpirationData, PackagePayload},
@@ -195,7 +195,7 @@ impl World {
         let request = RegisterInitRequest {
             user: id.user.clone(),
             opaque: Opaque::new(request).unwrap(),
-            proof: RegistrationProof::Open,
+            proofs: List::default(),
         };
         let RegisterInitReply { registration, opaque } =
             self.ask::<op::RegisterInit>(request, By::Nobody).unwrap();

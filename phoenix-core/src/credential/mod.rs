@@ -15,7 +15,7 @@ pub use types::{
     AsCredential, AsCredentialPayload, AsIdentity, AsIntermediateCredential, AsIntermediatePayload,
     AuthorityStatement, AuthorityStatementTbs, ClientCredential, ClientCredentialPayload, ConnectionPackage,
     ConnectionPackageTbs, Csr, ExpirationData, IdentityLink, IdentityLinkTbs, LeafCredential, MonthRange,
-    PackagePayload, RevocationEntry, RevocationList, RevocationListTbs,
+    PackagePayload, RevocationDelta, RevocationDeltaTbs, RevocationEntry, RevocationList, RevocationListTbs,
 };
 pub use verified::VerifiedClientCredential;
 

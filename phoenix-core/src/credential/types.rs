@@ -154,6 +154,32 @@ pub struct RevocationList {
     pub signature: Signature,
 }
 
+/// What was revoked after an earlier list, whose serial it names.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub struct RevocationDeltaTbs {
+    /// Whose AS it is.
+    pub as_domain: Fqdn,
+    /// The serial that it leads on from.
+    pub since: u64,
+    /// The serial that it leads to.
+    pub serial: u64,
+    /// Last second of its validity.
+    pub expires: u64,
+    /// The clients that came to the list in between.
+    pub entries: List<RevocationEntry, MAX_REVOCATIONS>,
+    /// The intermediate that signs.
+    pub signer: Fingerprint,
+}
+
+/// A [`RevocationDeltaTbs`], signed by a valid intermediate with label `RevocationDelta`.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub struct RevocationDelta {
+    /// What is signed.
+    pub payload: RevocationDeltaTbs,
+    /// By the intermediate.
+    pub signature: Signature,
+}
+
 /// All that an AS publishes of itself.
 #[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub struct AsIdentity {

@@ -35,7 +35,7 @@ async fn a_homeserver_is_called_and_its_keys_are_fetched_over_https() {
         circuit: Circuit(0),
     };
     let reply = transport.send(&alpha(), outgoing).await.unwrap().unwrap();
-    assert_eq!(ChallengeReply::decode(&reply), Ok(ChallengeReply::Open));
+    assert!(ChallengeReply::decode(&reply).unwrap().is_open());
     for service in ServiceName::ALL {
         let document = transport.fetch(&alpha(), service).await.unwrap();
         assert!(serde_json::from_slice::<serde_json::Value>(&document).unwrap().is_object());
