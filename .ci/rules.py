@@ -44,6 +44,9 @@ CORNERS = {
 PLACES = re.compile(r"(^|[^A-Za-z0-9_.])/(work|root|home)/")
 MAX_LINES = 500
 MAX_PORT_METHODS = 4
+# The table of threats, and how the tests of its rows are named.
+THREATS = pathlib.Path("docs/threats.md")
+ATTACK = r"t\d+_\w+"
 UNFINISHED = re.compile(r"TODO|FIXME|XXX|todo!\(|unimplemented!\(|#\[ignore|dbg!\(")
 
 problems = []
@@ -101,8 +104,26 @@ def check_sources():
                     problems.append(f"{path}:{number}: not pure")
 
 
+def check_threats():
+    """Each attack of the table is a test in the file that it names, and each test named after a row is in the table."""
+    listed = set(re.findall(rf"`({ATTACK})` \| `([^`]+)`", THREATS.read_text(encoding="utf-8")))
+    found = set()
+    sources = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.rs"],
+        check=True, capture_output=True, text=True,
+    )
+    for path in filter(pathlib.Path.exists, map(pathlib.Path, sources.stdout.split())):
+        tests = re.findall(rf"^\s*(?:async )?fn ({ATTACK})\(", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        found |= {(test, str(path)) for test in tests}
+    for test, path in sorted(listed - found):
+        problems.append(f"{THREATS}: {path} has no test {test}")
+    for test, path in sorted(found - listed):
+        problems.append(f"{THREATS}: {test} of {path} is not listed")
+
+
 check_dependencies()
 check_sources()
+check_threats()
 for problem in problems:
     print(problem)
 print(f"{len(problems)} rules broken" if problems else "all rules hold")

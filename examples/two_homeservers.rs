@@ -67,6 +67,7 @@ async fn talk(network: &Network, alpha: &Fqdn, beta: &Fqdn) -> anyhow::Result<()
 async fn user(network: &Network, domain: &Fqdn) -> anyhow::Result<Client> {
     let ports = ClientPorts {
         transport: Arc::new(network.transport()),
+        witness: None,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(OsEntropy),
     };

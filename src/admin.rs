@@ -2,14 +2,43 @@
 
 use std::sync::Arc;
 
-use phoenix_core::Fqdn;
+use phoenix_as::{AuthorityError, Invite, RegistrationSwitch};
+use phoenix_core::{
+    Failure, Fault, Fqdn, api::auth::Invitation, operation::Fare, port::VaultError, wire::Flag,
+};
 
 use crate::{homeserver::Inner, mailbox};
 
 /// A handle on a running homeserver, for its operator.
 #[derive(Clone)]
 pub struct Admin {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// Why an operator's command was not carried out. Nothing was changed, but perhaps where something broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdminError {
+    /// Too much is under way; it can be given again.
+    #[error("the homeserver is too busy")]
+    Busy,
+    /// What signs for the domain may not be changed so.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The vault did not do its work.
+    #[error("the vault does not keep the key of the store's secrets: {0}")]
+    Vault(#[from] VaultError),
+    /// Something broke; where that is the store, it may have been carried out.
+    #[error(transparent)]
+    Broken(#[from] Fault),
+}
+
+impl From<Failure> for AdminError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(_) => Self::Busy,
+            Failure::Broken(fault) => Self::Broken(fault),
+        }
+    }
 }
 
 impl Admin {
@@ -21,5 +50,43 @@ impl Admin {
     /// one, rather than at its next try. True where it answered.
     pub async fn greet(&self, domain: &Fqdn) -> bool {
         mailbox::greet(&self.inner, domain).await
+    }
+
+    /// Closes registration, on all replicas: once this returned, no user comes to be, whatever the policy says and
+    /// also where a registration was begun before. It stays closed over restarts, until it is opened again.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn close_registration(&self) -> Result<(), AdminError> {
+        self.switch(Some(Flag::Yes)).await.map(drop)
+    }
+
+    /// Opens registration again, for whom the policy lets in.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn open_registration(&self) -> Result<(), AdminError> {
+        self.switch(Some(Flag::No)).await.map(drop)
+    }
+
+    /// Whether registration was closed by [`Admin::close_registration`].
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn registration_is_closed(&self) -> Result<bool, AdminError> {
+        self.switch(None).await.map(Flag::is_set)
+    }
+
+    /// Makes an invitation that lets one user register within so many seconds; one of more than a day lasts to the
+    /// end of its last day (UTC). It is of use where the policy demands invitations.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn invite(&self, valid_s: u64) -> Result<Invitation, AdminError> {
+        Ok(self.inner.auth.internal::<Invite>(valid_s, Fare::Free).await?)
+    }
+
+    async fn switch(&self, closed: Option<Flag>) -> Result<Flag, AdminError> {
+        Ok(self.inner.auth.internal::<RegistrationSwitch>(closed, Fare::Free).await?)
     }
 }

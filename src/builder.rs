@@ -2,21 +2,30 @@
 
 use std::sync::Arc;
 
-use phoenix_as::AuthSettings;
+use phoenix_as::{AuthSettings, Root};
 use phoenix_core::{
     Fault, Fqdn,
+    costs::{CostError, Costs},
+    crypto::Suite,
+    engine::Rules,
+    limit::Limits,
     port::{
-        Clock, Compute, Entropy, LocalWake, OpenPolicy, Policy, Ports, Store, StoreError, Transport, Wake,
+        Clock, Compute, Entropy, LocalWake, OpenPolicy, Policy, Ports, Store, StoreError, Transport, Vault,
+        VaultError, Wake,
     },
 };
 use phoenix_ds::DeliverySettings;
 use phoenix_qs::QueueSettings;
 
-use crate::{Homeserver, OperatorKey, OsEntropy, SystemClock, Threads, keys::KeyStore};
+use crate::{
+    Homeserver, OperatorKey, OsEntropy, SystemClock, Threads,
+    keys::{First, KeyStore},
+    seal::{Seal, SealedBy},
+};
 
 /// Gathers what a homeserver needs. A store and a transport must be given; all else has a default.
 pub struct Builder {
-    domain: Fqdn,
+    first: First,
     store: Option<Arc<dyn Store>>,
     transport: Option<Arc<dyn Transport>>,
     clock: Arc<dyn Clock>,
@@ -24,10 +33,17 @@ pub struct Builder {
     wake: Arc<dyn Wake>,
     compute: Option<Arc<dyn Compute>>,
     policy: Arc<dyn Policy>,
-    operator: Option<OperatorKey>,
-    auth: AuthSettings,
-    queue: QueueSettings,
-    delivery: DeliverySettings,
+    seal: Seal,
+    settings: Settings,
+}
+
+/// What the operator may change of each service, and of what they share.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) auth: AuthSettings,
+    pub(crate) queue: QueueSettings,
+    pub(crate) delivery: DeliverySettings,
+    pub(crate) rules: Rules,
 }
 
 /// Why a homeserver could not be built.
@@ -40,20 +56,35 @@ pub enum BuildError {
     #[error("the store could not be used: {0}")]
     Store(#[from] StoreError),
     /// The store's secrets are sealed under another operator key.
-    #[error("the operator key does not open this store's secrets")]
+    #[error("the operator key is not the one that this store's secrets are sealed under")]
     WrongKey,
+    /// The store's secrets are sealed in another way than what was given opens.
+    #[error("this store's secrets {0}")]
+    SealedOtherwise(SealedBy),
+    /// The vault did not do its work.
+    #[error("the vault does not keep the key of the store's secrets: {0}")]
+    Vault(#[from] VaultError),
+    /// The store holds the homeserver of another domain, or the root is another domain's.
+    #[error("the store or the root belongs to another domain")]
+    OtherDomain,
+    /// The store holds no homeserver, and none is to be made.
+    #[error("the store holds no homeserver")]
+    Empty,
     /// Something else in the store is not as it must be.
     #[error("the store's secrets are damaged: {0}")]
     Damaged(#[from] Fault),
+    /// A cost that cannot be.
+    #[error("a cost cannot be changed so: {0}")]
+    Cost(#[from] CostError),
     /// The operating system starts no threads.
     #[error("no threads for computations: {0}")]
     Threads(#[from] std::io::Error),
 }
 
 impl Builder {
-    pub(crate) fn new(domain: Fqdn) -> Self {
+    pub(crate) fn new(domain: Option<Fqdn>) -> Self {
         Self {
-            domain,
+            first: First { domain, root: None, suite: Suite::Ed25519 },
             store: None,
             transport: None,
             clock: Arc::new(SystemClock),
@@ -61,10 +92,8 @@ impl Builder {
             wake: Arc::new(LocalWake::default()),
             compute: None,
             policy: Arc::new(OpenPolicy),
-            operator: None,
-            auth: AuthSettings::default(),
-            queue: QueueSettings::default(),
-            delivery: DeliverySettings::default(),
+            seal: Seal::Open,
+            settings: Settings::default(),
         }
     }
 
@@ -117,31 +146,69 @@ impl Builder {
         self
     }
 
-    /// The key under which the homeserver's secrets are sealed. Without one they lie open in the store.
+    /// The key under which the homeserver's secrets are sealed. Without one, and without a vault, they lie open in
+    /// the store.
     #[must_use]
     pub fn operator_key(mut self, key: OperatorKey) -> Self {
-        self.operator = Some(key);
+        self.seal = Seal::Key(key);
+        self
+    }
+
+    /// What keeps the key under which the homeserver's secrets are sealed, in place of an operator key.
+    #[must_use]
+    pub fn vault(mut self, vault: impl Vault) -> Self {
+        self.seal = Seal::Vault(Arc::new(vault));
+        self
+    }
+
+    /// The root that vouches for the domain's first intermediate (03). Without one a root is made and its key wiped,
+    /// so that a new root is needed within a year. Not asked where the store holds a homeserver already.
+    #[must_use]
+    pub fn root(mut self, root: Root) -> Self {
+        self.first.root = Some(root);
+        self
+    }
+
+    /// The ciphersuite of what is made at the first start: the intermediate, and the root where none is given.
+    /// [`Suite::Ed25519`] by default. Clients may use either under both (03).
+    #[must_use]
+    pub const fn authority_suite(mut self, suite: Suite) -> Self {
+        self.first.suite = suite;
         self
     }
 
     /// Settings of the authentication service.
     #[must_use]
     pub fn auth_settings(mut self, settings: AuthSettings) -> Self {
-        self.auth = settings;
+        self.settings.auth = settings;
         self
     }
 
     /// Settings of the queuing service.
     #[must_use]
     pub fn queue_settings(mut self, settings: QueueSettings) -> Self {
-        self.queue = settings;
+        self.settings.queue = settings;
         self
     }
 
     /// Settings of the delivery service.
     #[must_use]
     pub fn delivery_settings(mut self, settings: DeliverySettings) -> Self {
-        self.delivery = settings;
+        self.settings.delivery = settings;
+        self
+    }
+
+    /// How much is let through in which time, from one address, group, queue or homeserver (05).
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.rules.limits = limits;
+        self
+    }
+
+    /// What calls cost, where it is not what the protocol has them cost (05).
+    #[must_use]
+    pub fn costs(mut self, costs: Costs) -> Self {
+        self.settings.rules.costs = costs;
         self
     }
 
@@ -163,7 +230,7 @@ impl Builder {
             compute,
             policy: self.policy,
         };
-        let keys = KeyStore { ports, domain: self.domain, operator: self.operator };
-        Homeserver::assemble(keys, self.auth, self.queue, self.delivery).await
+        let keys = KeyStore { ports, seal: self.seal, first: self.first };
+        Homeserver::assemble(keys, self.settings).await
     }
 }

@@ -48,7 +48,8 @@ impl Carrier {
         for (number, message) in (0_u32..).zip(parts) {
             let hash = sha256(&(sha256(body), number).encode());
             let receipt = hash.first_chunk().copied();
-            let request = DeliverRequest { source: source.clone(), receipt, back: back.clone(), message };
+            let request =
+                DeliverRequest { source: source.clone(), receipt, back: back.clone(), share: 0, message };
             match self.inner.queue.internal::<Deliver>(request, Fare::Free).await {
                 Err(Failure::Refused(refusal)) if !matches!(refusal.reject, Reject::Unavailable(_)) => {
                     tracing::warn!(reject = %refusal.reject, "a part of a delivery could not be carried and was dropped");
@@ -56,7 +57,7 @@ impl Carrier {
                 outcome => drop(outcome?),
             }
         }
-        let request = DeliverRequest { source, receipt: None, back, message: last };
+        let request = DeliverRequest { source, receipt: None, back, share: 0, message: last };
         self.inner.queue.internal::<Deliver>(request, fare).await.map(drop)
     }
 }

@@ -3,29 +3,34 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use bytes::Bytes;
-use phoenix_as::{AuthService, AuthSettings};
+use futures::lock::Mutex;
+use phoenix_as::{AsCredentials, AuthService};
 use phoenix_core::{
-    ErrorReply, Fault, Fqdn, Origin, Refusal, Reject,
-    api::{Description, ServiceName},
+    ErrorReply, Failure, Fault, Fqdn, Origin, Refusal, Reject,
+    api::{Description, Empty, ServiceName},
+    credential::AsIdentity,
+    crypto::AtRestKey,
     engine::{Alarms, Engine, Handler, Lanes, Shared},
-    operation::KeyRing,
+    operation::{Fare, KeyRing},
     port::Mark,
-    published::{AsDocument, DsDocument, PublishedKeys, QsDocument},
-    token::{Class, challenge},
+    published::{AsDocument, DsDocument, QsDocument},
+    token::{Class, KeyListEntry, TokenType},
     wire::Call,
 };
-use phoenix_ds::{DeliveryService, DeliverySettings};
-use phoenix_qs::{QueueService, QueueSettings};
+use phoenix_ds::DeliveryService;
+use phoenix_qs::QueueService;
 
 use crate::{
     Admin, BuildError, Builder,
+    builder::Settings,
     courier::Carrier,
+    documents::{self, Documents},
     keys::{KeyStore, Keys},
     mailbox::Mailboxes,
 };
@@ -43,16 +48,21 @@ pub(crate) struct Inner {
     pub(crate) delivery: Arc<Engine<DeliveryService>>,
     handlers: BTreeMap<(ServiceName, &'static str), Arc<dyn Handler>>,
     under_way: AtomicUsize,
-    store: KeyStore,
-    revision: Mutex<Mark>,
+    documents: Documents,
+    pub(crate) keys: KeyStore,
+    /// What the secrets in the store are sealed with.
+    pub(crate) root: AtRestKey,
+    /// The secrets in force. Whoever holds the lock looks for others: one at a time, so that none are taken for newer
+    /// than they are.
+    pub(crate) revision: Mutex<Mark>,
 }
 
 /// Each service's keys, as its engine wants them.
-struct Rings {
-    auth: KeyRing<AuthService>,
-    queue: KeyRing<QueueService>,
-    delivery: KeyRing<DeliveryService>,
-    revision: Mark,
+pub(crate) struct Rings {
+    pub(crate) auth: KeyRing<AuthService>,
+    pub(crate) queue: KeyRing<QueueService>,
+    pub(crate) delivery: KeyRing<DeliveryService>,
+    pub(crate) revision: Mark,
 }
 
 impl From<Keys> for Rings {
@@ -72,17 +82,21 @@ impl Homeserver {
     /// Begins a homeserver of this domain.
     #[must_use]
     pub fn builder(domain: Fqdn) -> Builder {
-        Builder::new(domain)
+        Builder::new(Some(domain))
     }
 
-    pub(crate) async fn assemble(
-        store: KeyStore,
-        auth: AuthSettings,
-        queue: QueueSettings,
-        delivery: DeliverySettings,
-    ) -> Result<Self, BuildError> {
+    /// Begins with the homeserver that a store holds, whatever its domain: for tools. None is made where there is
+    /// none.
+    #[must_use]
+    pub fn existing() -> Builder {
+        Builder::new(None)
+    }
+
+    pub(crate) async fn assemble(store: KeyStore, settings: Settings) -> Result<Self, BuildError> {
+        let Settings { auth, queue, delivery, rules } = settings;
         let keys = store.load_or_make().await?;
-        let shared = Shared::new(store.ports.clone(), store.domain.clone(), keys.root.derive("core"));
+        let (root, domain) = (keys.root.clone(), keys.auth.domain().clone());
+        let shared = Shared::with_rules(store.ports.clone(), domain, root.derive("core"), rules);
         let Rings { auth: auth_ring, queue: queue_ring, delivery: delivery_ring, revision } = keys.into();
         let auth = Engine::new(shared.clone(), auth, auth_ring);
         let queue = Engine::new(shared.clone(), queue, queue_ring);
@@ -93,45 +107,16 @@ impl Homeserver {
             .chain(phoenix_ds::handlers(&delivery))
             .map(|handler| ((handler.description().service, handler.description().name), handler))
             .collect();
-        let (under_way, revision) = (AtomicUsize::new(0), Mutex::new(revision));
-        let inner = Inner { shared, auth, queue, delivery, handlers, under_way, store, revision };
+        let (under_way, documents) = (AtomicUsize::new(0), Documents::default());
+        let (keys, revision) = (store, Mutex::new(revision));
+        let inner =
+            Inner { shared, auth, queue, delivery, handlers, under_way, documents, keys, root, revision };
         let home = Self { inner: Arc::new(inner) };
-        home.publish()?;
+        home.inner.shared.costs().check(&home.described())?;
+        home.publish().await?;
+        home.remind();
+        home.tell_end();
         Ok(home)
-    }
-
-    /// Keeps the keys in force as they should be: rotates them, and takes over what another replica rotated.
-    async fn keep_keys(&self) {
-        let clock = &self.inner.shared.ports().clock;
-        loop {
-            clock.sleep_until(clock.now().plus_secs(KEYS_EVERY_S)).await;
-            if let Err(error) = self.refresh_keys().await {
-                tracing::error!(%error, "the keys could not be refreshed");
-            }
-        }
-    }
-
-    pub(crate) async fn refresh_keys(&self) -> Result<(), BuildError> {
-        let revision = *self.inner.revision.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(keys) = self.inner.store.refreshed(revision).await? else { return Ok(()) };
-        let Rings { auth, queue, delivery, revision } = keys.into();
-        self.inner.auth.rotate(auth);
-        self.inner.queue.rotate(queue);
-        self.inner.delivery.rotate(delivery);
-        *self.inner.revision.lock().unwrap_or_else(PoisonError::into_inner) = revision;
-        self.publish()
-    }
-
-    /// Tells the homeserver's own services each other's keys.
-    fn publish(&self) -> Result<(), BuildError> {
-        let now = self.inner.shared.ports().clock.now();
-        for service in ServiceName::ALL {
-            let document = self.published(service)?;
-            let keys = PublishedKeys::decode(service, &document, self.domain(), now)
-                .map_err(|_| Fault::Broken("the homeserver's own published keys"))?;
-            self.inner.shared.directory().publish(service, keys);
-        }
-        Ok(())
     }
 
     /// The homeserver's domain.
@@ -140,9 +125,15 @@ impl Homeserver {
         self.inner.shared.domain()
     }
 
-    /// The endpoint table: what can be called, and how.
+    /// The endpoint table: what can be called, how, and for what token.
     #[must_use]
     pub fn descriptions(&self) -> Vec<Description> {
+        let costs = self.inner.shared.costs();
+        self.described().into_iter().map(|endpoint| costs.in_force(endpoint)).collect()
+    }
+
+    /// The same, with the costs that the protocol sets.
+    fn described(&self) -> Vec<Description> {
         self.inner.handlers.values().map(|handler| handler.description()).collect()
     }
 
@@ -166,20 +157,41 @@ impl Homeserver {
         handler.handle(call, origin).await
     }
 
-    /// The published document of a service: its keys, in JSON (08).
+    /// Counts a request that is no call, but for what an endpoint gives, for the network that it came from (05): what
+    /// an adapter does before it gives somebody a [`document`](Self::document).
+    ///
+    /// # Errors
+    /// `rate_limited` where that network has sent too many.
+    pub fn admit(&self, endpoint: &Description, origin: &Origin) -> Result<(), ErrorReply> {
+        Ok(self.inner.shared.admit(endpoint, None, origin).map_err(Refusal::from)?)
+    }
+
+    /// The published document of a service: its keys, in JSON (08). The same for a few seconds, unless keys change.
     ///
     /// # Errors
     /// `internal` where the keys cannot be encoded.
     pub async fn document(&self, service: ServiceName) -> Result<Bytes, ErrorReply> {
-        self.published(service).map_err(|fault| phoenix_core::Failure::from(fault).into())
+        let Inner { shared, auth, queue, delivery, documents, .. } = self.inner.as_ref();
+        let now = shared.ports().clock.now();
+        let ring = match service {
+            ServiceName::As => documents::ring(auth.ring()),
+            ServiceName::Qs => documents::ring(queue.ring()),
+            ServiceName::Ds => documents::ring(delivery.ring()),
+        };
+        if let Some(document) = documents.find(service, &ring, now) {
+            return Ok(document);
+        }
+        let document = self.published(service).await?;
+        documents.keep(service, ring, now, document.clone());
+        Ok(document)
     }
 
-    fn published(&self, service: ServiceName) -> Result<Bytes, Fault> {
+    pub(crate) async fn published(&self, service: ServiceName) -> Result<Bytes, Failure> {
         let now = self.inner.shared.ports().clock.now();
         let document = match service {
             ServiceName::As => {
-                let (identity, tokens) = self.inner.auth.ring().service.published(now)?;
-                AsDocument::encode(&identity, &tokens)
+                let identity = self.identity().await?;
+                AsDocument::encode(&identity, self.inner.auth.ring().service.key_list())
             }
             ServiceName::Qs => {
                 QsDocument::encode(self.domain(), &self.inner.queue.ring().service.public(now))
@@ -188,16 +200,34 @@ impl Homeserver {
                 DsDocument::encode(self.domain(), &self.inner.delivery.ring().service.public(now))
             }
         };
-        document.map_err(|_| Fault::Broken("the homeserver's own keys cannot be published"))
+        Ok(document.map_err(|_| Fault::Broken("the homeserver's own keys cannot be published"))?)
     }
 
-    /// The challenge and the issuing key of a class, for those who come without its token (RFC 9577 §2.1).
+    /// For those who come without a token of a class: the challenge of each type of token, the preferred first, and
+    /// the key that issues what answers it (RFC 9577 §2.1).
     #[must_use]
-    pub fn challenge(&self, class: Class) -> (Bytes, Bytes) {
+    pub fn challenges(&self, class: Class) -> Vec<(Bytes, Bytes)> {
         let now = self.inner.shared.ports().clock.now();
         let ring = self.inner.auth.ring();
-        let key = ring.service.key_list().list.issuing(class, now).map(|key| key.public_key.bytes());
-        (challenge(self.domain()), key.unwrap_or_default())
+        let list = &ring.service.key_list().list;
+        let challenge = |token_type: TokenType| {
+            let key = list.issuing_type(class, token_type, now)?;
+            Some((token_type.challenge(self.domain()), key.public_key.bytes()))
+        };
+        TokenType::ALL.into_iter().filter_map(challenge).collect()
+    }
+
+    /// The token keys that issue now, and those that will next.
+    #[must_use]
+    pub fn issuing_keys(&self) -> Vec<KeyListEntry> {
+        let now = self.inner.shared.ports().clock.now().as_secs();
+        let ring = self.inner.auth.ring();
+        ring.service.key_list().list.keys.iter().filter(|key| now <= key.not_after).cloned().collect()
+    }
+
+    /// What vouches for the domain's clients.
+    pub(crate) async fn identity(&self) -> Result<AsIdentity, Failure> {
+        self.inner.auth.internal::<AsCredentials>(Empty {}, Fare::Free).await
     }
 
     /// What an operator may do with the running homeserver.
@@ -243,5 +273,3 @@ impl Drop for UnderWay<'_> {
 
 /// How often draining looks whether all calls are answered.
 const DRAIN_POLL_MS: u64 = 20;
-/// How often the keys are looked at: another replica's rotation must be known well before a new key issues.
-const KEYS_EVERY_S: u64 = 60;

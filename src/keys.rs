@@ -1,35 +1,24 @@
 //! The homeserver's own secrets: made once, kept sealed in the store.
 
 use bytes::Bytes;
-use phoenix_as::AuthKeys;
+use phoenix_as::{AuthKeys, AuthorityChange, Root, RootKey};
 use phoenix_core::{
     Fault, Fqdn, Timestamp,
-    crypto::{AtRestKey, Chance},
+    crypto::{AtRestKey, Chance, Suite},
     port::{
         Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, Ports, Snapshot, Space, StoreError,
         Wanted, Write,
     },
     token::Rotation,
-    wire::Secret,
 };
 use phoenix_ds::DeliveryKeys;
 use phoenix_qs::QueueKeys;
 use zeroize::Zeroizing;
 
-use crate::BuildError;
-
-/// The key under which the operator has the homeserver's secrets sealed. Without it the store is worth little
-/// to a thief; lost, the homeserver's identity is lost.
-#[derive(Clone, Debug)]
-pub struct OperatorKey(Secret<32>);
-
-impl OperatorKey {
-    /// Takes 32 random bytes.
-    #[must_use]
-    pub const fn new(key: [u8; 32]) -> Self {
-        Self(Secret::new(key))
-    }
-}
+use crate::{
+    AdminError, BuildError,
+    seal::{self, Seal},
+};
 
 /// All secrets of a homeserver.
 pub(crate) struct Keys {
@@ -43,8 +32,18 @@ pub(crate) struct Keys {
 /// Where a homeserver's secrets are kept, and how they are opened.
 pub(crate) struct KeyStore {
     pub(crate) ports: Ports,
-    pub(crate) domain: Fqdn,
-    pub(crate) operator: Option<OperatorKey>,
+    pub(crate) seal: Seal,
+    pub(crate) first: First,
+}
+
+/// What a homeserver is made with, where the store holds none.
+pub(crate) struct First {
+    /// Whose homeserver it is; none for whatever the store holds.
+    pub(crate) domain: Option<Fqdn>,
+    /// The root that the operator prepared.
+    pub(crate) root: Option<Root>,
+    /// Of what is made: the root, where there is none, and the first intermediate.
+    pub(crate) suite: Suite,
 }
 
 impl KeyStore {
@@ -52,19 +51,40 @@ impl KeyStore {
     pub(crate) async fn load_or_make(&self) -> Result<Keys, BuildError> {
         for _ in 0..ATTEMPTS {
             if let Some(found) = self.read().await? {
-                return self.open(&found);
+                let keys = opened(&found, self.seal.unwrap(&found, &self.ports).await?)?;
+                if self.first.domain.as_ref().is_some_and(|domain| domain != keys.auth.domain()) {
+                    return Err(BuildError::OtherDomain);
+                }
+                if matches!(self.seal, Seal::Open) {
+                    tracing::warn!(
+                        "no operator key was given: the homeserver's secrets lie open in its store"
+                    );
+                }
+                return Ok(keys);
             }
             // Another replica may make them at the same time: one wins, and the other reads what it made.
-            let _ = make(&self.ports, &self.domain, self.operator.as_ref()).await?;
+            let _ = self.make().await?;
         }
         Err(BuildError::Store(StoreError::Unavailable))
     }
 
     /// The secrets as they should be now, where they differ from those of `revision`: the services' keys rotate (03,
     /// 05, 06, 07), all that are due in one batch, and another replica may have done it.
-    pub(crate) async fn refreshed(&self, revision: Mark) -> Result<Option<Keys>, BuildError> {
-        let Some(found) = self.read().await? else { return Ok(None) };
-        let keys = self.open(&found)?;
+    pub(crate) async fn refreshed(&self, revision: Mark, root: &AtRestKey) -> Result<Option<Keys>, Fault> {
+        for _ in 0..ATTEMPTS {
+            let found = self.read().await?.ok_or(GONE)?;
+            let keys = opened(&found, root.clone())?;
+            if let Some(keys) = self.rotated(keys).await? {
+                return Ok(Some(keys).filter(|keys| keys.revision != revision));
+            }
+            // Another replica was faster: what it made is read now.
+        }
+        Err(Fault::Store(StoreError::Unavailable))
+    }
+
+    /// The secrets that were read, with what is due rotated. None where somebody else has changed them meanwhile.
+    async fn rotated(&self, keys: Keys) -> Result<Option<Keys>, Fault> {
+        let root = &keys.root;
         let (now, mut chance) = (self.ports.clock.now(), chance(&self.ports));
         let auth = keys.auth.rotated(now, &Rotation::default(), &mut chance)?;
         let queue = keys.queue.rotated(now, &mut chance);
@@ -77,15 +97,13 @@ impl KeyStore {
         let mut writes = Vec::new();
         for (name, encoded) in encoded {
             let Some(encoded) = encoded else { continue };
-            writes.push(Write::Put(Bytes::from_static(name), keys.root.seal(name, &encoded, &mut chance)));
+            writes.push(Write::Put(Bytes::from_static(name), root.seal(name, &encoded, &mut chance)));
         }
         if writes.is_empty() {
-            return Ok(Some(keys).filter(|keys| keys.revision != revision));
+            return Ok(Some(keys));
         }
         let mark = Mark(chance.bytes());
-        let part =
-            Part { partition: partition(), base: Base::At(keys.revision), mark, writes, alarm: Alarm::Keep };
-        match self.ports.store.commit(&Batch { parts: vec![part] }).await? {
+        match self.commit(Base::At(keys.revision), mark, writes).await? {
             Commit::Done => Ok(Some(Keys {
                 root: keys.root,
                 auth: auth.unwrap_or(keys.auth),
@@ -93,9 +111,84 @@ impl KeyStore {
                 delivery: delivery.unwrap_or(keys.delivery),
                 revision: mark,
             })),
-            // Another replica was faster; what it made is read next time.
             Commit::Conflict => Ok(None),
         }
+    }
+
+    /// Whether [`KeyStore::change_authority`] would do it, were it asked now.
+    pub(crate) async fn check_authority(
+        &self,
+        change: AuthorityChange,
+        signer: &Root,
+        root: &AtRestKey,
+    ) -> Result<(), AdminError> {
+        let found = self.read().await.map_err(Fault::from)?.ok_or(GONE)?;
+        let keys = opened(&found, root.clone())?;
+        keys.auth.changed(change, signer, self.ports.clock.now(), &mut chance(&self.ports))?;
+        Ok(())
+    }
+
+    /// Changes what signs for the domain, on condition that nobody else changes a key meanwhile.
+    pub(crate) async fn change_authority(
+        &self,
+        change: AuthorityChange,
+        signer: &Root,
+        root: &AtRestKey,
+    ) -> Result<(), AdminError> {
+        for _ in 0..ATTEMPTS {
+            let found = self.read().await.map_err(Fault::from)?.ok_or(GONE)?;
+            let keys = opened(&found, root.clone())?;
+            let (now, mut chance) = (self.ports.clock.now(), chance(&self.ports));
+            let auth = keys.auth.changed(change, signer, now, &mut chance)?;
+            let sealed = root.seal(AUTH, &auth.encode()?, &mut chance);
+            let writes = vec![Write::Put(Bytes::from_static(AUTH), sealed)];
+            let mark = Mark(chance.bytes());
+            match self.commit(Base::At(keys.revision), mark, writes).await.map_err(Fault::from)? {
+                Commit::Done => return Ok(()),
+                Commit::Conflict => {}
+            }
+        }
+        Err(AdminError::Busy)
+    }
+
+    /// Wraps the root key otherwise. Who holds it already needs not know.
+    pub(crate) async fn reseal(&self, seal: &Seal, root: &AtRestKey) -> Result<(), AdminError> {
+        let mut chance = chance(&self.ports);
+        let (row, wrapped) = seal.wrap(root, &self.ports, &mut chance).await?;
+        for _ in 0..ATTEMPTS {
+            let found = self.read().await.map_err(Fault::from)?.ok_or(GONE)?;
+            let base = found.mark.map_or(Base::Absent, Base::At);
+            let other_forms = seal::ROWS.into_iter().filter(|form| row != form);
+            let mut writes: Vec<_> =
+                other_forms.map(|form| Write::Delete(Bytes::from_static(form))).collect();
+            writes.push(Write::Put(row.clone(), wrapped.clone()));
+            match self.commit(base, Mark(chance.bytes()), writes).await.map_err(Fault::from)? {
+                Commit::Done => return Ok(()),
+                Commit::Conflict => {}
+            }
+        }
+        Err(AdminError::Busy)
+    }
+
+    async fn make(&self) -> Result<Commit, BuildError> {
+        let domain = self.first.domain.as_ref().ok_or(BuildError::Empty)?;
+        let (now, mut chance) = (self.ports.clock.now(), chance(&self.ports));
+        let signer = self.first.signer(domain, now, &mut chance)?;
+        if signer.certificate().payload.as_domain != *domain {
+            return Err(BuildError::OtherDomain);
+        }
+        let root = AtRestKey::generate(&mut chance.child("root of the secrets"));
+        let services = [
+            (AUTH, AuthKeys::under(&signer, self.first.suite, now, &mut chance)?.encode()?),
+            (QUEUE, QueueKeys::generate(domain, now, &mut chance).encode()),
+            (DELIVERY, DeliveryKeys::generate(domain, now, &mut chance).encode()),
+        ];
+        let (row, wrapped) = self.seal.wrap(&root, &self.ports, &mut chance).await?;
+        let mut writes = vec![Write::Put(row, wrapped)];
+        for (name, keys) in services {
+            writes.push(Write::Put(Bytes::from_static(name), root.seal(name, &keys, &mut chance)));
+        }
+        Ok(self.commit(Base::Absent, Mark(chance.bytes()), writes).await?)
     }
 
     async fn read(&self) -> Result<Option<Snapshot>, StoreError> {
@@ -104,23 +197,31 @@ impl KeyStore {
         Ok(found.into_iter().next().filter(|found| found.mark.is_some()))
     }
 
-    fn open(&self, found: &Snapshot) -> Result<Keys, BuildError> {
-        opened(found, self.operator.as_ref())
+    async fn commit(&self, base: Base, mark: Mark, writes: Vec<Write>) -> Result<Commit, StoreError> {
+        let part = Part { partition: partition(), base, mark, writes, alarm: Alarm::Keep };
+        self.ports.store.commit(&Batch { parts: vec![part] }).await
     }
 }
 
-fn opened(found: &Snapshot, operator: Option<&OperatorKey>) -> Result<Keys, BuildError> {
-    let row = |key: &[u8]| found.rows.iter().find(|(at, _)| at == key).map(|(_, value)| value);
-    let root = match (operator, row(PLAIN_ROOT)) {
-        (Some(operator), None) => AtRestKey::new(operator.0.clone()),
-        (None, Some(plain)) => {
-            AtRestKey::new(plain.as_ref().try_into().map(Secret::new).map_err(|_| BuildError::WrongKey)?)
+impl First {
+    /// The prepared root, or one whose key is wiped after its first use.
+    fn signer(&self, domain: &Fqdn, now: Timestamp, chance: &mut Chance) -> Result<Root, Fault> {
+        if let Some(root) = &self.root {
+            return Ok(root.clone());
         }
-        (Some(_), Some(_)) | (None, None) => return Err(BuildError::WrongKey),
-    };
-    let open = |name: &'static [u8]| -> Result<Zeroizing<Vec<u8>>, BuildError> {
-        let sealed = row(name).ok_or(Fault::Broken("a service's keys are missing"))?;
-        root.open(name, sealed).map_err(|_| BuildError::WrongKey)
+        tracing::warn!(
+            "no root was prepared: one was made and its key wiped, so publish a new root, whose key you keep, \
+             before the year is over"
+        );
+        Ok(RootKey::generate(domain.clone(), self.suite, now, chance)?.root())
+    }
+}
+
+fn opened(found: &Snapshot, root: AtRestKey) -> Result<Keys, Fault> {
+    let open = |name: &'static [u8]| -> Result<Zeroizing<Vec<u8>>, Fault> {
+        let row = found.rows.iter().find(|(at, _)| at == name);
+        let (_, sealed) = row.ok_or(GONE)?;
+        root.open(name, sealed)
     };
     Ok(Keys {
         auth: AuthKeys::decode(&open(AUTH)?)?,
@@ -131,36 +232,10 @@ fn opened(found: &Snapshot, operator: Option<&OperatorKey>) -> Result<Keys, Buil
     })
 }
 
-async fn make(ports: &Ports, domain: &Fqdn, operator: Option<&OperatorKey>) -> Result<Commit, BuildError> {
-    let mut chance = chance(ports);
-    let now: Timestamp = ports.clock.now();
-    let mut writes = Vec::new();
-    let root = match operator {
-        Some(operator) => AtRestKey::new(operator.0.clone()),
-        None => {
-            tracing::warn!("no operator key was given: the homeserver's secrets lie open in its store");
-            let plain: [u8; 32] = chance.bytes();
-            writes.push(Write::Put(Bytes::from_static(PLAIN_ROOT), Bytes::copy_from_slice(&plain)));
-            AtRestKey::new(Secret::new(plain))
-        }
-    };
-    let services = [
-        (AUTH, AuthKeys::generate(domain, now, &mut chance)?.encode()?),
-        (QUEUE, QueueKeys::generate(domain, now, &mut chance).encode()),
-        (DELIVERY, DeliveryKeys::generate(domain, now, &mut chance).encode()),
-    ];
-    for (name, keys) in services {
-        writes.push(Write::Put(Bytes::from_static(name), root.seal(name, &keys, &mut chance)));
-    }
-    let mark = Mark(chance.bytes());
-    let part = Part { partition: partition(), base: Base::Absent, mark, writes, alarm: Alarm::Keep };
-    Ok(ports.store.commit(&Batch { parts: vec![part] }).await?)
-}
-
 fn chance(ports: &Ports) -> Chance {
-    let mut seed = [0; 32];
-    ports.entropy.fill(&mut seed);
-    Chance::from_seed(seed)
+    let mut seed = Zeroizing::new([0; 32]);
+    ports.entropy.fill(&mut *seed);
+    Chance::from_seed(*seed)
 }
 
 fn partition() -> PartitionKey {
@@ -169,11 +244,10 @@ fn partition() -> PartitionKey {
 
 /// Partitions of the peers' space: the homeserver's own secrets.
 const SECRETS: u8 = 1;
+const GONE: Fault = Fault::Broken("the homeserver's own keys are missing");
 const AUTH: &[u8] = b"as";
 const QUEUE: &[u8] = b"qs";
 const DELIVERY: &[u8] = b"ds";
-/// The root key itself, where no operator keeps it.
-const PLAIN_ROOT: &[u8] = b"root";
 /// More rows than there are.
 const ROWS: u32 = 16;
 /// Replicas that may start at the same time.

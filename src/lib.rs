@@ -8,16 +8,27 @@
 //! recorder, tracing subscriber, signal handler or environment variable.
 
 mod admin;
+mod authority;
 mod builder;
 mod courier;
 mod defaults;
+mod documents;
 mod homeserver;
 mod keys;
 mod mailbox;
+mod seal;
+mod upkeep;
 
 /// The authentication service: identities and tokens.
 pub mod auth {
-    pub use phoenix_as::AuthSettings as Settings;
+    pub use phoenix_as::{
+        Allowances, AuthSettings as Settings, AuthorityChange, AuthorityError, LoginLimits, PublicSuffixes,
+        RegistrationPolicy, RegistrationSettings, RemoteAllowance, Root, RootKey, WorkSettings,
+    };
+    pub use phoenix_core::{
+        api::auth::{Invitation, InvitationCode},
+        crypto::{Signer, Suite},
+    };
 }
 
 /// The queuing service: pseudonymous queues.
@@ -30,12 +41,20 @@ pub mod delivery {
     pub use phoenix_ds::DeliverySettings as Settings;
 }
 
-pub use admin::Admin;
+/// What is let through in which time, and what calls cost.
+pub mod rules {
+    pub use phoenix_core::{
+        costs::{CostError, Costs},
+        limit::{Limits, Rate},
+    };
+}
+
+pub use admin::{Admin, AdminError};
 pub use builder::{BuildError, Builder};
 pub use defaults::{OsEntropy, SystemClock, Threads};
 pub use homeserver::Homeserver;
-pub use keys::OperatorKey;
 pub use phoenix_core::{Fqdn, port};
+pub use seal::{OperatorKey, Seal, SealedBy};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,8 @@
 //! A homeserver's beginnings, and its keys over time.
 
+mod authority;
+mod secrets;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -12,6 +15,7 @@ use phoenix_core::{
     ErrorCode, ErrorReply, Fqdn, KeyId, Origin, Timestamp,
     api::{
         Empty, Endpoint, ServiceName,
+        auth::{ChallengeReply, RegistrationChallenge},
         queue::{FanOutMessage, NotifyClass, Recipient, SealedQueueConfig},
         tokens::TokenKeys,
     },
@@ -25,7 +29,7 @@ use phoenix_core::{
     wire::{Call, Flag, List, Opaque, VERSION, Wire},
 };
 
-use crate::{BuildError, Homeserver, OperatorKey, courier::Carrier, homeserver::Inner};
+use crate::{BuildError, Homeserver, OperatorKey, courier::Carrier};
 
 #[test]
 fn a_homeserver_is_the_same_after_a_restart() {
@@ -36,36 +40,6 @@ fn a_homeserver_is_the_same_after_a_restart() {
 
     for service in ServiceName::ALL {
         assert_eq!(block_on(before.document(service)), block_on(after.document(service)));
-    }
-}
-
-#[test]
-fn a_store_opens_under_its_own_operator_key_only() {
-    let clock = TestClock::default();
-    let (sealed, open) = (MemoryStore::new(), MemoryStore::new());
-    home(&sealed, &clock, Some([1; 32])).unwrap();
-    home(&open, &clock, None).unwrap();
-
-    assert!(matches!(home(&sealed, &clock, Some([2; 32])), Err(BuildError::WrongKey)));
-    assert!(matches!(home(&sealed, &clock, None), Err(BuildError::WrongKey)));
-    assert!(matches!(home(&open, &clock, Some([1; 32])), Err(BuildError::WrongKey)));
-}
-
-#[test]
-fn no_secret_lies_open_where_the_operator_keeps_a_key() {
-    let (store, clock) = (MemoryStore::new(), TestClock::default());
-    let home = home(&store, &clock, Some([1; 32])).unwrap();
-    let Inner { auth, queue, delivery, .. } = &*home.inner;
-    let auth = auth.ring().service.encode().unwrap();
-    let secrets = [auth, queue.ring().service.encode(), delivery.ring().service.encode()];
-
-    let dump = store.dump();
-
-    let rows = dump.iter().flat_map(|(_, found)| &found.rows);
-    for row in rows.map(|(_, row)| row) {
-        for secret in secrets.iter().flat_map(|encoded| encoded.windows(32)) {
-            assert!(!row.windows(32).any(|window| window == secret), "a part of the keys lies open");
-        }
     }
 }
 
@@ -172,10 +146,34 @@ fn every_endpoint_has_a_number_and_a_path_of_its_own() {
     ids.dedup();
 
     assert_eq!(ids.len(), descriptions.len());
-    assert_eq!(descriptions.len(), 32);
+    assert_eq!(descriptions.len(), 46);
     for description in descriptions {
         assert_eq!(description.id.0 >> 8, description.service as u16, "{}", description.name);
     }
+}
+
+#[test]
+fn an_operator_closes_registration_and_invites_on_any_replica_and_over_a_restart() {
+    let (store, clock) = (MemoryStore::new(), TestClock::default());
+    let (one, two) = (home(&store, &clock, None).unwrap(), home(&store, &clock, None).unwrap());
+    let challenge = |home: &Homeserver| {
+        let call = call_of::<RegistrationChallenge>();
+        let told = block_on(home.call(ServiceName::As, "registration_challenge", call, Origin::default()));
+        ChallengeReply::decode(&told.unwrap()).unwrap()
+    };
+    assert_eq!(block_on(one.admin().registration_is_closed()), Ok(false));
+
+    block_on(one.admin().close_registration()).unwrap();
+
+    assert!(challenge(&two).alternatives.is_empty());
+    let restarted = home(&store, &clock, None).unwrap();
+    assert_eq!(block_on(restarted.admin().registration_is_closed()), Ok(true));
+    block_on(two.admin().open_registration()).unwrap();
+    assert!(challenge(&one).is_open());
+    let (first, second) =
+        (block_on(one.admin().invite(60)).unwrap(), block_on(two.admin().invite(60)).unwrap());
+    assert_eq!(first.expires, clock.now().as_secs() + 60);
+    assert_ne!(first.code, second.code);
 }
 
 fn key_list(home: &Homeserver) -> SignedKeyList {

@@ -7,7 +7,7 @@ use phoenix_core::{
 };
 
 use crate::{
-    record::Domain,
+    record::{Domain, Known},
     settings::{Allowances, AuthSettings, RemoteAllowance},
 };
 
@@ -80,17 +80,48 @@ impl AuthSettings {
 
     /// What a domain gets of a class in a day: what the operator has set, or what its use has made of it.
     pub(crate) fn of_domain(&self, name: &Fqdn, class: Class, good_days: u32) -> u64 {
-        match self.domains.get(name) {
-            Some(standard) => in_proportion(*standard, class, &self.allowances),
+        match self.set_for(name) {
+            Some(standard) => in_proportion(standard, class, &self.allowances),
             None => self.remote.of_domain(class, good_days, &self.allowances),
+        }
+    }
+
+    /// The Standard tokens a day that the operator has set for a domain, or for the name under which it is counted.
+    pub(crate) fn set_for(&self, name: &Fqdn) -> Option<u64> {
+        self.domains.get(&self.counted_as(name)).copied()
+    }
+
+    /// The name under which a domain is counted.
+    pub(crate) fn counted_as(&self, name: &Fqdn) -> Fqdn {
+        match &self.suffixes {
+            Some(suffixes) if !self.domains.contains_key(name) => suffixes.registrable(name),
+            _ => name.clone(),
         }
     }
 }
 
-impl Domain {
+impl Known {
     /// A domain that is seen for the first time.
     pub(crate) const fn new(day: u64) -> Self {
-        Self { first_day: day, day, used: 0, good_days: 0 }
+        Self { since: day, seen: day }
+    }
+
+    /// The record on a day; `None` where the domain was unused for so long that it starts again.
+    pub(crate) fn on(self, day: u64) -> Option<Self> {
+        let is_remembered = day.saturating_sub(self.seen) < NEW_DAYS;
+        is_remembered.then(|| Self { seen: self.seen.max(day), ..self })
+    }
+
+    /// Whether the domain is known for less than 30 d.
+    pub(crate) const fn is_new(&self, day: u64) -> bool {
+        day.saturating_sub(self.since) < NEW_DAYS
+    }
+}
+
+impl Domain {
+    /// A domain that was issued nothing of the class.
+    pub(crate) const fn new(known_since: u64, day: u64) -> Self {
+        Self { known_since, day, used: 0, good_days: 0 }
     }
 
     /// The record on a day: an earlier day is closed, and counts where at least half of its allowance was used.
@@ -100,11 +131,6 @@ impl Domain {
         }
         let was_good = self.used.saturating_mul(2) >= allowance_then && self.used > 0;
         Self { day, used: 0, good_days: self.good_days.saturating_add(u32::from(was_good)), ..self }
-    }
-
-    /// Whether the domain is known for less than 30 d.
-    pub(crate) const fn is_new(&self, day: u64) -> bool {
-        day.saturating_sub(self.first_day) < NEW_DAYS
     }
 }
 
@@ -119,7 +145,7 @@ fn in_proportion(standard: u64, class: Class, allowances: &Allowances) -> u64 {
 }
 
 /// How far the clocks of replicas may differ before a count is forgotten too early.
-const CLOCK_MARGIN: u64 = HOUR;
+pub(crate) const CLOCK_MARGIN: u64 = HOUR;
 /// Days for which a domain is new; after as many without use it starts again.
 pub(crate) const NEW_DAYS: u64 = 30;
 
@@ -131,7 +157,7 @@ mod tests {
 
     use super::Window;
     use crate::{
-        record::Domain,
+        record::{Domain, Known},
         settings::{Allowances, AuthSettings, RemoteAllowance},
     };
 
@@ -186,12 +212,54 @@ mod tests {
     }
 
     #[test]
+    fn a_domain_is_counted_alone_where_there_is_no_list_or_the_operator_has_set_its_allowance() {
+        let name = |name: &str| name.parse::<Fqdn>().unwrap();
+        let list = "// ===BEGIN ICANN DOMAINS===\ntest\n// ===END ICANN DOMAINS===\n";
+        let without = AuthSettings::default();
+        let domains = [(name("set.beta.test"), 4_000)].into();
+        let with = AuthSettings { suffixes: Some(list.parse().unwrap()), domains, ..AuthSettings::default() };
+
+        assert_eq!(without.counted_as(&name("a.beta.test")), name("a.beta.test"));
+        assert_eq!(with.counted_as(&name("a.beta.test")), name("beta.test"));
+        assert_eq!(with.counted_as(&name("beta.test")), name("beta.test"));
+        assert_eq!(with.counted_as(&name("set.beta.test")), name("set.beta.test"));
+    }
+
+    #[test]
+    fn what_is_set_for_a_registrable_domain_is_shared_by_those_below_it() {
+        let name = |name: &str| name.parse::<Fqdn>().unwrap();
+        let list = "// ===BEGIN ICANN DOMAINS===\ntest\n// ===END ICANN DOMAINS===\n";
+        let domains = [(name("beta.test"), 0), (name("set.beta.test"), 4_000)].into();
+        let settings =
+            AuthSettings { suffixes: Some(list.parse().unwrap()), domains, ..AuthSettings::default() };
+        let of = |domain| settings.of_domain(&name(domain), Class::Standard, 0);
+
+        assert_eq!(
+            [of("a.beta.test"), of("beta.test"), of("set.beta.test"), of("c.test")],
+            [0, 0, 4_000, 1_000]
+        );
+        assert_eq!(settings.counted_as(&name("a.beta.test")), name("beta.test"), "counted together, too");
+        assert!(
+            settings.set_for(&name("a.beta.test")).is_some() && settings.set_for(&name("c.test")).is_none()
+        );
+    }
+
+    #[test]
     fn a_day_counts_where_half_of_its_allowance_was_used() {
-        let domain = Domain { used: 500, ..Domain::new(10) };
+        let domain = Domain { used: 500, ..Domain::new(10, 10) };
 
         assert_eq!(domain.on(10, 1_000), domain);
-        assert_eq!(domain.on(12, 1_000), Domain { first_day: 10, day: 12, used: 0, good_days: 1 });
+        assert_eq!(domain.on(12, 1_000), Domain { known_since: 10, day: 12, used: 0, good_days: 1 });
         assert_eq!(domain.on(12, 1_001).good_days, 0);
-        assert!(domain.is_new(39) && !domain.is_new(40));
+    }
+
+    #[test]
+    fn a_domain_is_new_for_thirty_days_and_starts_again_after_as_many_without_use() {
+        let known = Known::new(10);
+
+        assert!(known.is_new(39) && !known.is_new(40));
+        assert_eq!(known.on(39), Some(Known { since: 10, seen: 39 }));
+        assert_eq!(known.on(40), None);
+        assert_eq!(known.on(9), Some(known), "a clock that was put back");
     }
 }

@@ -5,18 +5,22 @@ use std::{fmt, sync::Arc};
 use phoenix_core::{
     Fault, Fqdn, Timestamp,
     credential::{
-        AsCredential, AsIdentity, AsIntermediateCredential, AsKeys, AuthorityStatement,
-        AuthorityStatementTbs, ExpirationData, RevocationList, RevocationListTbs,
+        AsIdentity, AsIntermediateCredential, AsKeys, AuthorityStatement, MAX_REVOCATIONS, RevocationEntry,
+        RevocationList, RevocationListTbs,
     },
     crypto::{Chance, SigningKey, Suite},
-    time::{DAY, HOUR},
+    time::DAY,
     token::{Rotation, SignedKeyList, TokenKeys},
     wire::{List, Secret, Wire},
 };
 use tls_codec::{Serialize, Size, TlsDeserializeBytes, TlsSerialize, TlsSize};
 use zeroize::Zeroizing;
 
-use crate::opaque::{OpaqueServer, SETUP};
+use crate::{
+    AuthorityChange, AuthorityError, Root, RootKey,
+    authority::Authority,
+    opaque::{OpaqueServer, SETUP},
+};
 
 /// The keys of one AS: an immutable value. The root's own key is not among them: the running server needs only its
 /// certificate.
@@ -27,15 +31,6 @@ pub struct AuthKeys {
     key_list: SignedKeyList,
     /// What a peer learns, checked, for verifying our own clients; lasts as long as the statement.
     verified: AsKeys,
-}
-
-/// What signs, and what vouches for it.
-#[derive(Clone, TlsSerialize, TlsDeserializeBytes, TlsSize)]
-struct Authority {
-    root: AsCredential,
-    intermediate: AsIntermediateCredential,
-    intermediate_key: SigningKey,
-    statement: AuthorityStatement,
 }
 
 /// The keys, for sealed storage.
@@ -49,16 +44,43 @@ struct Stored {
 
 impl AuthKeys {
     /// All keys of a new homeserver. The root is made, signs the first intermediate and the statement, and its key
-    /// is wiped: rotating the intermediate then takes a new root.
+    /// is wiped: renewing them then takes a new root.
     ///
     /// # Errors
     /// None in practice: [`Fault::Broken`] where a fresh key does not sign.
     pub fn generate(domain: &Fqdn, now: Timestamp, chance: &mut Chance) -> Result<Self, Fault> {
-        let authority = Authority::generate(domain, now, chance)?;
+        let root = RootKey::generate(domain.clone(), Suite::Ed25519, now, chance)?;
+        Self::under(&root.root(), Suite::Ed25519, now, chance)
+    }
+
+    /// All keys of a new homeserver of the root's domain. The root signs an intermediate of the suite and the
+    /// statement.
+    ///
+    /// # Errors
+    /// [`Fault::Broken`] where the root is not valid now, or does not sign.
+    pub fn under(root: &Root, suite: Suite, now: Timestamp, chance: &mut Chance) -> Result<Self, Fault> {
+        let authority = Authority::new(root, suite, now, chance)
+            .map_err(|_| Fault::Broken("the root makes no authority"))?;
         let opaque = OpaqueServer::generate(&mut chance.child("opaque"));
-        let tokens =
-            TokenKeys::generate(domain.clone(), now, &Rotation::default(), &mut chance.child("tokens"));
+        let domain = root.certificate().payload.as_domain.clone();
+        let tokens = TokenKeys::generate(domain, now, &Rotation::default(), &mut chance.child("tokens"));
         Self::assemble(authority, opaque, Arc::new(tokens))
+    }
+
+    /// These keys after a change of what signs for the domain: the statement's serial grows, and token keys and the
+    /// secrets of logins stay.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] where the root may not sign that.
+    pub fn changed(
+        &self,
+        change: AuthorityChange,
+        root: &Root,
+        now: Timestamp,
+        chance: &mut Chance,
+    ) -> Result<Self, AuthorityError> {
+        let authority = self.authority.clone().changed(change, root, now, chance)?;
+        Ok(self.with(authority, self.tokens.clone())?)
     }
 
     /// The keys, for sealed storage. All copies made on the way are wiped.
@@ -99,27 +121,73 @@ impl AuthKeys {
         chance: &mut Chance,
     ) -> Result<Option<Self>, Fault> {
         let Some(tokens) = self.tokens.rotated(now, rotation, chance) else { return Ok(None) };
-        let opaque = OpaqueServer::decode(self.opaque.encode()?.expose())?;
-        Self::assemble(self.authority.clone(), opaque, Arc::new(tokens)).map(Some)
+        self.with(self.authority.clone(), Arc::new(tokens)).map(Some)
     }
 
-    /// What the AS publishes: its credentials with a fresh revocation list, and its token keys.
-    ///
-    /// # Errors
-    /// As [`AuthKeys::identity`].
-    pub fn published(&self, now: Timestamp) -> Result<(AsIdentity, SignedKeyList), Fault> {
-        Ok((self.identity(now)?, self.key_list.clone()))
+    /// What vouches for the clients of the domain, with the list of those that are void.
+    #[must_use]
+    pub fn identity(&self, revocations: RevocationList) -> AsIdentity {
+        self.authority.identity(revocations)
     }
 
-    /// The credentials that vouch for clients. The revocation list is signed anew each day, and good for fourteen:
-    /// a peer that cannot ask again in that time stops trusting what it knows.
+    /// Signs the list of void client credentials. It is good for fourteen days from the day's beginning, so that one
+    /// serial is signed once a day: a peer that cannot ask again in that time stops trusting what it knows.
     ///
     /// # Errors
     /// None in practice: as [`AuthKeys::generate`].
-    pub fn identity(&self, now: Timestamp) -> Result<AsIdentity, Fault> {
+    pub fn revocation_list(
+        &self,
+        serial: u64,
+        entries: List<RevocationEntry, MAX_REVOCATIONS>,
+        now: Timestamp,
+    ) -> Result<RevocationList, Fault> {
+        let (intermediate, key) = self.intermediate();
+        let payload = RevocationListTbs {
+            as_domain: self.authority.domain().clone(),
+            serial,
+            expires: self.revocations_expire(now),
+            entries,
+            signer: intermediate.fingerprint(),
+        };
+        Ok(RevocationList::issue(payload, key)?)
+    }
+
+    /// The last second of what is signed now about revocations, never after the statement's.
+    #[must_use]
+    pub fn revocations_expire(&self, now: Timestamp) -> u64 {
         let today = (now.as_secs() / DAY).saturating_mul(DAY);
-        let statement_ends = self.authority.statement.payload.expires;
-        self.authority.identity(today.saturating_add(REVOCATIONS_S).min(statement_ends))
+        today.saturating_add(REVOCATIONS_S).min(self.statement().payload.expires)
+    }
+
+    /// Whose keys.
+    #[must_use]
+    pub const fn domain(&self) -> &Fqdn {
+        self.authority.domain()
+    }
+
+    /// The first moment at which what these sign is valid; the clock of a homeserver that is earlier is wrong.
+    #[must_use]
+    pub fn begins(&self) -> Timestamp {
+        self.authority.begins()
+    }
+
+    /// Whether what these sign now is valid now.
+    #[must_use]
+    pub fn are_in_force(&self, now: Timestamp) -> bool {
+        (self.begins()..=self.ends()).contains(&now)
+    }
+
+    /// The last second in which these sign what others accept, unless a root renews them.
+    #[must_use]
+    pub fn ends(&self) -> Timestamp {
+        let (intermediate, _) = self.intermediate();
+        Timestamp::from_secs(self.statement().payload.expires.min(intermediate.payload.validity.not_after))
+    }
+
+    /// What a root says of the others; where it ends, nothing of the domain is trusted any more.
+    #[must_use]
+    pub const fn statement(&self) -> &AuthorityStatement {
+        self.authority.statement()
     }
 
     /// The signed list of token keys, the same for everyone.
@@ -142,21 +210,33 @@ impl AuthKeys {
 
     /// Signs client credentials and lists.
     pub(crate) const fn intermediate(&self) -> (&AsIntermediateCredential, &SigningKey) {
-        (&self.authority.intermediate, &self.authority.intermediate_key)
+        self.authority.intermediate()
     }
 
     pub(crate) const fn opaque(&self) -> &OpaqueServer {
         &self.opaque
     }
 
+    fn with(&self, authority: Authority, tokens: Arc<TokenKeys>) -> Result<Self, Fault> {
+        let opaque = OpaqueServer::decode(self.opaque.encode()?.expose())?;
+        Self::assemble(authority, opaque, tokens)
+    }
+
     fn assemble(authority: Authority, opaque: OpaqueServer, tokens: Arc<TokenKeys>) -> Result<Self, Fault> {
         let broken = |_| Fault::Broken("keys of the AS do not fit together");
-        let signer = authority.intermediate.fingerprint();
-        let key_list = tokens.list(signer).map_err(broken)?.sign(&authority.intermediate_key)?;
+        let (intermediate, key) = authority.intermediate();
+        let key_list = tokens.list(intermediate.fingerprint()).map_err(broken)?.sign(key)?;
+        // It names nobody: what revokes our own clients is their record.
+        let none = RevocationListTbs {
+            as_domain: authority.domain().clone(),
+            serial: 0,
+            expires: authority.statement().payload.expires,
+            entries: List::default(),
+            signer: intermediate.fingerprint(),
+        };
+        let identity = authority.identity(RevocationList::issue(none, key)?);
         // As of a time when all of it was valid: whether it still is, is asked at each use.
-        let issued = Timestamp::from_secs(authority.intermediate.payload.validity.not_before);
-        let identity = authority.identity(authority.statement.payload.expires)?;
-        let verified = AsKeys::verify(identity, &authority.root.payload.as_domain, issued).map_err(broken)?;
+        let verified = AsKeys::verify(identity, authority.domain(), authority.begins()).map_err(broken)?;
         Ok(Self { authority, opaque, tokens, key_list, verified })
     }
 }
@@ -167,55 +247,10 @@ impl fmt::Debug for AuthKeys {
     }
 }
 
-impl Authority {
-    fn generate(domain: &Fqdn, now: Timestamp, chance: &mut Chance) -> Result<Self, Fault> {
-        let root_key = SigningKey::generate(Suite::Ed25519, &mut chance.child("root"));
-        let intermediate_key = SigningKey::generate(Suite::Ed25519, &mut chance.child("intermediate"));
-        // Begins a little in the past, since clients' clocks may be late.
-        let not_before = now.as_secs().saturating_sub(HOUR);
-        let for_s = |seconds| ExpirationData { not_before, not_after: not_before.saturating_add(seconds) };
-        let root = AsCredential::issue(domain.clone(), for_s(ROOT_S), &root_key)?;
-        let intermediate =
-            AsIntermediateCredential::issue(&intermediate_key, for_s(INTERMEDIATE_S), &root, &root_key)?;
-        let statement = AuthorityStatementTbs {
-            as_domain: domain.clone(),
-            serial: 1,
-            expires: intermediate.payload.validity.not_after,
-            intermediates: List::new(vec![intermediate.fingerprint()]).unwrap_or_default(),
-            revoked: List::default(),
-            signer: root.fingerprint(),
-        };
-        let statement = AuthorityStatement::issue(statement, &root_key)?;
-        Ok(Self { root, intermediate, intermediate_key, statement })
-    }
-
-    /// What is published, with a revocation list that expires at a second.
-    fn identity(&self, expires: u64) -> Result<AsIdentity, Fault> {
-        let revocations = RevocationListTbs {
-            as_domain: self.root.payload.as_domain.clone(),
-            serial: 1,
-            expires,
-            // Nothing revokes a client yet.
-            entries: List::default(),
-            signer: self.intermediate.fingerprint(),
-        };
-        Ok(AsIdentity {
-            roots: List::new(vec![self.root.clone()]).unwrap_or_default(),
-            statement: self.statement.clone(),
-            intermediates: List::new(vec![self.intermediate.clone()]).unwrap_or_default(),
-            revocations: RevocationList::issue(revocations, &self.intermediate_key)?,
-        })
-    }
-}
-
-/// Validity of a root, in seconds (03): ten years.
-const ROOT_S: u64 = 10 * 365 * DAY;
-/// Validity of an intermediate and of the statement, in seconds (03): a year.
-const INTERMEDIATE_S: u64 = 365 * DAY;
 /// Validity of a revocation list, in seconds: longer than the seven days for which deliveries wait for a peer (01).
 const REVOCATIONS_S: u64 = 14 * DAY;
 /// The form of the stored keys.
-const VERSION: u8 = 2;
+const VERSION: u8 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -227,6 +262,7 @@ mod tests {
         crypto::Chance,
         time::DAY,
         token::{Class, Rotation},
+        wire::List,
     };
 
     use super::AuthKeys;
@@ -243,19 +279,25 @@ mod tests {
         AuthKeys::generate(&domain(), now(), &mut Chance::from_seed([1; 32])).unwrap()
     }
 
+    /// What others know at a time, where they asked at another.
+    fn verified(keys: &AuthKeys, asked: Timestamp, at: Timestamp) -> Option<AsKeys> {
+        let identity = keys.identity(keys.revocation_list(1, List::default(), asked).unwrap());
+        AsKeys::verify(identity, &domain(), at).ok()
+    }
+
     #[test]
-    fn what_is_published_verifies_for_a_year_and_under_its_own_domain_only() {
+    fn what_is_published_verifies_for_a_year_and_each_time_for_fourteen_days() {
         let keys = keys();
 
         for day in [0, 1, 13, 15, 100, 364] {
             let at = now().plus_secs(day * DAY);
-            let (identity, list) = keys.published(at).unwrap();
-            let verified = AsKeys::verify(identity, &domain(), at).unwrap();
-            assert!(list.verify(&verified, at).is_ok(), "day {day}");
+            let verified = verified(&keys, at, at).unwrap();
+            assert!(keys.key_list().verify(&verified, at).is_ok(), "day {day}");
         }
-        let (identity, _) = keys.published(now()).unwrap();
-        assert!(AsKeys::verify(identity.clone(), &"beta.test".parse().unwrap(), now()).is_err());
-        assert!(AsKeys::verify(identity, &domain(), now().plus_secs(15 * DAY)).is_err());
+        assert!(verified(&keys, now(), now().plus_secs(13 * DAY)).is_some());
+        assert!(verified(&keys, now(), now().plus_secs(15 * DAY)).is_none());
+        let after = now().plus_secs(366 * DAY);
+        assert!(verified(&keys, after, after).is_none());
     }
 
     #[test]
@@ -263,7 +305,7 @@ mod tests {
         let keys = keys();
         let at = |day: u64| {
             let at = now().plus_secs(day * DAY);
-            AsKeys::verify(keys.identity(at).unwrap(), &domain(), at).unwrap()
+            verified(&keys, at, at).unwrap()
         };
 
         assert!(at(0).accepts_successor(&at(3)));
@@ -276,7 +318,8 @@ mod tests {
 
         let restored = AuthKeys::decode(&stored).unwrap();
 
-        assert!(restored.published(now()).unwrap() == keys.published(now()).unwrap());
+        assert_eq!(verified(&restored, now(), now()), verified(&keys, now(), now()));
+        assert_eq!(restored.key_list(), keys.key_list());
         assert_eq!(restored.opaque().encode(), keys.opaque().encode());
         assert!(AuthKeys::decode(&stored[1..]).is_err());
         let mut damaged = stored.to_vec();

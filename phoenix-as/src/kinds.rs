@@ -59,10 +59,10 @@ pub(crate) fn issued(client: &ClientId, class: Class, window: u64, cx: &Context<
     hashed(ISSUED, "issued", &(client.clone(), class, window).encode(), cx)
 }
 
-/// What was issued to a remote domain, of one class: one row, `record::Domain`. Rings when it was unused for so long
-/// that it starts again.
-pub(crate) fn domain(domain: &Fqdn, class: Class, cx: &Context<AuthService>) -> Local {
-    hashed(DOMAIN, "domain", &(domain.clone(), class).encode(), cx)
+/// What was issued to a remote domain: one row, `record::Known`, and one of each class, `record::Domain`. Rings when it
+/// was unused for so long that it starts again.
+pub(crate) fn domain(domain: &Fqdn, cx: &Context<AuthService>) -> Local {
+    hashed(DOMAIN, "domain", &domain.encode(), cx)
 }
 
 /// What was issued to all clients, of one class in one window: one row, a count. Rings an hour after the window.
@@ -74,6 +74,79 @@ pub(crate) fn issued_to_all(class: Class, window: u64, cx: &Context<AuthService>
 /// after the day.
 pub(crate) fn newcomers(class: Class, day: u64, cx: &Context<AuthService>) -> Local {
     hashed(NEWCOMERS, "newcomers", &(class, day).encode(), cx)
+}
+
+/// The profile of a user: a row for each version, and one with the latest number. Rings when no client of the user can
+/// be left.
+pub(crate) fn profile(user: &UserId) -> Local {
+    Local::new(PROFILE, user.uuid.as_bytes().to_vec())
+}
+
+/// An invitation, by the keyed hash of its code: one row, its last second. Rings after that.
+pub(crate) fn invitation(hash: &[u8; 32]) -> Local {
+    Local::new(INVITATION, hash.to_vec())
+}
+
+/// Work that was used, by its challenge's salt: no row. Rings an hour after the challenge has expired.
+pub(crate) fn work(salt: &[u8; 32], cx: &Context<AuthService>) -> Local {
+    hashed(WORK, "used work", salt, cx)
+}
+
+/// How many began to register with work in an hour: one row, a count. Rings two hours after it.
+pub(crate) fn registered(hour: u64, cx: &Context<AuthService>) -> Local {
+    hashed(REGISTERED, "registered", &hour.encode(), cx)
+}
+
+/// The switch that closes registration: one row while it does. No alarm.
+pub(crate) fn registration_switch() -> Local {
+    Local::new(REGISTRATION_SWITCH, Bytes::new())
+}
+
+/// A login that was begun: one row, sealed. Rings ten minutes later.
+pub(crate) fn login(id: &[u8; 16]) -> Local {
+    Local::new(LOGIN, id.to_vec())
+}
+
+/// A change of password that was begun: one row, `record::PasswordChange`. Rings ten minutes later.
+pub(crate) fn password_change(id: &[u8; 16]) -> Local {
+    Local::new(PASSWORD_CHANGE, id.to_vec())
+}
+
+/// The logins of a user that anyone began and nobody completed. Rings when they count no more.
+pub(crate) fn logins(user: &UserId, cx: &Context<AuthService>) -> Local {
+    hashed(LOGINS, "logins", &user.encode(), cx)
+}
+
+/// Those of them that came from one network.
+pub(crate) fn logins_from(user: &UserId, source: Option<u64>, cx: &Context<AuthService>) -> Local {
+    hashed(LOGINS_FROM, "logins from", &(user.clone(), source).encode(), cx)
+}
+
+/// The logins that one of the user's own clients began and did not complete.
+pub(crate) fn logins_by(client: &ClientId, cx: &Context<AuthService>) -> Local {
+    hashed(LOGINS_BY, "logins by", &client.encode(), cx)
+}
+
+/// The clients that a user added lately. Rings when they count no more.
+pub(crate) fn additions(user: &UserId, cx: &Context<AuthService>) -> Local {
+    hashed(ADDITIONS, "additions", &user.encode(), cx)
+}
+
+/// Left by a user that was deleted, so that its id is not given away again: one empty row, no alarm.
+pub(crate) fn former_user(user: &UserId, cx: &Context<AuthService>) -> Local {
+    hashed(FORMER_USER, "former user", &user.encode(), cx)
+}
+
+/// Left by a client that was removed, so that its id is not given away while its credentials are listed as revoked:
+/// no row. Rings when the last of them has ended.
+pub(crate) fn former_client(client: &ClientId, cx: &Context<AuthService>) -> Local {
+    hashed(FORMER_CLIENT, "former client", &client.encode(), cx)
+}
+
+/// The list of revoked credentials: a row for each, and a head with the serial. No alarm, since serials never go
+/// back; entries that have ended leave with the next that come.
+pub(crate) fn revocations() -> Local {
+    Local::new(REVOCATIONS, Bytes::new())
 }
 
 fn client_key(client: &ClientId) -> Bytes {
@@ -96,3 +169,17 @@ const ISSUED: u8 = 9;
 const DOMAIN: u8 = 10;
 const NEWCOMERS: u8 = 11;
 const ISSUED_TO_ALL: u8 = 12;
+const PROFILE: u8 = 20;
+const INVITATION: u8 = 21;
+const WORK: u8 = 22;
+const REGISTERED: u8 = 23;
+const REGISTRATION_SWITCH: u8 = 24;
+const LOGIN: u8 = 30;
+const PASSWORD_CHANGE: u8 = 31;
+const LOGINS: u8 = 32;
+const LOGINS_FROM: u8 = 33;
+const LOGINS_BY: u8 = 34;
+const ADDITIONS: u8 = 35;
+const FORMER_USER: u8 = 36;
+const FORMER_CLIENT: u8 = 37;
+const REVOCATIONS: u8 = 38;

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use phoenix_core::{
-    Failure, Fault, Reject,
+    Failure, Fault, Reject, Timestamp,
     credential::PackagePayload,
     operation::{Context, Decision, Local, Reading, Rows},
     port::{Alarm, RowKey, Wanted, Write},
@@ -29,6 +29,24 @@ pub(crate) trait Payload: Wire {
 pub(crate) fn reading(at: Local, cx: &Context<AuthService>) -> Reading {
     let from = Bytes::copy_from_slice(&cx.now.as_secs().to_be_bytes());
     Reading::change(at, Wanted::Range { from, below: Bytes::new(), limit: 1 })
+}
+
+/// Reads all packages, to rely on them.
+pub(crate) fn reading_all(at: Local) -> Reading {
+    Reading::watch(at, Wanted::first(ALL))
+}
+
+/// When the last of the packages at a place that [`reading_all`] asked for has ended, if there is one.
+///
+/// # Errors
+/// A fault where what is stored is none.
+pub(crate) fn ended<T: Payload>(rows: &Rows, place: usize) -> Result<Option<Timestamp>, Fault> {
+    let mut last = None;
+    for (_, stored) in rows.rows(place)? {
+        let package: T = record::decode(stored)?;
+        last = last.max(Some(ends(package.payload().lifetime.not_after)));
+    }
+    Ok(last)
 }
 
 /// The package at a place that [`reading`] asked for, if there is one that has not ended.
@@ -90,5 +108,7 @@ fn row<T: Payload>(package: &T, place: usize, cx: &Context<AuthService>) -> Resu
     Ok(row.into())
 }
 
+/// More than there are.
+const ALL: u32 = 128;
 /// The row of the package that stays: behind those of all times.
 const LAST_RESORT: Bytes = Bytes::from_static(&[0xff; 11]);

@@ -9,6 +9,8 @@ use phoenix_core::{
     token::Class,
 };
 
+use crate::{PublicSuffixes, RegistrationSettings};
+
 /// The settings of the AS. The defaults are those of the specification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthSettings {
@@ -20,20 +22,30 @@ pub struct AuthSettings {
     /// Tokens that all clients of one remote domain get in a day.
     pub remote: RemoteAllowance,
     /// Remote domains whose allowance the operator has set, instead of what [`AuthSettings::remote`] makes of their
-    /// use: in Standard tokens a day, other classes in proportion; 0 for none at all. Such a domain is no newcomer.
+    /// use: in Standard tokens a day, other classes in proportion; 0 for none at all. Such a domain is no newcomer. With
+    /// [`AuthSettings::suffixes`], those below a registrable domain share what is set for it.
     pub domains: BTreeMap<Fqdn, u64>,
+    /// Where given, all remote domains below one registrable domain are counted as one, but for those that the
+    /// operator has set.
+    pub suffixes: Option<PublicSuffixes>,
     /// How often a request is answered again in its window, for clients that lost the answer.
     pub repeats: u8,
     /// Longest validity of a client credential, in seconds (03).
     pub client_validity_s: u64,
-    /// How long a registration can be finished, in seconds (04).
+    /// How long a registration, a login or a change of password can be finished, in seconds (04).
     pub registration_s: u64,
+    /// Guesses at passwords.
+    pub logins: LoginLimits,
+    /// Clients that a user may add in 30 days, be they removed again: each may end up on the revocation list.
+    pub additions: u16,
     /// How long an alias lasts, in seconds (04).
     pub alias_s: u64,
     /// Latest end of a connection package's lifetime, in seconds from its publication.
     pub package_lifetime_s: u64,
     /// How direct queues behave (04, 06).
     pub queue: QueuePolicy,
+    /// What a registration must bring (05, "Registration policy").
+    pub registration: RegistrationSettings,
 }
 
 impl Default for AuthSettings {
@@ -43,13 +55,36 @@ impl Default for AuthSettings {
             ceiling: 10_000_000,
             remote: RemoteAllowance::default(),
             domains: BTreeMap::new(),
+            suffixes: None,
             repeats: 5,
             client_validity_s: 90 * DAY,
             registration_s: 10 * MINUTE,
+            logins: LoginLimits::default(),
+            additions: 20,
             alias_s: 365 * DAY,
             package_lifetime_s: 366 * DAY,
             queue: QueuePolicy::DIRECT,
+            registration: RegistrationSettings::default(),
         }
+    }
+}
+
+/// Logins begun and not completed, each of which may test one password (04). At most 512 are remembered of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoginLimits {
+    /// Of a user, from one network, in an hour; beyond that they take work.
+    pub per_source: u16,
+    /// Of a user, in an hour; beyond that they take work.
+    pub per_user: u16,
+    /// Begun by one of the user's own clients, in an hour; beyond that they are refused.
+    pub per_client: u16,
+    /// How much work: bits of a challenge. The default is about half a second of one core.
+    pub work_bits: u8,
+}
+
+impl Default for LoginLimits {
+    fn default() -> Self {
+        Self { per_source: 10, per_user: 100, per_client: 10, work_bits: 20 }
     }
 }
 

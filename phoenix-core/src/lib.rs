@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod api;
+pub mod costs;
 pub mod credential;
 pub mod crypto;
 pub mod engine;
@@ -14,6 +15,7 @@ mod fan_out;
 mod fault;
 pub mod group;
 mod id;
+pub mod limit;
 pub mod operation;
 mod origin;
 pub mod port;

@@ -17,7 +17,7 @@ pub use services::{DsDocument, QsDocument, longest_valid};
 use crate::{
     Fqdn, KeyId, Reject, Timestamp,
     api::{ServiceName, delivery::DsPublicKeys, queue::QsPublicKeys},
-    credential::AsKeys,
+    credential::{AsIntermediateCredential, AsKeys},
     crypto::VerifyingKey,
     token::SignedKeyList,
 };
@@ -77,12 +77,15 @@ impl PublishedKeys {
         }
     }
 
-    /// Whether a key of this name is among them, be it valid or not.
+    /// Whether a key of this name is among them, be it valid or not. An intermediate goes by its key's name and by
+    /// its own.
     #[must_use]
     pub fn has(&self, id: &KeyId) -> bool {
         match self {
             Self::As(keys, _) => {
-                keys.identity().intermediates.iter().any(|it| KeyId::of(&it.payload.key) == *id)
+                let is_named =
+                    |it: &AsIntermediateCredential| KeyId::of(&it.payload.key) == *id || KeyId::of(it) == *id;
+                keys.identity().intermediates.iter().any(is_named)
             }
             Self::Qs(keys) => {
                 let sealing = keys.queue_config.iter().chain(&keys.delivery);

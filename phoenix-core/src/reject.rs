@@ -5,6 +5,7 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::{
     Fault,
+    token::Class,
     wire::{Opaque, Wire},
 };
 
@@ -128,7 +129,7 @@ pub struct ErrorReply {
     /// After how many seconds it may be worth trying again.
     pub retry_after_s: Option<u32>,
     /// What the code's description promises: a field's or limit's name, the current epoch (eight bytes), the
-    /// versions spoken (two bytes each), stored proposals.
+    /// versions spoken (two bytes each), the class of the token that is wanted (one byte), stored proposals.
     pub detail: Opaque<MAX_DETAIL>,
 }
 
@@ -138,6 +139,15 @@ impl ErrorReply {
     pub fn current_epoch(&self) -> Option<u64> {
         match self.code {
             ErrorCode::Conflict => u64::decode(self.detail.as_slice()).ok(),
+            _ => None,
+        }
+    }
+
+    /// The class of token that the call wants, where it lacks a good one: an operator may have changed it (05).
+    #[must_use]
+    pub fn wanted_class(&self) -> Option<Class> {
+        match self.code {
+            ErrorCode::TokenRequired | ErrorCode::TokenInvalid => Class::decode(self.detail.as_slice()).ok(),
             _ => None,
         }
     }

@@ -13,6 +13,7 @@ mod fanout;
 mod group;
 mod keys;
 mod kinds;
+mod loads;
 mod mls;
 mod op;
 mod roster;

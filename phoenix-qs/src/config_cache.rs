@@ -45,45 +45,50 @@ impl OpenedConfig {
 }
 
 /// Keeps opened configs in memory, by the digest of their sealed form, in two generations: when the younger is
-/// full, the older goes.
+/// full, the older goes. Of those that do not open it keeps that, since each is looked at twice.
 #[derive(Default)]
 pub(crate) struct ConfigCache(Mutex<Generations>);
 
 #[derive(Default)]
 struct Generations {
-    younger: HashMap<[u8; 32], Arc<OpenedConfig>>,
-    older: HashMap<[u8; 32], Arc<OpenedConfig>>,
+    younger: HashMap<Key, Found>,
+    older: HashMap<Key, Found>,
 }
 
+/// The digest of a sealed config, and whether it is said to be for any domain, on which it depends whether it opens.
+type Key = ([u8; 32], bool);
+
+/// A config, or none where it does not open.
+type Found = Option<Arc<OpenedConfig>>;
+
 impl ConfigCache {
-    /// The config with this digest, where it was opened with this `any`.
-    pub(crate) fn find(&self, digest: &[u8; 32], any: Flag) -> Option<Arc<OpenedConfig>> {
+    /// What came of the config with this digest, where that is known.
+    pub(crate) fn find(&self, digest: [u8; 32], any: Flag) -> Option<Found> {
         let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = match generations.younger.get(digest) {
-            Some(found) => found.clone(),
-            None => {
-                let found = generations.older.remove(digest)?;
-                generations.insert(*digest, found.clone());
-                found
-            }
-        };
-        (found.payload().any() == any).then_some(found)
+        let key = (digest, any.is_set());
+        if let Some(found) = generations.younger.get(&key) {
+            return Some(found.clone());
+        }
+        let found = generations.older.remove(&key)?;
+        generations.insert(key, found.clone());
+        Some(found)
     }
 
-    /// Keeps a config.
-    pub(crate) fn keep(&self, digest: [u8; 32], config: OpenedConfig) -> Arc<OpenedConfig> {
-        let config = Arc::new(config);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, config.clone());
-        config
+    /// Keeps what came of a config.
+    pub(crate) fn keep(&self, digest: [u8; 32], any: Flag, found: Option<OpenedConfig>) -> Found {
+        let found = found.map(Arc::new);
+        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        generations.insert((digest, any.is_set()), found.clone());
+        found
     }
 }
 
 impl Generations {
-    fn insert(&mut self, digest: [u8; 32], config: Arc<OpenedConfig>) {
+    fn insert(&mut self, key: Key, found: Found) {
         if self.younger.len() >= GENERATION {
             self.older = std::mem::take(&mut self.younger);
         }
-        self.younger.insert(digest, config);
+        self.younger.insert(key, found);
     }
 }
 

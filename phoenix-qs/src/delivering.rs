@@ -72,6 +72,20 @@ pub(crate) fn is_genuine(config: &OpenedConfig, record: &ClientRecord) -> bool {
     config.payload().generation >= record.min_generation && keys.any(|key| config.verify(key).is_ok())
 }
 
+/// The keyed hashes of a recipient's queue config and of this delivery, where it came from another homeserver.
+pub(crate) fn held_as(
+    request: &DeliverRequest,
+    place: usize,
+    cx: &Context<QueueService>,
+) -> Option<([u8; 16], [u8; 16])> {
+    // What comes from a lane of this homeserver is not sent again, so nothing need wait for it.
+    let part = request.receipt.as_ref().filter(|_| request.source != cx.domain)?;
+    let recipient = request.message.recipients.get(place)?;
+    let key = &cx.keys.at_rest;
+    let config = key.prf("held config", &recipient.config.encode()).first_chunk().copied()?;
+    Some((config, key.prf("held delivery", part).first_chunk().copied()?))
+}
+
 /// Tells the DS of this homeserver which queue configs lead nowhere (07), in as many messages as it takes.
 pub(crate) fn undelivered(
     domain: &Fqdn,

@@ -122,12 +122,15 @@ impl QueueKeys {
     /// [`Closed`] where it does not open.
     pub(crate) fn open_config(&self, recipient: &Recipient) -> Result<Arc<OpenedConfig>, Closed> {
         let digest = recipient.config.digest();
-        if let Some(found) = self.opened.find(&digest, recipient.any) {
-            return Ok(found);
-        }
-        let key = find(&self.stored.queue_config, &recipient.config.key).ok_or(Closed::UnknownKey)?;
-        let config: QueueConfig = recipient.config.open(recipient.any, key).map_err(|_| Closed::Bad)?;
-        Ok(self.opened.keep(digest, OpenedConfig::new(config)))
+        let found = match self.opened.find(digest, recipient.any) {
+            Some(found) => found,
+            None => {
+                let key = find(&self.stored.queue_config, &recipient.config.key).ok_or(Closed::UnknownKey)?;
+                let config: Result<QueueConfig, _> = recipient.config.open(recipient.any, key);
+                self.opened.keep(digest, recipient.any, config.ok().map(OpenedConfig::new))
+            }
+        };
+        found.ok_or(Closed::Bad)
     }
 
     /// The key that opens deliveries sealed to a delivery key.

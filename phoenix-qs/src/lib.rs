@@ -14,6 +14,7 @@ mod friendship;
 mod key_package;
 mod keys;
 mod kinds;
+mod loads;
 pub mod op;
 mod outgoing;
 mod record;

@@ -1,7 +1,7 @@
 //! The service as a type, and what its operator may change.
 
 use phoenix_core::{
-    api::{ServiceName, federation::FederationLimits},
+    api::ServiceName,
     operation::{OnAlarm, Service},
     port::Space,
     queue::QueuePolicy,
@@ -31,8 +31,6 @@ impl Service for QueueService {
 pub struct QueueSettings {
     /// How long queues may be, and when fresh secrets come into their ratchets.
     pub queue: QueuePolicy,
-    /// What this server takes of each other homeserver: told to it, so that it can hold back its own users.
-    pub inbound: FederationLimits,
     /// Seconds for which a mailbox is left alone after a transaction left: longer than the transport waits for
     /// its answer, so that no lane is in two transactions.
     pub in_flight_s: u64,
@@ -48,7 +46,6 @@ impl Default for QueueSettings {
     fn default() -> Self {
         Self {
             queue: QueuePolicy::QS,
-            inbound: FederationLimits { deliveries_per_s: 2_000, bytes_per_s: 16 << 20, retry_after_s: 0 },
             in_flight_s: 90,
             max_pause_s: 300,
             give_up_s: 7 * phoenix_core::time::DAY,

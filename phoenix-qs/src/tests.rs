@@ -7,6 +7,7 @@ mod federation;
 mod fragile;
 mod held;
 mod later;
+mod limits;
 mod mailboxes;
 mod packages;
 mod queues;

@@ -4,9 +4,16 @@ use std::sync::Arc;
 
 use phoenix_core::{
     AliasHash, ErrorCode,
-    api::auth::{AliasPublishPackages, AliasPublishRequest, AliasRegister, AliasRegisterRequest},
+    api::{
+        Empty,
+        auth::{
+            AliasDelete, AliasPublishPackages, AliasPublishRequest, AliasRegister, AliasRegisterRequest,
+            AliasRenew,
+        },
+    },
     crypto::{HpkeSecretKey, SigningKey, sha256},
     port::Circuit,
+    time::DAY,
     wire::{Flag, List, Sender, Wire},
 };
 
@@ -36,9 +43,7 @@ impl Session {
         };
         match done {
             Ok(()) => {
-                if let Some(alias) = self.state.aliases.get_mut(&hash) {
-                    alias.is_registered = Flag::Yes;
-                }
+                self.mark_alias(hash);
                 Ok(hash)
             }
             Err(error) => {
@@ -58,6 +63,7 @@ impl Session {
             circuit: self.fresh_circuit(),
             inbox: Inbox::new(HpkeSecretKey::generate(suite, &mut self.chance)),
             is_registered: Flag::No,
+            expires: 0,
         }
     }
 
@@ -72,9 +78,7 @@ impl Session {
         let request = AliasRegisterRequest { alias: hash, auth_key, queue_key };
         match self.call::<AliasRegister>(&route, Some(&auth), &request).await {
             Ok(_) => {
-                if let Some(alias) = self.state.aliases.get_mut(&hash) {
-                    alias.is_registered = Flag::Yes;
-                }
+                self.mark_alias(hash);
                 Ok(())
             }
             // Perhaps the echo of a try whose answer was lost: whether it is ours, publishing tells.
@@ -92,6 +96,73 @@ impl Session {
             Err(error) if !error.is_transient() => Err(taken),
             other => other,
         }
+    }
+
+    /// The AS surely has the alias; for a year, where that is news.
+    fn mark_alias(&mut self, hash: AliasHash) {
+        let expires = self.now().as_secs().saturating_add(LIFETIME);
+        if let Some(alias) = self.state.aliases.get_mut(&hash).filter(|it| !it.is_registered.is_set()) {
+            alias.is_registered = Flag::Yes;
+            alias.expires = expires;
+        }
+    }
+
+    /// Keeps an alias for another year.
+    pub(crate) async fn renew_alias(&mut self, hash: AliasHash) -> Result<(), ClientError> {
+        let (route, auth) = self.alias_way(hash)?;
+        let expires = self.now().as_secs().saturating_add(LIFETIME);
+        self.call::<AliasRenew>(&route, Some(&auth), &Empty {}).await?;
+        if let Some(alias) = self.state.aliases.get_mut(&hash) {
+            alias.expires = expires;
+        }
+        Ok(())
+    }
+
+    /// Gives an alias up, with its packages and its queue.
+    pub(crate) async fn delete_alias(&mut self, hash: AliasHash) -> Result<(), ClientError> {
+        let (route, auth) = self.alias_way(hash)?;
+        match self.call::<AliasDelete>(&route, Some(&auth), &Empty {}).await {
+            Ok(_) => {}
+            // It has ended, or a try whose answer was lost has deleted it: nobody knows its key any more.
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+        self.forget_alias(hash);
+        Ok(())
+    }
+
+    fn forget_alias(&mut self, hash: AliasHash) {
+        self.state.aliases.remove(&hash);
+        self.state.doors.retain(|_, door| door.alias != Some(hash));
+    }
+
+    /// Renews the aliases that end within a month, and publishes packages anew for those whose packages do. Those that
+    /// the AS has no more are forgotten.
+    ///
+    /// # Errors
+    /// That of the first alias that could not be kept.
+    pub(crate) async fn keep_aliases(&mut self) -> Result<(), ClientError> {
+        let soon = self.now().as_secs().saturating_add(MARGIN);
+        let registered = self.state.aliases.iter().filter(|(_, alias)| alias.is_registered.is_set());
+        let registered: Vec<_> = registered.map(|(hash, it)| (*hash, it.expires)).collect();
+        let mut first = Ok(());
+        for (hash, expires) in registered {
+            match self.keep_alias(hash, expires <= soon, soon).await {
+                Err(error) if is_gone(&error) => self.forget_alias(hash),
+                kept => first = first.and(kept),
+            }
+        }
+        first
+    }
+
+    async fn keep_alias(&mut self, hash: AliasHash, is_ending: bool, soon: u64) -> Result<(), ClientError> {
+        if is_ending {
+            self.renew_alias(hash).await?;
+        }
+        if self.doors_end_by(Some(hash), soon) {
+            self.publish_alias_packages(hash).await?;
+        }
+        Ok(())
     }
 
     /// Publishes fresh connection packages of an alias in place of those there.
@@ -116,5 +187,14 @@ impl Session {
         Ok((route, Auth::new(Sender::Alias(alias), Arc::new(record.key.clone()))))
     }
 }
+
+fn is_gone(error: &ClientError) -> bool {
+    matches!(error.code(), Some(ErrorCode::Unauthenticated | ErrorCode::NotFound))
+}
+
+/// How long the AS keeps an alias that is not renewed (04): a year, as it says.
+const LIFETIME: u64 = 365 * DAY;
+/// How long before its end something is renewed: who is away for a month comes back in time.
+const MARGIN: u64 = 30 * DAY;
 
 const NO_ALIAS: ClientError = ClientError::State("no such alias");

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use phoenix_core::{
-    ErrorCode, Fqdn,
+    ErrorCode, ErrorReply, Fqdn,
     api::{Description, Endpoint},
     crypto::{Chance, Signer},
     port::{Circuit, Outgoing},
-    token::Token,
+    token::{Class, Token},
     wire::{Audience, AuthFrame, Call, CallTbs, CoSignature, List, Opaque, Sender, VERSION, Wire},
 };
 
@@ -119,8 +119,9 @@ impl Session {
     ) -> Result<Bytes, ClientError> {
         let mut patience = Patience::new(&self.habits);
         self.uncertain = false;
+        let mut has_learned = false;
         loop {
-            let token = match description.token {
+            let token = match self.price(description, &to.domain) {
                 Some(class) => Some(self.take_token(&to.domain, class).await?),
                 None => None,
             };
@@ -128,6 +129,11 @@ impl Session {
             match self.attempt(description, to, auth, token, body.clone()).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) => {
+                    // Once for each call: who names another class each time would drain our tokens.
+                    if !has_learned && self.learn_price(description, &to.domain, &error) {
+                        has_learned = true;
+                        continue;
+                    }
                     if let (Some(ErrorCode::TokenInvalid), Some(key)) = (error.code(), key) {
                         self.discard_tokens(&to.domain, &key);
                     }
@@ -135,6 +141,27 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// The class that an endpoint costs at a homeserver: as the protocol says, or as its operator has changed it.
+    fn price(&self, description: &Description, domain: &Fqdn) -> Option<Class> {
+        self.prices.get(&(domain.clone(), description.id)).copied().unwrap_or(description.token)
+    }
+
+    /// An operator may have changed what an endpoint costs (05, "Redemption"): the refusal names the class, or says
+    /// that no token is wanted. Says whether that is news, so that it is worth trying again at once.
+    fn learn_price(&mut self, description: &Description, domain: &Fqdn, error: &ClientError) -> bool {
+        let ClientError::Refused(reply) = error else { return false };
+        let price = match (reply.code, Class::decode(&reply.detail)) {
+            (ErrorCode::TokenRequired | ErrorCode::TokenInvalid, Ok(class)) => Some(class),
+            (ErrorCode::Malformed, _) if *reply.detail == *UNWANTED => None,
+            _ => return false,
+        };
+        if self.price(description, domain) == price {
+            return false;
+        }
+        self.prices.insert((domain.clone(), description.id), price);
+        true
     }
 
     async fn attempt(
@@ -195,8 +222,12 @@ impl Patience {
         }
     }
 
-    /// How long to wait after an error, in milliseconds; none where trying again is no use.
+    /// How long to wait after an error, in milliseconds; none where trying again is no use, be it that something is
+    /// to be done first.
     pub(crate) fn wait_after(&mut self, error: &ClientError, chance: &mut Chance) -> Option<u64> {
+        if matches!(error, ClientError::Refused(reply) if asks_for_work(reply)) {
+            return None;
+        }
         let is_token_gone = matches!(error.code(), Some(ErrorCode::TokenSpent | ErrorCode::TokenInvalid));
         if self.left == 0 || !(error.is_transient() || is_token_gone) {
             return None;
@@ -222,6 +253,13 @@ impl Patience {
     }
 }
 
+/// Whether a refusal names the work after which it would be none.
+fn asks_for_work(reply: &ErrorReply) -> bool {
+    reply.code == ErrorCode::RateLimited && !reply.detail.is_empty()
+}
+
+/// The field that is malformed where a token comes and none is wanted.
+const UNWANTED: &[u8] = b"token";
 /// The label of a frame's signature (02).
 const LABEL: &str = "Call";
 

@@ -1,7 +1,9 @@
 //! Connections between users: packages, offers, answers (04, "Connection establishment").
 
+use std::slice;
+
 use phoenix_core::{
-    AliasHash, Fqdn, GroupId, Reject, UserId,
+    AliasHash, ClientId, Fqdn, GroupId, UserId,
     api::{
         auth::{
             AliasEnqueueOffer, AliasGetPackage, AliasOfferRequest, EnqueueOffer, EnqueueOfferRequest,
@@ -10,16 +12,17 @@ use phoenix_core::{
         queue::Entry,
     },
     credential::{ConnectionPackage, ExpirationData, PackagePayload, safety_number},
-    crypto::{HpkePublicKey, HpkeSecretKey, VerifyingKey, sha256},
+    crypto::{HpkePublicKey, HpkeSecretKey, sha256},
     time::DAY,
     wire::{List, Opaque, Secret, VERSION, Wire},
 };
 
 use crate::{
     alias_hash::alias_hash,
+    direct::DirectMessage,
     error::ClientError,
     event::{Event, OfferId},
-    group::{Asked, ConnectionState, GroupRecord},
+    group::{Asked, ConnectionState, Effort, GroupRecord},
     offer::{ConnectionOffer, ConnectionOfferTbs, MAX_DAYS, Target},
     session::Session,
     state::{Door, Offered},
@@ -49,13 +52,14 @@ impl Session {
         if self.state.friends.contains_key(user) || self.client().user == *user {
             return Err(ClientError::State("connected already"));
         }
-        let authority = self.authority(&user.domain).await?;
         let route = self.fresh_route(&user.domain);
         let packages = self.call::<GetConnectionPackage>(&route, None, user).await?.packages;
         let now = self.now();
         let mut targets = Vec::new();
         for package in packages {
+            let authority = self.authority_of(&package.payload.credential, Effort::Patient).await?;
             let owner = package.verify(&authority, now)?;
+            self.note_credential(&owner);
             if owner.user() != user {
                 return Err(ClientError::Unexpected("another user's connection package"));
             }
@@ -64,13 +68,23 @@ impl Session {
         }
         let group = self.connection_group(Asked::User(user.clone())).await?;
         for (client, key, package) in targets {
-            let offer = self.make_offer(&group, Target::Client(client.clone()), package)?;
-            let ciphertext = offer.seal(&key, &mut self.chance)?;
+            let ciphertext = self.make_offer(&group, Target::Client(client.clone()), (&key, package))?;
             let route = self.fresh_route(&user.domain);
             let request = EnqueueOfferRequest { to: client, ciphertext };
             self.call::<EnqueueOffer>(&route, None, &request).await?;
         }
         Ok(group)
+    }
+
+    /// Takes a package of one client, and verifies that it is that client's.
+    pub(crate) async fn package_of(&mut self, client: &ClientId) -> Result<ConnectionPackage, ClientError> {
+        let route = self.fresh_route(&client.user.domain);
+        let packages = self.call::<GetConnectionPackage>(&route, None, &client.user).await?.packages;
+        let package = packages.into_iter().find(|it| it.payload.credential.payload.client == *client);
+        let package = package.ok_or(ClientError::Unexpected("no package of the client"))?;
+        let authority = self.authority_of(&package.payload.credential, Effort::Patient).await?;
+        package.verify(&authority, self.now())?;
+        Ok(package)
     }
 
     /// Offers a connection to whoever is behind an alias.
@@ -80,8 +94,8 @@ impl Session {
         let payload = self.call::<AliasGetPackage>(&route, None, &hash).await?;
         payload.check(self.now())?;
         let group = self.connection_group(Asked::Alias(hash)).await?;
-        let offer = self.make_offer(&group, Target::Alias(hash), sha256(&payload.encode()))?;
-        let ciphertext = self.seal_offer(&offer, &payload.encryption_key)?;
+        let to = (&payload.encryption_key, sha256(&payload.encode()));
+        let ciphertext = self.make_offer(&group, Target::Alias(hash), to)?;
         let route = self.fresh_route(domain);
         self.call::<AliasEnqueueOffer>(&route, None, &AliasOfferRequest { to: hash, ciphertext }).await?;
         Ok(group)
@@ -102,26 +116,45 @@ impl Session {
         }
     }
 
-    /// Takes an entry of a direct queue: an offer, or nothing that concerns us.
+    /// Takes an entry of a direct queue: an offer, what became of one of ours, or nothing that concerns us.
     pub(crate) async fn take_direct(
         &mut self,
         entry: &Entry,
         alias: Option<AliasHash>,
     ) -> Result<(), ClientError> {
-        let Some(offer) = self.open_offer(&entry.content, alias) else { return Ok(()) };
+        match self.open_direct(&entry.content, alias) {
+            Some(DirectMessage::Offer(offer)) => self.take_offer(offer, alias).await,
+            Some(DirectMessage::Decline(decline)) => {
+                self.take_decline(&decline);
+                Ok(())
+            }
+            // An alias is nobody's, and so has no further clients.
+            Some(DirectMessage::Provision(provision)) if alias.is_none() => {
+                self.take_provision(provision).await
+            }
+            Some(DirectMessage::Provision(_)) | None => Ok(()),
+        }
+    }
+
+    async fn take_offer(
+        &mut self,
+        offer: ConnectionOffer,
+        alias: Option<AliasHash>,
+    ) -> Result<(), ClientError> {
         let target = alias.map_or_else(|| Target::Client(self.client().clone()), Target::Alias);
         let from = offer.payload.credential.payload.client.user.clone();
         // Before anyone is asked about it, and each time that it is tried again.
         if !offer.is_for(&target, self.now()) || self.is_known(&offer) || from == self.client().user {
             return Ok(());
         }
-        let sender = self.verify_client(&offer.payload.credential, self.now()).await?;
+        let sender = self.verify_stranger(&offer.payload.credential).await?;
         offer.verify(&sender, &target, self.now())?;
+        self.note_shown(sender.client(), sender.key());
         self.check_pin(&from, sender.key())?;
         if self.state.offers.len() >= MAX_OFFERS {
             self.state.offers.pop_first();
         }
-        let id = sha256(&offer.encode());
+        let id = offer.id();
         self.state.offers.insert(id, Offered { offer, alias });
         self.tell(Event::Offer { offer: OfferId(id), from, alias });
         Ok(())
@@ -136,8 +169,13 @@ impl Session {
     /// The number that two users compare (03, "Out-of-band check").
     pub(crate) fn safety_number(&self, user: &UserId) -> Result<String, ClientError> {
         let friend = self.state.friends.get(user).ok_or(ClientError::State("not connected"))?;
-        let (own, key): (_, VerifyingKey) = (self.client().user.clone(), self.signer.verifying_key());
-        Ok(safety_number((&own, &[key]), (user, std::slice::from_ref(&friend.key))))
+        let own = (&self.client().user, slice::from_ref(&friend.ours));
+        Ok(safety_number(own, (user, slice::from_ref(&friend.key))))
+    }
+
+    /// Whether all packages of ours, or of an alias, have ended by a second.
+    pub(crate) fn doors_end_by(&self, alias: Option<AliasHash>, second: u64) -> bool {
+        self.state.doors.values().filter(|door| door.alias == alias).all(|door| door.not_after <= second)
     }
 
     pub(crate) fn make_door(
@@ -156,7 +194,19 @@ impl Session {
         Ok((key, payload))
     }
 
+    /// Makes an offer and remembers it, and seals it to the package of a key.
     fn make_offer(
+        &mut self,
+        group: &GroupId,
+        target: Target,
+        (key, package): (&HpkePublicKey, [u8; 32]),
+    ) -> Result<Opaque<MAX_OFFER>, ClientError> {
+        let offer = self.sign_offer(group, target, package)?;
+        self.remember_offer(&offer)?;
+        Ok(DirectMessage::Offer(offer).seal(key, &package, &mut self.chance)?)
+    }
+
+    fn sign_offer(
         &self,
         group: &GroupId,
         target: Target,
@@ -183,19 +233,11 @@ impl Session {
         Ok(ConnectionOffer::sign(payload, self.signer.as_ref())?)
     }
 
-    fn seal_offer(
-        &mut self,
-        offer: &ConnectionOffer,
-        key: &HpkePublicKey,
-    ) -> Result<Opaque<MAX_OFFER>, Reject> {
-        offer.seal(key, &mut self.chance)
-    }
-
-    /// Tries the keys of our packages: the offer does not show which one it is for.
-    fn open_offer(&self, sealed: &[u8], alias: Option<AliasHash>) -> Option<ConnectionOffer> {
+    /// Tries the keys of our packages: the message does not show which one it is for.
+    fn open_direct(&self, sealed: &[u8], alias: Option<AliasHash>) -> Option<DirectMessage> {
         let doors = self.state.doors.iter().filter(|(_, door)| door.alias == alias);
         let mut opened =
-            doors.filter_map(|(package, door)| ConnectionOffer::open(&door.key, package, sealed).ok());
+            doors.filter_map(|(package, door)| DirectMessage::open(&door.key, package, sealed).ok());
         opened.next()
     }
 

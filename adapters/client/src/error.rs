@@ -1,5 +1,6 @@
 //! Why something did not succeed.
 
+use bytes::Bytes;
 use phoenix_core::{
     ErrorCode, ErrorReply, Failure, Reject, crypto::SignerError, port::TransportError, wire::TooLong,
 };
@@ -23,6 +24,20 @@ pub enum ClientError {
     /// It cannot be done in the client's present state; the text says why.
     #[error("{0}")]
     State(&'static str),
+    /// Registration asks for what the settings do not bring: of all ways to be let in, the one that lacks least.
+    /// Nothing where registration is closed.
+    #[error("registration is closed, or asks for more than the settings bring: {0:?}")]
+    Demanded(Vec<Missing>),
+    /// A homeserver asks for more work than the settings allow: so many bits.
+    #[error("{0} bits of work are asked for, more than the settings allow")]
+    TooMuchWork(u8),
+    /// The password is wrong, or there is no such user: nobody is told which.
+    #[error("wrong user or password")]
+    WrongPassword,
+    /// A homeserver shows different token keys to different clients, or did: no tokens of it are spent until
+    /// [`Client::check_token_keys`](crate::Client::check_token_keys) finds nothing wrong any more.
+    #[error("the homeserver's token keys are not the same for everyone")]
+    TokenKeysDiffer,
     /// Others were faster, however often it was tried again.
     #[error("others were faster each time")]
     Outrun,
@@ -42,16 +57,40 @@ pub enum ClientError {
     Saved(&'static str),
 }
 
+/// What registration asks for, and the settings do not bring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// [`Settings::invitation`](crate::Settings::invitation).
+    Invitation,
+    /// More work than [`Settings::work_bits`](crate::Settings::work_bits) allows.
+    Work {
+        /// How many bits are asked for; each one more doubles the work.
+        bits: u8,
+    },
+    /// [`Settings::external`](crate::Settings::external): what the operator's own judge wants to see.
+    External {
+        /// The operator's words for it.
+        hint: Bytes,
+    },
+}
+
 impl ClientError {
     /// Whether it may succeed later, unchanged.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
-            Self::Refused(reply) => {
-                matches!(reply.code, ErrorCode::Unavailable | ErrorCode::RateLimited | ErrorCode::Internal)
-            }
-            Self::Unverified(_)
+            // A token that was spent says nothing of the call: it may have been carried out by a try whose answer was
+            // lost, and else can be with another token.
+            Self::Refused(reply) => matches!(
+                reply.code,
+                ErrorCode::Unavailable | ErrorCode::RateLimited | ErrorCode::Internal | ErrorCode::TokenSpent
+            ),
+            Self::Demanded(_)
+            | Self::TooMuchWork(_)
+            | Self::WrongPassword
+            | Self::TokenKeysDiffer
+            | Self::Unverified(_)
             | Self::Unexpected(_)
             | Self::State(_)
             | Self::Outrun

@@ -1,8 +1,10 @@
 //! What happened, for the application.
 
 use bytes::Bytes;
-use phoenix_core::{AliasHash, Epoch, GroupId, LeafIndex, Timestamp, UserId};
+use phoenix_core::{AliasHash, ClientId, Epoch, Fqdn, GroupId, LeafIndex, Timestamp, UserId, Uuid};
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+
+use crate::{fingerprint::KeyFingerprint, group::Asked};
 
 /// Something that happened, in the order in which it did. Each event is handed out once; a client that goes on from a
 /// saved state hands out again what [`Client::sync`](crate::Client::sync) was not called after before it was saved.
@@ -124,6 +126,63 @@ pub enum Event {
     /// Few AddPackages are left at the QS; [`Client::maintain`](crate::Client::maintain) publishes more.
     #[tls_codec(discriminant = 17)]
     PackagesLow,
+    /// An offer of ours was declined.
+    #[tls_codec(discriminant = 18)]
+    Declined {
+        /// The connection group; nobody will join it by that offer.
+        group: GroupId,
+        /// Whom we asked.
+        to: Asked,
+    },
+    /// A client of a user was revoked: removed by the user, or gone with it. What it says from then on is not shown,
+    /// and it is removed from groups that we are admin of. Where it is our own user, this client can do nothing
+    /// any more.
+    #[tls_codec(discriminant = 19)]
+    Revoked {
+        /// Whose client.
+        user: UserId,
+    },
+    /// A homeserver shows different token keys to different clients, by which it could tell them apart. No tokens of
+    /// it are spent until [`Client::check_token_keys`](crate::Client::check_token_keys) finds nothing wrong any more.
+    #[tls_codec(discriminant = 20)]
+    TokenKeysDiffer {
+        /// Which.
+        domain: Fqdn,
+    },
+    /// Another client of our own user gives us what the two have in common. Nothing of it counts before
+    /// [`Client::accept_provision`](crate::Client::accept_provision).
+    #[tls_codec(discriminant = 21)]
+    ProvisionOffered {
+        /// The client.
+        from: Uuid,
+        /// The fingerprint of its key: let the user compare it with the one that the other client shows.
+        fingerprint: KeyFingerprint,
+    },
+    /// A member of a group shows a user that we are connected with, but with another key than the one that is pinned:
+    /// nothing from it is shown. [`Client::accept_key`](crate::Client::accept_key) believes it, once it was compared.
+    #[tls_codec(discriminant = 22)]
+    MemberKeyChanged {
+        /// The group.
+        group: GroupId,
+        /// The member.
+        leaf: LeafIndex,
+        /// Whom it shows.
+        client: ClientId,
+    },
+    /// Another client of our own user is in a group of ours, and neither was given anything by this one nor gave this
+    /// one anything. Told once; where the user does not know it, [`Client::remove_client`](crate::Client::remove_client).
+    #[tls_codec(discriminant = 23)]
+    OwnClient {
+        /// The client.
+        client: Uuid,
+    },
+    /// The second path to a homeserver has not answered for days: whether it shows everyone the same token keys is not
+    /// known. Told once, until it answers again.
+    #[tls_codec(discriminant = 24)]
+    NoWitness {
+        /// The homeserver.
+        domain: Fqdn,
+    },
 }
 
 /// A message of a group.
@@ -133,6 +192,8 @@ pub struct Message {
     pub group: GroupId,
     /// Who sent it; verified.
     pub sender: UserId,
+    /// Which of the sender's clients.
+    pub client: Uuid,
     /// What it says.
     #[tls_codec(with = "text")]
     pub text: Bytes,

@@ -1,14 +1,11 @@
-//! How two users come to know each other: what is sealed to a connection package (04).
+//! How two users come to know each other: the offer of a connection (04).
 
 use phoenix_core::{
     AliasHash, ClientId, GroupId, Reject, Timestamp,
-    api::auth::MAX_OFFER,
     credential::{ClientCredential, VerifiedClientCredential},
-    crypto::{
-        Chance, HpkeCiphertext, HpkePublicKey, HpkeSecretKey, Signature, Signer, SignerError, pad, unpad,
-    },
+    crypto::{Signature, Signer, SignerError, sha256},
     time::DAY,
-    wire::{Opaque, Secret, Wire},
+    wire::{Secret, Wire},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
@@ -58,17 +55,9 @@ impl ConnectionOffer {
         Ok(Self { payload, signature })
     }
 
-    /// Seals the offer to a connection package: padded, HPKE, with the package's hash as associated data.
-    pub(crate) fn seal(&self, to: &HpkePublicKey, chance: &mut Chance) -> Result<Opaque<MAX_OFFER>, Reject> {
-        let padded = pad(&self.encode(), LEAST);
-        Ok(Opaque::new(to.seal(INFO, &self.payload.package, &padded, chance)?.encode())?)
-    }
-
-    /// Opens an offer with the key of the package that it was sealed to; nothing in it is verified yet.
-    pub(crate) fn open(key: &HpkeSecretKey, package: &[u8; 32], sealed: &[u8]) -> Result<Self, Reject> {
-        let sealed = HpkeCiphertext::decode(sealed)?;
-        let offer = Self::decode(unpad(&key.open(INFO, package, &sealed)?)?)?;
-        if offer.payload.package == *package { Ok(offer) } else { Err(Reject::Malformed("package")) }
+    /// Names the offer.
+    pub(crate) fn id(&self) -> [u8; 32] {
+        sha256(&self.encode())
     }
 
     /// Checks that the offer is its sender's, for this target, and that its time has not passed.
@@ -98,10 +87,6 @@ impl ConnectionOffer {
 
 /// The struct's name (03, "Labels").
 const LABEL: &str = "ConnectionOffer";
-/// HPKE info of offers.
-const INFO: &[u8] = b"phoenix connection offer";
-/// Shortest padded offer: all that name domains of usual length are of one size.
-const LEAST: usize = 2_048;
 /// Longest validity, in days (04).
 pub(crate) const MAX_DAYS: u64 = 30;
 /// Clocks within five minutes of each other are taken for right (02).

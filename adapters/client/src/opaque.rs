@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use opaque_ke::{
-    CipherSuite, ClientRegistration, ClientRegistrationFinishParameters, Identifiers, RegistrationResponse,
-    Ristretto255, TripleDh,
+    CipherSuite, ClientLogin, ClientLoginFinishParameters, ClientRegistration,
+    ClientRegistrationFinishParameters, CredentialResponse, Identifiers, RegistrationResponse, Ristretto255,
+    TripleDh,
     argon2::{Algorithm, Argon2, Params, Version},
     rand::{CryptoRng, Error, RngCore},
 };
@@ -49,6 +50,46 @@ impl Registration {
         let parameters = ClientRegistrationFinishParameters::new(identifiers, Some(&argon2));
         let mut rng = Rng(self.entropy);
         let finished = self.state.finish(&mut rng, password, response, parameters).map_err(|_| FAILED)?;
+        Ok(Opaque::new(finished.message.serialize().to_vec())?)
+    }
+}
+
+/// A login that waits for the AS's answer.
+pub(crate) struct Login {
+    state: ClientLogin<Suite>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Login {
+    /// Begins: blinds the password. Gives KE1 (RFC 9807 §6.2).
+    pub(crate) fn start(
+        password: &[u8],
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<(Self, Opaque<MAX_OPAQUE>), ClientError> {
+        let mut rng = Rng(entropy.clone());
+        let started = ClientLogin::<Suite>::start(&mut rng, password).map_err(|_| FAILED)?;
+        let ke1 = Opaque::new(started.message.serialize().to_vec())?;
+        Ok((Self { state: started.state, entropy }, ke1))
+    }
+
+    /// Finishes: KE3, which proves the password. Answers with [`ClientError::WrongPassword`] where KE2 does not
+    /// open: the password is wrong, there is no such user, or the server is not the one that was registered with.
+    pub(crate) fn finish(
+        self,
+        password: &[u8],
+        ke2: &[u8],
+        user: &UserId,
+        stretch: Stretch,
+    ) -> Result<Opaque<MAX_OPAQUE>, ClientError> {
+        let ke2 = CredentialResponse::<Suite>::deserialize(ke2);
+        let ke2 = ke2.map_err(|_| Reject::Malformed("OPAQUE response"))?;
+        let (client, argon2) = (user.encode(), argon2(stretch)?);
+        let identifiers =
+            Identifiers { client: Some(&client), server: Some(user.domain.as_str().as_bytes()) };
+        let parameters = ClientLoginFinishParameters::new(None, identifiers, Some(&argon2));
+        let mut rng = Rng(self.entropy);
+        let finished = self.state.finish(&mut rng, password, ke2, parameters);
+        let finished = finished.map_err(|_| ClientError::WrongPassword)?;
         Ok(Opaque::new(finished.message.serialize().to_vec())?)
     }
 }

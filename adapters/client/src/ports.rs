@@ -11,6 +11,10 @@ use phoenix_core::port::{Clock, Entropy, Transport};
 pub struct ClientPorts {
     /// Homeservers.
     pub transport: Arc<dyn Transport>,
+    /// A second path to the same homeservers, which must not show them that it is the same client: over an
+    /// anonymising network, or someone else's machine. By it,
+    /// [`Client::check_token_keys`](crate::Client::check_token_keys) finds out who shows it other keys than everyone.
+    pub witness: Option<Arc<dyn Transport>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -10,7 +10,7 @@ use phoenix_core::{
         AddPackage, ClientQueueConfig, CreateUser, CreateUserRequest, FriendshipToken, PublishAddPackages,
         PublishAddPackagesRequest, QueueConfigTbs, SealingKey,
     },
-    crypto::{HpkeSecretKey, SigningKey, seal_with_key},
+    crypto::{HpkeSecretKey, SigningKey, Suite, seal_with_key},
     port::Circuit,
     time::Month,
     wire::{Flag, List, Opaque, Secret, Sender, Wire},
@@ -85,9 +85,13 @@ impl Session {
         let now = self.now().as_secs();
         self.drop_expired_packages(now);
         let (ordinary, last_resort) =
-            (self.habits.add_packages.clamp(1, 100), self.habits.last_resort.clamp(1, 8));
-        let mut make =
-            |kind, count: u8| (0..count).map(|_| self.make_package(kind, &key)).collect::<Result<_, _>>();
+            (self.habits.add_packages.clamp(1, 50), self.habits.last_resort.clamp(1, 8));
+        let mut make = |kind, count: u8| {
+            // As many of each suite, so that they tell nothing: groups are of either.
+            let suites = [Suite::Ed25519, Suite::P256].into_iter();
+            let suites = suites.flat_map(|suite| (0..count).map(move |_| suite));
+            suites.map(|suite| self.make_package(suite, kind, &key)).collect::<Result<_, _>>()
+        };
         let packages: Vec<_> = make(Kind::Ordinary, ordinary)?;
         let last_resort: Vec<_> = make(Kind::LastResort, last_resort)?;
         let request = PublishAddPackagesRequest {
@@ -146,8 +150,13 @@ impl Session {
         self.make_config(Some(ds.clone()), expires, &key)
     }
 
-    fn make_package(&mut self, kind: Kind, key: &SealingKey) -> Result<AddPackage, ClientError> {
-        let (suite, now) = (self.state.account.suite, self.now());
+    fn make_package(
+        &mut self,
+        suite: Suite,
+        kind: Kind,
+        key: &SealingKey,
+    ) -> Result<AddPackage, ClientError> {
+        let now = self.now();
         let months = validity(now);
         let (id, config) = self.make_config(None, months.last, key)?;
         let identity = (&self.state.account.credential, self.signer.as_ref());

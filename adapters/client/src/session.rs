@@ -6,9 +6,10 @@ use openmls::prelude::MlsGroup;
 use openmls_traits::OpenMlsProvider;
 use phoenix_core::{
     ClientId, Epoch, Fqdn, GroupId, LeafIndex, Timestamp,
-    api::queue::SealingKey,
+    api::{EndpointId, queue::SealingKey},
     crypto::{Chance, Signer},
     port::Circuit,
+    token::Class,
     wire::Sender,
 };
 
@@ -49,6 +50,10 @@ pub(crate) struct Session {
     pub(crate) silent: Rests<Fqdn>,
     /// Queues that cannot be read.
     pub(crate) stuck: Rests<Which>,
+    /// Whether the application was told that we are revoked ourselves.
+    pub(crate) told_end: bool,
+    /// What endpoints cost where an operator has changed it, as far as we were told.
+    pub(crate) prices: HashMap<(Fqdn, EndpointId), Option<Class>>,
     /// The key that queue configs are sealed to, and when it was fetched.
     pub(crate) config_key: Option<(SealingKey, Timestamp)>,
 }
@@ -73,6 +78,8 @@ impl Session {
             authorities: HashMap::new(),
             silent: Rests::new(LONGEST_SILENCE_MS),
             stuck: Rests::new(LONGEST_STUCK_MS),
+            told_end: false,
+            prices: HashMap::new(),
             config_key: None,
         }
     }

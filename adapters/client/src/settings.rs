@@ -2,26 +2,38 @@
 
 use std::{fmt, sync::Arc};
 
+use bytes::Bytes;
 use phoenix_core::{
     Fqdn, Uuid,
+    api::auth::InvitationCode,
     crypto::{Signer, Suite},
     token::Class,
 };
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 use zeroize::Zeroizing;
 
-/// How to register a user.
+/// How to register a user, or to log in as one.
 #[derive(Clone)]
 pub struct Settings {
     /// The user's homeserver.
     pub domain: Fqdn,
-    /// The user's id; none for a random one.
+    /// The user's id; none for a random one. Who logs in must name it.
     pub user: Option<Uuid>,
     /// The password, known to the user only: the AS sees a blinded form of it (RFC 9807).
     pub password: Zeroizing<String>,
-    /// Ciphersuite of the credential, the queues and the groups.
+    /// Ciphersuite of the credential, of the queues, and of the groups that this client makes; it joins groups of
+    /// either.
     pub suite: Suite,
     /// What stretching the password costs.
     pub stretch: Stretch,
+    /// An invitation, where registration asks for one.
+    pub invitation: Option<InvitationCode>,
+    /// What the operator's own judge wants to see, where registration asks for it: a captcha's answer, an
+    /// attestation.
+    pub external: Option<Bytes>,
+    /// The hardest work to do where a homeserver asks for any, in bits: 24 take some ten seconds of one core, and
+    /// each one more twice as long. None is done for more.
+    pub work_bits: u8,
     /// The client's signing key, where it lives in hardware; none for one in memory. Its suite must be `suite`.
     pub signer: Option<Arc<dyn Signer>>,
     /// How the client behaves once it is registered.
@@ -38,6 +50,9 @@ impl Settings {
             password: Zeroizing::new(password.into()),
             suite: Suite::Ed25519,
             stretch: Stretch::default(),
+            invitation: None,
+            external: None,
+            work_bits: 24,
             signer: None,
             habits: Habits::default(),
         }
@@ -54,7 +69,7 @@ impl fmt::Debug for Settings {
 }
 
 /// Cost of Argon2id over the password (RFC 9106). The same is needed again to log in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub struct Stretch {
     /// Memory, in KiB; at least 8.
     pub memory_kib: u32,
@@ -82,9 +97,9 @@ impl Stretch {
 pub struct Habits {
     /// Tokens in one batch, by class; 1 to 100.
     pub batch: BatchSizes,
-    /// AddPackages to keep published; 1 to 100.
+    /// AddPackages to keep published, of each suite; 1 to 50.
     pub add_packages: u8,
-    /// Last-resort AddPackages to keep published; 1 to 8.
+    /// Last-resort AddPackages to keep published, of each suite; 1 to 8.
     pub last_resort: u8,
     /// Connection packages to keep published; 1 to 100.
     pub connection_packages: u8,
@@ -98,6 +113,9 @@ pub struct Habits {
     pub first_wait_ms: u64,
     /// Longest wait before a further try, in milliseconds. A homeserver that asks for more is not tried again.
     pub patience_ms: u64,
+    /// For how long at most [`Client::maintain`](crate::Client::maintain) puts off fetching tokens where few are
+    /// left, in seconds; for how long, is drawn each time.
+    pub jitter_s: u32,
     /// When a queue's entries are acknowledged.
     pub acknowledge: Acknowledge,
 }
@@ -114,6 +132,7 @@ impl Default for Habits {
             commits: 16,
             first_wait_ms: 200,
             patience_ms: 10_000,
+            jitter_s: 600,
             acknowledge: Acknowledge::Processed,
         }
     }

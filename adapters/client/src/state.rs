@@ -1,23 +1,31 @@
 //! All that a client must keep to go on.
 
 use phoenix_core::{
-    AliasHash, ClientId, ConfigId, Fqdn, GroupId, KeyPackageRef, QsClientId, QsUserId, UserId,
+    AliasHash, ClientId, ConfigId, Fingerprint, Fqdn, GroupId, KeyPackageRef, QsClientId, QsUserId, UserId,
+    Uuid,
     api::queue::FriendshipToken,
-    credential::{AsIdentity, ClientCredential},
+    credential::ClientCredential,
     crypto::{HpkeSecretKey, SigningKey, Suite, VerifyingKey},
-    port::Circuit,
     wire::{Flag, Secret},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::{
+    further::Provisioned,
     group::GroupRecord,
     inbox::Inbox,
+    made::Made,
     mls::{leaf::OwnLeaf, provider::Stored},
     offer::ConnectionOffer,
     outbox::Outbox,
+    profile::ProfileKey,
+    provision::Shared,
+    published::Published,
+    revoked::Seen,
+    settings::Stretch,
     table::Table,
-    wallet::{KnownKeys, Wallet},
+    token_keys::KnownKeys,
+    wallet::Wallet,
 };
 
 /// Everything that is saved. Its encoding is secret.
@@ -35,13 +43,31 @@ pub(crate) struct State {
     pub(crate) friends: Table<UserId, Friend>,
     /// Offers that were not answered yet, by their SHA-256.
     pub(crate) offers: Table<[u8; 32], Offered>,
+    /// Offers of ours, by their SHA-256.
+    pub(crate) made: Table<[u8; 32], Made>,
+    /// What other clients of our user gave us, until it is confirmed.
+    pub(crate) provisions: Table<Uuid, Provisioned>,
+    /// What our user's clients have in common, as another of them gave it to us: for `create_client` of the QS (06).
+    pub(crate) shared: Option<Shared>,
+    /// The key of our profile, and its version.
+    pub(crate) profile: Option<ProfileKey>,
+    /// That of a profile of which we do not know whether it was published.
+    pub(crate) profile_sent: Option<ProfileKey>,
     pub(crate) groups: Table<GroupId, GroupRecord>,
     /// Through which queue config which group's messages come.
     pub(crate) configs: Table<ConfigId, GroupId>,
-    /// What other domains' AS published last: serials never go back.
-    pub(crate) authorities: Table<Fqdn, AsIdentity>,
+    /// What each domain's AS published last: serials never go back.
+    pub(crate) authorities: Table<Fqdn, Published>,
+    /// Credentials that verified, by their fingerprints: whoever has one of them revoked is revoked.
+    pub(crate) seen: Table<Fingerprint, Seen>,
+    /// Since which second clients that we know are revoked, whatever credentials they had.
+    pub(crate) revoked: Table<[u8; 32], u64>,
+    /// Other clients of our own user that the application was told of, or that it compared.
+    pub(crate) own_clients: Table<Uuid, Flag>,
     /// The token keys that each domain published last, the same for everyone: serials never go back.
     pub(crate) token_keys: Table<Fqdn, KnownKeys>,
+    /// Domains that showed different token keys to different clients.
+    pub(crate) suspects: Table<Fqdn, Flag>,
     /// Events that the application did not take yet.
     pub(crate) outbox: Outbox,
     pub(crate) mls: Stored,
@@ -60,10 +86,19 @@ impl State {
             aliases: Table::default(),
             friends: Table::default(),
             offers: Table::default(),
+            made: Table::default(),
+            provisions: Table::default(),
+            shared: None,
+            profile: None,
+            profile_sent: None,
             groups: Table::default(),
             configs: Table::default(),
             authorities: Table::default(),
+            seen: Table::default(),
+            revoked: Table::default(),
+            own_clients: Table::default(),
             token_keys: Table::default(),
+            suspects: Table::default(),
             outbox: Outbox::default(),
             mls: Stored::default(),
         }
@@ -80,6 +115,10 @@ pub(crate) struct Account {
     pub(crate) key: Option<SigningKey>,
     pub(crate) circuit: u64,
     pub(crate) inbox: Inbox,
+    /// What stretching the password costs: the same each time.
+    pub(crate) stretch: Stretch,
+    /// Whether the credential was renewed, and what carries the former one is still published.
+    pub(crate) is_renewed: Flag,
 }
 
 /// The client towards its QS: related to the account by nothing but this state.
@@ -133,6 +172,8 @@ pub(crate) struct Alias {
     pub(crate) inbox: Inbox,
     /// Whether the AS has surely registered it.
     pub(crate) is_registered: Flag,
+    /// Until when the AS keeps it, in seconds, as far as we know.
+    pub(crate) expires: u64,
 }
 
 /// A user that we are connected with.
@@ -141,6 +182,14 @@ pub(crate) struct Friend {
     pub(crate) keys: FriendshipKeys,
     /// The client's key, pinned: another key is another client.
     pub(crate) key: VerifyingKey,
+    /// The credential with that key that we saw last.
+    pub(crate) credential: Fingerprint,
+    /// The key of our user that they have pinned: another client's, where we have them from it.
+    pub(crate) ours: VerifyingKey,
+    /// Another key that they showed last, which is not believed until it was compared.
+    pub(crate) shown: Option<(ClientId, VerifyingKey)>,
+    /// Whether the application was told that it is revoked.
+    pub(crate) is_revoked: Flag,
     /// The connection group.
     pub(crate) group: GroupId,
     pub(crate) circuit: u64,
@@ -153,10 +202,5 @@ pub(crate) struct Offered {
     pub(crate) alias: Option<AliasHash>,
 }
 
-/// The circuit of a random number.
-pub(crate) const fn circuit(number: u64) -> Circuit {
-    Circuit(number)
-}
-
 /// Version of the encoding.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 3;

@@ -13,12 +13,22 @@
 use std::time::Duration;
 
 use phoenix_core::{
+    api::auth::{EnqueueOffer, EnqueueOfferRequest, GetConnectionPackage},
+    crypto::sha256,
     token::Class,
-    wire::{List, Secret},
+    wire::{List, Secret, Wire},
 };
 
-use crate::{Client, ClientError, Event};
+use crate::{
+    Client, ClientError, Event, Outcome,
+    direct::{DirectMessage, OfferDecline},
+};
 
+mod further;
+mod keeping;
+mod pins;
+mod renewal;
+mod spent;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -75,8 +85,9 @@ fn a_message_from_before_its_sender_was_removed_is_still_theirs() {
         });
         assert_eq!(said.await, (b.user().clone(), "last words".into()));
         let session = a.lock().await;
-        assert_eq!(session.sender_of(&group, epoch, leaf), Ok(Some(b.user().clone())));
-        assert_eq!(session.sender_of(&group, epoch + 1, leaf), Ok(None));
+        let now = session.now();
+        assert_eq!(session.sender_of(&group, (epoch, leaf), now), Ok(Some(b.id().clone())));
+        assert_eq!(session.sender_of(&group, (epoch + 1, leaf), now), Ok(None));
     });
 }
 
@@ -204,8 +215,44 @@ fn another_token_key_list_with_the_same_serial_is_refused_also_after_a_token_was
 
         let fetched = a.fetch_tokens(&domain, Class::Standard).await;
 
-        assert!(matches!(fetched, Err(ClientError::Unexpected(_))), "{fetched:?}");
+        assert_eq!(fetched, Err(ClientError::TokenKeysDiffer));
     });
+}
+
+#[test]
+fn a_decline_by_someone_who_has_not_read_the_offer_is_ignored() {
+    play(&["alpha.test"], async |world| {
+        let (a, b) = (world.user("alpha.test").await, world.user("alpha.test").await);
+        a.connect(b.user()).await.expect("offered");
+        let made = a.lock().await.state.made.keys().copied().collect::<Vec<_>>();
+        let of_another = b.lock().await.join_code();
+        for decline in [
+            OfferDecline::new(made[0], &of_another),
+            OfferDecline::new([0; 32], &of_another),
+            OfferDecline { offer: made[0], mac: Secret::new([0; 32]) },
+        ] {
+            tell(&b, &a, &DirectMessage::Decline(decline)).await;
+        }
+
+        assert_eq!(a.sync(Duration::from_secs(1)).await, Ok(Vec::new()));
+
+        assert_eq!(a.offers_made().await[0].outcome, Outcome::Open);
+        let offered = until(&b, support::offer).await;
+        b.decline(offered).await.expect("declined");
+        until(&a, |event| matches!(event, Event::Declined { .. }).then_some(())).await;
+    });
+}
+
+/// Someone seals a message to someone, and sends it as offers are.
+async fn tell(from: &Client, to: &Client, message: &DirectMessage) {
+    let mut session = from.lock().await;
+    let route = session.fresh_route(&to.user().domain);
+    let packages = session.call::<GetConnectionPackage>(&route, None, to.user()).await.expect("packages");
+    let package = &packages.packages[0];
+    let key = &package.payload.package.encryption_key;
+    let ciphertext = message.seal(key, &sha256(&package.encode()), &mut session.chance).expect("sealed");
+    let request = EnqueueOfferRequest { to: to.id().clone(), ciphertext };
+    session.call::<EnqueueOffer>(&route, None, &request).await.expect("enqueued");
 }
 
 /// Three users, the first of whom is connected with the others.

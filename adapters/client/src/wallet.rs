@@ -1,13 +1,12 @@
 //! Privacy Pass tokens, fetched ahead in batches (05).
 
+use std::collections::BTreeSet;
+
 use phoenix_core::{
     ErrorCode, Fqdn, Timestamp,
-    api::{
-        Empty,
-        tokens::{IssueTokens, TokenKeys},
-    },
-    time::HOUR,
-    token::{Blinding, Class, KeyListEntry, SignedKeyList, Token, challenge_digest},
+    api::tokens::{IssueTokens, TokenRequest},
+    port::TransportError,
+    token::{Blinding, Class, KeyList, SingleBlinding, Token, TokenType, challenge_digest},
     wire::List,
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
@@ -25,6 +24,9 @@ struct Purse {
     tokens: List<Coin, MAX_COINS>,
     /// A batch that was asked for and not answered yet: asked for again, it is the same batch.
     pending: Option<Pending>,
+    /// From when on the next batch is fetched: a while after it was seen that few are left. Zero where there are
+    /// enough.
+    due: Timestamp,
 }
 
 /// A token, and the last second in which it can be spent.
@@ -40,20 +42,12 @@ struct Pending {
     redeem_until: u64,
 }
 
-/// A domain's token keys, as everyone sees them.
-#[derive(Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
-pub(crate) struct KnownKeys {
-    pub(crate) list: SignedKeyList,
-    /// When; zero where it must be fetched anew before it is used again. It stays, for its successor to be checked.
-    fetched: Timestamp,
-}
-
 impl Wallet {
     /// Takes a token that can be spent now; those that cannot are thrown away.
     fn take(&mut self, domain: &Fqdn, class: Class, now: Timestamp) -> Option<Token> {
         let purse = self.purses.get_mut(&(domain.clone(), class))?;
+        purse.retain(|coin| now.as_secs() < coin.redeem_until);
         let mut coins = std::mem::take(&mut purse.tokens).into_vec();
-        coins.retain(|coin| now.as_secs() < coin.redeem_until);
         let taken = coins.pop();
         // Not more than there were.
         purse.tokens = List::new(coins).unwrap_or_default();
@@ -72,6 +66,7 @@ impl Wallet {
         coins.extend(tokens.into_iter().map(|token| Coin { token, redeem_until }));
         coins.truncate(MAX_COINS);
         purse.tokens = List::new(coins)?;
+        purse.due = Timestamp::default();
         Ok(())
     }
 
@@ -85,24 +80,56 @@ impl Wallet {
     }
 
     /// All purses, by domain and class.
-    fn known(&self) -> Vec<(Fqdn, Class)> {
+    fn known(&self) -> BTreeSet<(Fqdn, Class)> {
         self.purses.keys().cloned().collect()
+    }
+
+    /// Domains that we took tokens of, each once.
+    pub(crate) fn domains(&self) -> impl Iterator<Item = Fqdn> {
+        let domains: BTreeSet<Fqdn> = self.purses.keys().map(|(domain, _)| domain.clone()).collect();
+        domains.into_iter()
+    }
+
+    /// Whether all tokens of a domain that can be spent still are of keys in this list.
+    pub(crate) fn fits(&self, domain: &Fqdn, list: &KeyList, now: Timestamp) -> bool {
+        let keys: BTreeSet<_> = list.keys.iter().map(|key| key.key_id()).collect();
+        let purses = self.purses.iter().filter(|((of, _), _)| of == domain);
+        let mut coins = purses.flat_map(|(_, purse)| &purse.tokens);
+        coins.all(|coin| now.as_secs() >= coin.redeem_until || keys.contains(&coin.token.key_id))
+    }
+
+    /// Throws away the tokens of a domain whose keys are not in this list: they would tell who we are.
+    pub(crate) fn discard_strange(&mut self, domain: &Fqdn, list: &KeyList) {
+        let keys: BTreeSet<_> = list.keys.iter().map(|key| key.key_id()).collect();
+        for (_, purse) in self.purses.iter_mut().filter(|((of, _), _)| of == domain) {
+            purse.retain(|coin| keys.contains(&coin.token.key_id));
+            // A batch that was begun may be of such a key.
+            purse.pending = None;
+        }
     }
 
     /// Throws away the tokens of a key that has ended.
     fn discard(&mut self, domain: &Fqdn, key: &[u8; 32]) {
         for class in Class::ALL {
             let Some(purse) = self.purses.get_mut(&(domain.clone(), class)) else { continue };
-            let mut coins = std::mem::take(&mut purse.tokens).into_vec();
-            coins.retain(|coin| coin.token.key_id != *key);
-            purse.tokens = List::new(coins).unwrap_or_default();
+            purse.retain(|coin| coin.token.key_id != *key);
         }
+    }
+}
+
+impl Purse {
+    fn retain(&mut self, keep: impl FnMut(&Coin) -> bool) {
+        let mut coins = std::mem::take(&mut self.tokens).into_vec();
+        coins.retain(keep);
+        // Not more than there were.
+        self.tokens = List::new(coins).unwrap_or_default();
     }
 }
 
 impl Session {
     /// A token of a domain; fetches a batch where none is left.
     pub(crate) async fn take_token(&mut self, domain: &Fqdn, class: Class) -> Result<Token, ClientError> {
+        self.check_suspicion(domain)?;
         let now = self.now();
         if let Some(token) = self.state.wallet.take(domain, class, now) {
             return Ok(token);
@@ -113,6 +140,7 @@ impl Session {
 
     /// Fetches a batch of tokens of a domain's AS.
     pub(crate) async fn fetch_tokens(&mut self, domain: &Fqdn, class: Class) -> Result<(), ClientError> {
+        self.check_suspicion(domain)?;
         match self.fetch_batch(domain, class).await {
             // The key has ended, or the batch was made for one: begin anew, once, with the list of today.
             Err(error) if matches!(error.code(), Some(ErrorCode::TokenInvalid | ErrorCode::Malformed)) => {
@@ -123,17 +151,49 @@ impl Session {
         }
     }
 
-    /// Fetches a batch for each purse that is down to a third of one.
+    /// Fetches a batch for each purse that is down to a third of one, a random while after that was seen: neither
+    /// the need nor its cause is to be read from the time. The same for all domains that we may need tokens of.
     pub(crate) async fn top_up(&mut self) -> Result<(), ClientError> {
-        for (domain, class) in self.state.wallet.known() {
-            let is_low =
-                self.state.wallet.count(&domain, class).saturating_mul(3) <= self.habits.batch.of(class);
+        let mut purses = self.state.wallet.known();
+        let friends = self.state.friends.keys().map(|user| &user.domain);
+        let domains = friends.chain(self.state.groups.keys().map(|group| &group.domain));
+        purses.extend(domains.map(|domain| (domain.clone(), Class::Standard)));
+        let mut first = Ok(());
+        for (domain, class) in purses {
             // Home tokens are needed seldom, Alias tokens hardly ever: they are fetched when they are.
-            if is_low && matches!(class, Class::Standard | Class::Contact) {
-                self.fetch_tokens(&domain, class).await?;
+            let is_needed = matches!(class, Class::Standard | Class::Contact);
+            if is_needed && self.is_due(&domain, class) && self.check_suspicion(&domain).is_ok() {
+                first = first.and(self.fetch_in_passing(&domain, class).await);
             }
         }
-        Ok(())
+        first
+    }
+
+    /// Fetches a batch, unless its homeserver did not answer a while ago.
+    async fn fetch_in_passing(&mut self, domain: &Fqdn, class: Class) -> Result<(), ClientError> {
+        if self.silent.is_resting(domain, self.now()) {
+            return Err(ClientError::Unreachable(TransportError::Unreachable));
+        }
+        let fetched = self.fetch_tokens(domain, class).await;
+        if let Err(ClientError::Unreachable(_)) = &fetched {
+            self.silent.failed(domain.clone(), self.now());
+        }
+        fetched
+    }
+
+    /// Whether the time has come to fetch tokens ahead; sets it, where few are left.
+    fn is_due(&mut self, domain: &Fqdn, class: Class) -> bool {
+        if self.state.wallet.count(domain, class).saturating_mul(3) > self.habits.batch.of(class) {
+            return false;
+        }
+        let now = self.now();
+        let longest_ms = u64::from(self.habits.jitter_s).saturating_mul(1_000);
+        let after_ms = u64::from_be_bytes(self.chance.bytes()) % longest_ms.saturating_add(1);
+        let purse = self.state.wallet.purse(domain, class);
+        if purse.due == Timestamp::default() {
+            purse.due = now.plus_millis(after_ms);
+        }
+        now >= purse.due
     }
 
     /// How many tokens of a domain there are.
@@ -145,13 +205,6 @@ impl Session {
     pub(crate) fn discard_tokens(&mut self, domain: &Fqdn, key: &[u8; 32]) {
         self.state.wallet.discard(domain, key);
         self.distrust_keys(domain);
-    }
-
-    /// A domain's key list is fetched anew before it is used again.
-    fn distrust_keys(&mut self, domain: &Fqdn) {
-        if let Some(known) = self.state.token_keys.get_mut(domain) {
-            known.fetched = Timestamp::default();
-        }
     }
 
     async fn fetch_batch(&mut self, domain: &Fqdn, class: Class) -> Result<(), ClientError> {
@@ -175,34 +228,24 @@ impl Session {
         self.state.wallet.put(domain, class, tokens, pending.redeem_until)
     }
 
+    /// A token of type 0x0001, which any Privacy Pass client can get and spend (RFC 9578).
+    pub(crate) async fn request_token(&mut self, domain: &Fqdn, class: Class) -> Result<Token, ClientError> {
+        self.check_suspicion(domain)?;
+        let key = self.token_key(domain, class, TokenType::P384).await?;
+        let challenge = TokenType::P384.challenge_digest(domain);
+        let blinding = SingleBlinding::new(&key.public_key, challenge, &mut self.chance)?;
+        let (route, auth) = (self.identity_route(domain), self.identity());
+        let reply = self.call_free::<TokenRequest>(&route, Some(&auth), &blinding.request()).await?;
+        Ok(blinding.finalize(&reply)?)
+    }
+
     async fn begin_batch(&mut self, domain: &Fqdn, class: Class) -> Result<Pending, ClientError> {
-        let key = self.token_key(domain, class).await?;
+        let key = self.token_key(domain, class, TokenType::Ristretto255).await?;
         let size = self.habits.batch.of(class);
         let blinding = Blinding::new(&key.public_key, challenge_digest(domain), size, &mut self.chance)?;
         let pending = Pending { blinding, redeem_until: key.redeem_until };
         self.state.wallet.purse(domain, class).pending = Some(pending.clone());
         Ok(pending)
-    }
-
-    /// The key that issues a class now, from the list that everyone sees; at most an hour old.
-    async fn token_key(&mut self, domain: &Fqdn, class: Class) -> Result<KeyListEntry, ClientError> {
-        let now = self.now();
-        let fresh = |fetched: Timestamp| now.millis_since(fetched) <= HOUR.saturating_mul(1_000);
-        let cached = self.state.token_keys.get(domain).filter(|known| fresh(known.fetched));
-        if let Some(key) = cached.and_then(|known| known.list.list.issuing(class, now)) {
-            return Ok(key.clone());
-        }
-        let authority = self.authority(domain).await?;
-        // On a circuit of its own: the list must be the same for those who do not say who they are.
-        let route = self.fresh_route(domain);
-        let list = self.call_free::<TokenKeys>(&route, None, &Empty {}).await?;
-        let key = list.verify(&authority, now)?.issuing(class, now).cloned();
-        let former = self.state.token_keys.get(domain);
-        if former.is_some_and(|former| !former.list.accepts_successor(&list)) {
-            return Err(ClientError::Unexpected("the AS went back to older token keys"));
-        }
-        self.state.token_keys.insert(domain.clone(), KnownKeys { list, fetched: now });
-        key.ok_or(ClientError::Unexpected("no key issues this class"))
     }
 }
 
@@ -211,7 +254,10 @@ const MAX_COINS: usize = 1_000;
 
 #[cfg(test)]
 mod tests {
-    use phoenix_core::{Fqdn, Timestamp, token::Class, token::Token};
+    use phoenix_core::{
+        Fqdn, Timestamp,
+        token::{Authenticator, Class, Token},
+    };
 
     use super::Wallet;
 
@@ -242,11 +288,10 @@ mod tests {
 
     fn token(key: u8) -> Token {
         Token {
-            token_type: 5,
             nonce: [key; 32],
             challenge_digest: [0; 32],
             key_id: [key; 32],
-            authenticator: [0; 64],
+            authenticator: Authenticator::Ristretto255([0; 64]),
         }
     }
 }

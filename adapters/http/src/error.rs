@@ -14,9 +14,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::{PROBLEM_TYPE, home::Challenge, token};
 
-/// The response that carries an error; with the challenge where a token is what is missing.
-pub(crate) fn problem(reply: &ErrorReply, challenge: Option<&Challenge>) -> Response {
-    let (name, status) = kind(reply.code);
+/// The response that carries an error; with the challenges where a token is what is missing.
+pub(crate) fn problem(reply: &ErrorReply, challenges: &[Challenge]) -> Response {
+    problem_with(reply, None, challenges)
+}
+
+/// The same with a status of another protocol.
+pub(crate) fn problem_with(
+    reply: &ErrorReply,
+    status: Option<StatusCode>,
+    challenges: &[Challenge],
+) -> Response {
+    let (name, usual) = kind(reply.code);
+    let status = status.unwrap_or(usual);
     let document = Problem {
         kind: format!("{TYPE_PREFIX}{name}"),
         title: name.replace('_', " "),
@@ -31,7 +41,9 @@ pub(crate) fn problem(reply: &ErrorReply, challenge: Option<&Challenge>) -> Resp
     if let Some(seconds) = reply.retry_after_s {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if let Some(value) = challenge.filter(|_| wants_token(reply.code)).and_then(token::authenticate) {
+    if wants_token(reply.code)
+        && let Some(value) = token::authenticate(challenges)
+    {
         headers.insert(WWW_AUTHENTICATE, value);
     }
     response
@@ -84,7 +96,7 @@ struct Problem {
 
 const TYPE_PREFIX: &str = "urn:phoenix:error:";
 /// Reads base64url with padding or without: the specification leaves it open.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
+pub(crate) const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
@@ -125,7 +137,7 @@ mod tests {
         ];
         for (code, name, status) in table {
             let code = ErrorCode::decode(&code.to_be_bytes()).unwrap();
-            let (document, found) = document(&reply(code, None), None);
+            let (document, found) = document(&reply(code, None));
 
             assert_eq!((found, document["status"].as_u64()), (status, Some(status.into())), "{name}");
             assert_eq!(document["type"], format!("urn:phoenix:error:{name}"));
@@ -135,7 +147,7 @@ mod tests {
     #[test]
     fn the_whole_reply_comes_out_of_the_document_again() {
         let reply = reply(ErrorCode::Unavailable, Some(7));
-        let response = problem(&reply, None);
+        let response = problem(&reply, &[]);
 
         assert_eq!(response.headers()[RETRY_AFTER], "7");
         let body = futures::executor::block_on(axum::body::to_bytes(response.into_body(), 1 << 16)).unwrap();
@@ -144,16 +156,24 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_is_shown_only_where_a_token_would_help() {
-        let challenge =
-            Challenge { challenge: Bytes::from_static(b"c"), token_key: Bytes::from_static(b"kk") };
+    fn challenges_are_shown_only_where_a_token_would_help() {
+        let challenge = |challenge, key| Challenge {
+            challenge: Bytes::from_static(challenge),
+            token_key: Bytes::from_static(key),
+        };
+        let challenges = [challenge(b"c", b"kk"), challenge(b"d", b"k")];
 
         for code in [ErrorCode::TokenRequired, ErrorCode::TokenInvalid, ErrorCode::TokenSpent] {
-            let response = problem(&reply(code, None), Some(&challenge));
+            let response = problem(&reply(code, None), &challenges);
             let header = &response.headers()[WWW_AUTHENTICATE];
-            assert_eq!(header, "PrivateToken challenge=\"Yw==\", token-key=\"a2s=\"");
+            assert_eq!(
+                header,
+                "PrivateToken challenge=\"Yw==\", token-key=\"a2s=\", \
+                 PrivateToken challenge=\"ZA==\", token-key=\"aw==\""
+            );
+            assert!(!problem(&reply(code, None), &[]).headers().contains_key(WWW_AUTHENTICATE));
         }
-        let response = problem(&reply(ErrorCode::Unauthenticated, None), Some(&challenge));
+        let response = problem(&reply(ErrorCode::Unauthenticated, None), &challenges);
         assert!(!response.headers().contains_key(WWW_AUTHENTICATE));
     }
 
@@ -161,8 +181,8 @@ mod tests {
         ErrorReply { code, retry_after_s, detail: Opaque::truncated(Bytes::from_static(b"detail")) }
     }
 
-    fn document(reply: &ErrorReply, challenge: Option<&Challenge>) -> (serde_json::Value, u16) {
-        let response = problem(reply, challenge);
+    fn document(reply: &ErrorReply) -> (serde_json::Value, u16) {
+        let response = problem(reply, &[]);
         let status = response.status().as_u16();
         let body = futures::executor::block_on(axum::body::to_bytes(response.into_body(), 1 << 16)).unwrap();
         (serde_json::from_slice(&body).unwrap(), status)

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use phoenix_core::{
     ErrorReply, Fqdn, Origin,
     api::{Description, ServiceName},
-    token::Class,
+    token::{Class, KeyListEntry},
     wire::Call,
 };
 use phoenix_homeserver::Homeserver;
@@ -19,10 +19,15 @@ pub(crate) trait Home: Send + Sync + 'static {
     fn descriptions(&self) -> Vec<Description>;
     /// Carries out a call.
     async fn call(&self, endpoint: &Description, call: Call, origin: Origin) -> Result<Bytes, ErrorReply>;
+    /// Counts a request that is none to an endpoint, but for what an endpoint gives, for the network that it came from
+    /// (05).
+    fn admit(&self, endpoint: &Description, origin: &Origin) -> Result<(), ErrorReply>;
     /// The published document of a service, in JSON (08).
     async fn document(&self, service: ServiceName) -> Result<Bytes, ErrorReply>;
-    /// The challenge and the key for tokens of a class (05); none while there is no key.
-    fn challenge(&self, class: Class) -> Option<Challenge>;
+    /// The challenges for tokens of a class, one of each type (05).
+    fn challenges(&self, class: Class) -> Vec<Challenge>;
+    /// The token keys that issue now, and those that will next.
+    fn issuing_keys(&self) -> Vec<KeyListEntry>;
 }
 
 /// What a token must answer, and the key that issues it (RFC 9577 §2.1).
@@ -30,7 +35,7 @@ pub(crate) trait Home: Send + Sync + 'static {
 pub(crate) struct Challenge {
     /// The encoded TokenChallenge.
     pub(crate) challenge: Bytes,
-    /// The public key of the class.
+    /// The public key that issues such tokens.
     pub(crate) token_key: Bytes,
 }
 
@@ -48,12 +53,20 @@ impl Home for Homeserver {
         self.call(endpoint.service, endpoint.name, call, origin).await
     }
 
+    fn admit(&self, endpoint: &Description, origin: &Origin) -> Result<(), ErrorReply> {
+        self.admit(endpoint, origin)
+    }
+
     async fn document(&self, service: ServiceName) -> Result<Bytes, ErrorReply> {
         self.document(service).await
     }
 
-    fn challenge(&self, class: Class) -> Option<Challenge> {
-        let (challenge, token_key) = self.challenge(class);
-        if token_key.is_empty() { None } else { Some(Challenge { challenge, token_key }) }
+    fn challenges(&self, class: Class) -> Vec<Challenge> {
+        let challenge = |(challenge, token_key)| Challenge { challenge, token_key };
+        self.challenges(class).into_iter().map(challenge).collect()
+    }
+
+    fn issuing_keys(&self) -> Vec<KeyListEntry> {
+        self.issuing_keys()
     }
 }

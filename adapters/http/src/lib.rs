@@ -7,6 +7,8 @@
 mod address;
 mod error;
 mod home;
+mod hook;
+mod privacy_pass;
 mod router;
 mod serve;
 #[cfg(test)]
@@ -16,6 +18,7 @@ mod token;
 mod transport;
 mod well_known;
 
+pub use hook::{HookError, RegistrationHook};
 pub use router::{RouterOptions, router, router_with};
 pub use serve::{Server, ServerLimits};
 pub use tls::{ServerTls, TlsError};

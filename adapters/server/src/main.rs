@@ -1,12 +1,19 @@
 //! `phoenix-server`: the reference homeserver, and a demo that plays a conversation over two of them.
 
+mod admin;
 mod demo;
+mod registration;
 mod serve;
 
 use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    Layer,
+    filter::{EnvFilter, FilterExt, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 /// A federated, end-to-end encrypted messaging homeserver.
 #[derive(Debug, Parser)]
@@ -20,6 +27,16 @@ struct Arguments {
 enum Command {
     /// Serves one domain.
     Serve(Box<serve::Options>),
+    /// Makes a homeserver whose root key the operator keeps, before its first start.
+    Init(admin::init::Options),
+    /// Makes a root's key, also on another machine than the server's.
+    Root(admin::root::Options),
+    /// Shows and changes what signs for the domain, also while the server runs.
+    Authority(admin::authority::Options),
+    /// Changes the key under which the homeserver's secrets are sealed.
+    OperatorKey(admin::key::Options),
+    /// Closes and opens registration, and invites.
+    Registration(registration::Options),
     /// Plays a conversation between the users of two homeservers, and checks every step of it.
     Demo(demo::Options),
 }
@@ -31,10 +48,19 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // Where nobody listens any more, the exit code still tells.
-            let _ = writeln!(std::io::stderr(), "phoenix-server: {error:#}");
+            let _ = writeln!(std::io::stderr(), "phoenix-server: {}", told(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// What went wrong and why, each cause once: many errors say their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        _ if said.ends_with(&cause) => said,
+        _ => format!("{said}: {cause}"),
+    })
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -42,17 +68,43 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match command {
             Command::Serve(options) => serve::run(*options).await.map(|()| ExitCode::SUCCESS),
+            Command::Init(options) => admin::init::run(options).await.map(done),
+            Command::Root(options) => admin::root::run(options).map(done),
+            Command::Authority(options) => admin::authority::run(options).await.map(done),
+            Command::OperatorKey(options) => admin::key::run(options).await.map(done),
+            Command::Registration(options) => registration::run(options).await.and_then(say),
             Command::Demo(options) => demo::main(options).await,
         }
     })
 }
 
-/// Logs to standard error, as `RUST_LOG` says; a server says what happens to it where that says nothing, a demo keeps still.
+/// Says what an operator's command did, which nothing undoes where nobody listens.
+fn done(what: String) -> ExitCode {
+    let _ = writeln!(std::io::stdout(), "{what}");
+    ExitCode::SUCCESS
+}
+
+/// Says what an operator asked for.
+fn say(what: String) -> anyhow::Result<ExitCode> {
+    writeln!(std::io::stdout(), "{what}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Logs to standard error, as `RUST_LOG` says; a server says what happens to it where that says nothing, a demo keeps
+/// still. Whatever `RUST_LOG` says, only our own crates are heard: the finest levels of others show what they are given,
+/// groups (OpenMLS) and addresses (the HTTP stack) among it.
 fn log(command: &Command) {
     let default = match command {
         Command::Serve(_) => "info",
-        Command::Demo(_) => "off",
+        Command::Init(_) => "warn",
+        Command::Root(_)
+        | Command::Authority(_)
+        | Command::OperatorKey(_)
+        | Command::Registration(_)
+        | Command::Demo(_) => "off",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ours = filter_fn(|metadata| metadata.target().starts_with("phoenix"));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines.with_filter(filter.and(ours))).init();
 }

@@ -7,13 +7,18 @@ use std::{
     str::FromStr,
 };
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use clap::Args;
 use phoenix_core::Fqdn;
-use phoenix_homeserver::{Homeserver, OperatorKey};
+use phoenix_homeserver::{
+    Homeserver,
+    auth::{PublicSuffixes, Settings},
+};
 use phoenix_http::{HttpTransport, RouterOptions, Server, ServerTls};
 use phoenix_sqlite::SqliteStore;
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{admin::key::KeyOptions, registration::PolicyOptions};
 
 /// What `serve` is told.
 #[derive(Debug, Args)]
@@ -33,16 +38,22 @@ pub(crate) struct Options {
     /// The certificate's private key, in PEM.
     #[arg(long)]
     tls_key: PathBuf,
-    /// A file with the key under which the homeserver's secrets are sealed: 32 bytes, or 64 hexadecimal digits.
-    #[arg(long)]
-    operator_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    key: KeyOptions,
     /// Where clients and other homeservers find this one, as host or host:port; the domain itself by default.
     #[arg(long)]
     public_host: Option<String>,
     /// Reaches a domain at a given address, which may be a private one, as domain=address:port; may be repeated.
     #[arg(long, value_name = "DOMAIN=ADDRESS")]
     resolve: Vec<Override>,
-    /// Trusts the authorities in this PEM file, in place of those of the web.
+    #[command(flatten)]
+    registration: PolicyOptions,
+    /// The public suffix list (publicsuffix.org), in a file: homeservers below one registrable domain are then issued
+    /// tokens as if they were one.
+    #[arg(long, value_name = "FILE")]
+    public_suffixes: Option<PathBuf>,
+    /// Trusts the authorities in this PEM file, in place of those of the web, for other homeservers and for the judge of
+    /// registrations.
     #[arg(long)]
     authority: Option<PathBuf>,
 }
@@ -116,15 +127,25 @@ async fn homeserver(domain: Fqdn, options: &Options) -> anyhow::Result<Homeserve
     if !options.listen.ip().is_unspecified() {
         transport = transport.own_address(options.listen.ip());
     }
-    if let Some(path) = &options.authority {
-        transport = transport.authorities(read(path)?);
+    let authorities = options.authority.as_deref().map(read).transpose()?;
+    if let Some(pem) = &authorities {
+        transport = transport.authorities(pem.clone());
     }
     let transport = transport.build().context("--authority")?;
-    let mut builder = Homeserver::builder(domain).store(SqliteStore::open(&options.db)?).transport(transport);
-    if let Some(path) = &options.operator_key_file {
-        builder = builder.operator_key(operator_key(path)?);
+    let builder = Homeserver::builder(domain).store(SqliteStore::open(&options.db)?).transport(transport);
+    let mut builder = options.key.on(builder)?;
+    let registration = options.registration.settings()?;
+    let suffixes = options.public_suffixes.as_deref().map(suffixes).transpose()?;
+    builder = builder.auth_settings(Settings { registration, suffixes, ..Settings::default() });
+    if let Some(hook) = options.registration.hook(authorities.as_deref())? {
+        builder = builder.policy(hook);
     }
     Ok(builder.build().await?)
+}
+
+fn suffixes(path: &Path) -> anyhow::Result<PublicSuffixes> {
+    let list = String::from_utf8(read(path)?).ok().and_then(|list| list.parse().ok());
+    list.with_context(|| format!("{}: this is not a public suffix list", path.display()))
 }
 
 fn certificate(options: &Options) -> anyhow::Result<ServerTls> {
@@ -133,26 +154,7 @@ fn certificate(options: &Options) -> anyhow::Result<ServerTls> {
     ServerTls::from_pem(&chain, &key).with_context(|| format!("{chain_path} with {key_path}"))
 }
 
-fn operator_key(path: &Path) -> anyhow::Result<OperatorKey> {
-    let content = read(path)?;
-    if let Ok(key) = <[u8; 32]>::try_from(content.as_slice()) {
-        return Ok(OperatorKey::new(key));
-    }
-    let digits = content.trim_ascii();
-    let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
-    match bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
-        Some(key) => Ok(OperatorKey::new(key)),
-        None => bail!("{}: an operator key has 32 bytes, or 64 hexadecimal digits", path.display()),
-    }
-}
-
-fn byte(digits: &[u8]) -> Option<u8> {
-    let &[high, low] = digits else { return None };
-    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|it| u8::try_from(it).ok());
-    Some(digit(high)? << 4 | digit(low)?)
-}
-
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => anyhow!("{}: there is no such file", path.display()),
         std::io::ErrorKind::PermissionDenied => anyhow!("{}: the file may not be read", path.display()),
@@ -170,7 +172,7 @@ mod tests {
 
     use std::net::TcpListener;
 
-    use super::{Override, bind, operator_key};
+    use super::{Override, bind};
 
     #[test]
     fn a_port_in_use_is_told_in_a_sentence() {
@@ -180,19 +182,6 @@ mod tests {
         let error = bind(address).unwrap_err();
 
         assert_eq!(error.to_string(), format!("{address}: another program listens there already"));
-    }
-
-    #[test]
-    fn an_operator_key_is_read_from_bytes_and_from_digits_and_from_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key");
-        for (content, good) in
-            [(vec![7; 32], true), (b"ab".repeat(32), true), (vec![7; 31], false), (b"xy".repeat(32), false)]
-        {
-            std::fs::write(&path, content).unwrap();
-            assert_eq!(operator_key(&path).is_ok(), good);
-        }
-        assert!(operator_key(&folder.path().join("none")).unwrap_err().to_string().contains("no such file"));
     }
 
     #[test]

@@ -31,7 +31,11 @@ pub(crate) fn run(connection: &Connection, jobs: &Receiver<Job>) {
                 used_since.get_or_insert_with(Instant::now).elapsed() >= LONGEST_USE
             }
             Err(RecvTimeoutError::Timeout) => used_since.is_some(),
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => {
+                // Another process may have the file open, which knows nothing of what this one left in the log.
+                let _ = used_since.is_some() && (0..LAST_TRIES).any(|_| writer.empty_log());
+                return;
+            }
         };
         if is_due {
             used_since = if writer.empty_log() { None } else { Some(Instant::now()) };
@@ -166,5 +170,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long the log is used, where the writer is never idle, before it is emptied between two groups: keys that
 /// were deleted stay in it until then.
 const LONGEST_USE: Duration = Duration::from_secs(3);
+/// How often it is tried when the store closes: half a second.
+const LAST_TRIES: u32 = 25;
 /// How long the writer waits for readers when it empties the log.
 const HURRY: Duration = Duration::from_millis(20);

@@ -7,7 +7,7 @@ use phoenix_core::{
     Failure, Reject,
     api::{Empty, auth},
     operation::{Anyone, Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Reading, Rows},
-    port::{Alarm, Wanted, Write},
+    port::{Alarm, Write},
 };
 
 use crate::{
@@ -35,8 +35,7 @@ impl Operation for AliasRegister {
             return Ok(Vec::new());
         }
         call.request().auth_key.check()?;
-        let at = kinds::alias(&call.request().alias, cx);
-        Ok(vec![Reading::change(at, Wanted::Keys(vec![record::ROW]))])
+        Ok(vec![alias::reading_to_change(&call.request().alias, cx)])
     }
 
     fn open(_: &Decoded<Self>, found: Rows, cx: &Context<AuthService>) -> Result<Option<Known>, Failure> {
@@ -64,11 +63,11 @@ impl Operation for AliasRegister {
         let request = call.request();
         let queue = direct_queue::creation(&request.queue_key, cx)?;
         let record = record::encode(&Alias { auth_key: request.auth_key.clone() });
-        let alarm = Alarm::At(cx.now.plus_secs(cx.settings.alias_s));
+        let ends = cx.now.plus_secs(cx.settings.alias_s);
         // What is left of an earlier owner's goes, where the sweeper has not come by yet.
         Ok(Decision::reply(Empty {})
-            .change(kinds::alias(&request.alias, cx), vec![Write::Put(record::ROW, record)], alarm)
-            .change(kinds::alias_queue(&request.alias, cx), queue, alarm)
+            .change(kinds::alias(&request.alias, cx), vec![Write::Put(record::ROW, record)], Alarm::At(ends))
+            .change(kinds::alias_queue(&request.alias, cx), queue, Alarm::At(alias::cleared(ends)))
             .change(kinds::alias_packages(&request.alias, cx), vec![Write::Drop], Alarm::Never))
     }
 }

@@ -5,7 +5,6 @@ use phoenix_core::{
     api::{auth, queue::DequeueReply},
     credential::VerifiedClientCredential,
     operation::{Authorised, Context, Decision, Decoded, Need, Operation, Peers, Proven, Reading, Rows},
-    port::Alarm,
     queue::check_dequeue,
 };
 
@@ -75,9 +74,6 @@ impl Operation for DequeueOffers {
         cx: &Context<AuthService>,
     ) -> Result<Decision<DequeueReply>, Failure> {
         let decision = state.queue.ok_or(Reject::NotFound)?.read(call.request(), cx)?;
-        Ok(match state.client.and_then(|client| client.marked(cx.now)) {
-            Some(mark) => decision.change(kinds::client(call.sender().client()), vec![mark], Alarm::Keep),
-            None => decision,
-        })
+        Ok(account::seen(decision, call.sender().client(), state.client, cx))
     }
 }

@@ -7,7 +7,7 @@ use phoenix_core::{
 };
 
 use crate::{
-    AuthService,
+    AuthService, account,
     direct_queue::{self, DirectQueue},
     kinds,
 };
@@ -33,12 +33,13 @@ impl Operation for EnqueueOffer {
         if to.user.domain != cx.domain {
             return Err(Reject::NotFound.into());
         }
-        Ok(vec![direct_queue::reading(kinds::client_queue(to))])
+        Ok(vec![account::reading(to), direct_queue::reading(kinds::client_queue(to))])
     }
 
-    fn open(call: &Decoded<Self>, found: Rows, _: &Context<AuthService>) -> Result<DirectQueue, Failure> {
-        let queue = DirectQueue::found(&found, 0, kinds::client_queue(&call.request().to))?;
-        Ok(queue.ok_or(Reject::NotFound)?)
+    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<AuthService>) -> Result<DirectQueue, Failure> {
+        let stands = account::found(&found, 0)?.is_some_and(|client| client.stands(cx.now));
+        let queue = DirectQueue::found(&found, 1, kinds::client_queue(&call.request().to))?;
+        Ok(queue.filter(|_| stands).ok_or(Reject::NotFound)?)
     }
 
     fn authenticate(

@@ -85,7 +85,7 @@ impl Operation for GetConnectionPackage {
 /// Where the packages of the user's clients lie, once the user was read; nowhere, where there is none.
 fn places(user: &UserId, found: &Rows) -> Result<Vec<Local>, Failure> {
     let Some(stored) = found.row(0, &record::ROW)? else { return Ok(Vec::new()) };
-    let User { opaque: _, clients } = record::decode(stored)?;
+    let User { clients, .. } = record::decode(stored)?;
     let client = |client| ClientId { user: user.clone(), client };
     Ok(clients.into_iter().map(|uuid| kinds::client_packages(&client(uuid))).collect())
 }

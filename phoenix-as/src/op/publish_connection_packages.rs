@@ -10,7 +10,6 @@ use phoenix_core::{
     operation::{
         Authorised, Context, Decision, Decoded, Effort, Need, Operation, Peers, Proven, Reading, Rows,
     },
-    port::Alarm,
 };
 
 use crate::{
@@ -77,14 +76,11 @@ impl Operation for PublishConnectionPackages {
         let (writes, alarm) = packages::publication(packages, latest, cx)?;
         let id = sender.client();
         let decision = Decision::reply(Empty {}).change(kinds::client_packages(id), writes, alarm);
-        Ok(match known.and_then(|client| client.marked(cx.now)) {
-            Some(mark) => decision.change(kinds::client(id), vec![mark], Alarm::Keep),
-            None => decision,
-        })
+        Ok(account::seen(decision, id, known, cx))
     }
 }
 
-/// A package must be signed by its sender's key, for its sender, and be usable now.
+/// A package must be signed by its sender's key, for its sender, be usable now, and end with the credential in it.
 fn check(
     package: &ConnectionPackage,
     sender: &VerifiedClientCredential,
@@ -92,6 +88,9 @@ fn check(
 ) -> Result<(), Reject> {
     if package.payload.credential != *sender.credential() {
         return Err(Reject::Malformed("credential"));
+    }
+    if package.payload.package.lifetime.not_after > sender.credential().payload.validity.not_after {
+        return Err(Reject::Malformed("lifetime"));
     }
     let verified = package.verify(cx.keys.service.verified(), cx.now);
     match verified {

@@ -4,22 +4,21 @@
 //! signature for a client without a record. The first to finish for a user id wins. Whoever finished and lost the
 //! answer gets the same credential again, for the same CSR, as long as the client stands: what is signed is in the
 //! record, and the frame shows that the key is held.
+//!
+//! An invitation goes in the same batch, so that of two who begin with one code only one finishes. While registration
+//! is closed nobody finishes, also who began before: once the switch is set, no user comes to be.
 
 use phoenix_core::{
-    Failure, Reject,
+    Failure, Fault, Reject,
     api::auth::{self, RegisterFinishRequest},
-    credential::{ClientCredential, Csr},
-    operation::{
-        Anyone, Authorised, Context, Decision, Decoded, FRAME_WINDOW_S, Operation, Peers, Proven, Reading,
-        Rows,
-    },
+    credential::ClientCredential,
+    operation::{Anyone, Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Reading, Rows},
     port::{Alarm, Wanted, Write},
-    time::Month,
     wire::List,
 };
 
 use crate::{
-    AuthService, account, direct_queue, kinds, opaque,
+    AuthService, account, invitations, kinds, opaque, policy,
     record::{self, Client, Registration, User},
 };
 
@@ -29,8 +28,12 @@ pub(crate) struct RegisterFinish;
 /// What is there already.
 pub(crate) struct State {
     registration: Option<Registration>,
-    user: Option<User>,
+    /// Whether the user is there, or was.
+    is_taken: bool,
     client: Option<Client>,
+    is_closed: bool,
+    /// Whether the invitation that is to be used up is good, where there is to be one.
+    is_invited: bool,
 }
 
 impl Operation for RegisterFinish {
@@ -44,26 +47,42 @@ impl Operation for RegisterFinish {
         found: &Rows,
         cx: &Context<AuthService>,
     ) -> Result<Vec<Reading>, Failure> {
-        if !found.is_empty() {
-            return Ok(Vec::new());
-        }
         let request = call.request();
         let client = &request.csr.payload.client;
-        if client.user.domain != cx.domain {
-            return Err(Reject::Malformed("client").into());
+        match found.len() {
+            0 if client.user.domain != cx.domain => Err(Reject::Malformed("client").into()),
+            0 => {
+                let places = [
+                    kinds::registration(&request.registration),
+                    kinds::user(&client.user),
+                    kinds::client(client),
+                    kinds::former_user(&client.user, cx),
+                ];
+                let wanted = || Wanted::Keys(vec![record::ROW]);
+                let readings = places.into_iter().map(|at| Reading::change(at, wanted()));
+                Ok(readings.chain([policy::reading_switch()]).collect())
+            }
+            FIRST => {
+                let invitation = begun(found, cx)?.and_then(|begun| begun.invitation);
+                Ok(invitation.iter().map(invitations::reading_to_use).collect())
+            }
+            _ => Ok(Vec::new()),
         }
-        let places =
-            [kinds::registration(&request.registration), kinds::user(&client.user), kinds::client(client)];
-        let wanted = || Wanted::Keys(vec![record::ROW]);
-        Ok(places.into_iter().map(|at| Reading::change(at, wanted())).collect())
     }
 
     fn open(_: &Decoded<Self>, found: Rows, cx: &Context<AuthService>) -> Result<State, Failure> {
-        let is_over = found.place(0)?.alarm.is_some_and(|alarm| alarm <= cx.now);
-        let registration = found.row(0, &record::ROW)?.filter(|_| !is_over);
-        let registration = registration.map(|stored| record::decode(stored)).transpose()?;
-        let user = found.row(1, &record::ROW)?.map(|stored| record::decode(stored)).transpose()?;
-        Ok(State { registration, user, client: account::found(&found, 2)? })
+        let registration = begun(&found, cx)?;
+        let is_invited = match registration.as_ref().and_then(|begun| begun.invitation) {
+            Some(_) => invitations::is_good(&found, FIRST, cx)?,
+            None => true,
+        };
+        Ok(State {
+            registration,
+            is_taken: found.place(1)?.mark.is_some() || found.place(3)?.mark.is_some(),
+            client: account::found(&found, 2)?,
+            is_closed: policy::is_closed(&found, 4)?,
+            is_invited,
+        })
     }
 
     fn authenticate(
@@ -82,26 +101,33 @@ impl Operation for RegisterFinish {
         cx: &Context<AuthService>,
     ) -> Result<Decision<ClientCredential>, Failure> {
         let request = call.request();
-        let State { registration, user, client } = state;
-        if let Some(credential) = client.map(|client| client.credential).filter(|it| is_of(it, &request.csr))
+        let State { registration, is_taken, client, is_closed, is_invited } = state;
+        if let Some(credential) =
+            client.map(|client| client.credential).filter(|it| account::is_of(it, &request.csr))
         {
             return Ok(Decision::reply(credential));
         }
-        let is_begun = registration.is_some_and(|begun| begun.user == request.csr.payload.client.user);
-        if !is_begun {
-            return Err(Reject::NotFound.into());
+        let is_own = |begun: &Registration| begun.user == request.csr.payload.client.user;
+        let begun = registration.filter(is_own).ok_or(Reject::NotFound)?;
+        if is_closed || !is_invited {
+            return Err(Reject::Forbidden.into());
         }
-        if user.is_some() {
+        if is_taken {
             return Err(Reject::AlreadyExists.into());
         }
-        create(request, cx)
+        let decision = create(request, cx)?;
+        Ok(match begun.invitation {
+            Some(hash) => decision.change(kinds::invitation(&hash), vec![Write::Drop], Alarm::Never),
+            None => decision,
+        })
     }
 }
 
-/// Whether a credential was signed for this CSR, or one that asked for the same: keys in hardware sign differently
-/// each time.
-fn is_of(credential: &ClientCredential, csr: &Csr) -> bool {
-    credential.payload == csr.payload
+/// The registration that was read, if it is not over.
+fn begun(found: &Rows, cx: &Context<AuthService>) -> Result<Option<Registration>, Fault> {
+    let is_over = found.place(0)?.alarm.is_some_and(|alarm| alarm <= cx.now);
+    let stored = found.row(0, &record::ROW)?.filter(|_| !is_over);
+    stored.map(|stored| record::decode(stored)).transpose()
 }
 
 /// Signs, and makes the user, the client and its queue.
@@ -109,30 +135,15 @@ fn create(
     request: &RegisterFinishRequest,
     cx: &Context<AuthService>,
 ) -> Result<Decision<ClientCredential>, Failure> {
-    check_validity(&request.csr, cx)?;
     let opaque = opaque::checked_record(&request.record)?;
-    let id = request.csr.payload.client.clone();
-    let (intermediate, key) = cx.keys.service.intermediate();
-    let credential = ClientCredential::issue(request.csr.clone(), intermediate, key, cx.now)?;
-    let queue = direct_queue::creation(&request.queue_key, cx)?;
-    let user = User { opaque, clients: List::new(vec![id.client]).map_err(Reject::from)? };
-    let client = Client { credential, activity: Month::of(cx.now) };
-    let alarm = client.alarm();
-    let client_row = Write::Put(record::ROW, record::encode(&client));
+    let id = &request.csr.payload.client;
+    let clients = List::new(vec![id.client]).map_err(Reject::from)?;
+    let user = User { registration: request.registration, opaque, clients };
     let begun = kinds::registration(&request.registration);
-    Ok(Decision::reply(client.credential)
+    Ok(account::enrolled(&request.csr, &request.queue_key, cx)?
         .change(begun, vec![Write::Drop], Alarm::Never)
-        .put(kinds::user(&id.user), record::ROW, record::encode(&user))
-        .change(kinds::client(&id), vec![client_row], alarm)
-        .change(kinds::client_queue(&id), queue, alarm))
+        .put(kinds::user(&id.user), record::ROW, record::encode(&user)))
 }
 
-/// The validity must have begun, and end within the longest that is given, as far as clocks agree; that it lies
-/// within the intermediate's is seen when it is signed.
-fn check_validity(csr: &Csr, cx: &Context<AuthService>) -> Result<(), Reject> {
-    let validity = csr.payload.validity;
-    let begins_by = cx.now.plus_secs(FRAME_WINDOW_S).as_secs();
-    let ends_by = begins_by.saturating_add(cx.settings.client_validity_s);
-    let is_allowed = validity.not_before <= begins_by && validity.not_after <= ends_by;
-    if is_allowed { Ok(()) } else { Err(Reject::Malformed("validity")) }
-}
+/// Places of the first round.
+const FIRST: usize = 5;

@@ -2,19 +2,20 @@ use phoenix_core::{
     AliasHash, Reject,
     api::{
         Empty,
-        auth::{AliasOfferRequest, AliasPublishRequest, AliasRegisterRequest},
+        auth::{AliasOfferRequest, AliasPublishRequest, AliasRegisterRequest, MAX_OFFER, MAX_PACKAGES},
     },
     credential::PackagePayload,
     crypto::{HpkePublicKey, HpkeSecretKey, SigningKey, Suite},
     queue::ClientRatchet,
     time::DAY,
-    wire::{List, Opaque},
+    token::Class,
+    wire::{List, Opaque, Wire},
 };
 
 use super::world::{By, World, dequeue};
 use crate::op;
 
-const NAME: AliasHash = AliasHash([0xa5; 32]);
+pub(super) const NAME: AliasHash = AliasHash([0xa5; 32]);
 
 #[test]
 fn a_registered_alias_is_reached_by_its_hash_alone() {
@@ -59,41 +60,6 @@ fn an_alias_is_given_to_one_owner_at_a_time() {
         world.ask::<op::AliasDequeue>(dequeue(0, 0, 0), By::Alias(NAME, &other.key)),
         Err(Reject::Unauthenticated)
     );
-}
-
-#[test]
-fn an_alias_ends_after_a_year_with_all_that_is_its_own() {
-    let world = World::new();
-    let (owner, heir) = (Owner::new(&world), Owner::new(&world));
-    owner.register(&world).unwrap();
-    owner.publish(&world, &[world.payload(366 * DAY)]).unwrap();
-    enqueue(&world, b"an offer for the owner").unwrap();
-
-    world.pass(364 * DAY);
-    let too_early = heir.register(&world);
-    world.pass(5 * DAY);
-
-    assert_eq!(too_early, Err(Reject::AlreadyExists));
-    assert!(!world.holds(b""), "nothing is left");
-    assert_eq!(heir.register(&world), Ok(Empty {}));
-}
-
-#[test]
-fn nothing_of_an_ended_alias_falls_to_its_next_owner_before_the_sweeper_came() {
-    let world = World::new();
-    let (owner, heir) = (Owner::new(&world), Owner::new(&world));
-    owner.register(&world).unwrap();
-    owner.publish(&world, &[world.payload(366 * DAY)]).unwrap();
-    enqueue(&world, b"an offer for the owner").unwrap();
-
-    world.pass_unswept(367 * DAY);
-    let ended = [take(&world).err(), enqueue(&world, b"an offer").err()];
-    heir.register(&world).unwrap();
-    let reply = world.ask::<op::AliasDequeue>(dequeue(0, 0, 0), By::Alias(NAME, &heir.key)).unwrap();
-
-    assert_eq!(ended, [Some(Reject::NotFound), Some(Reject::NotFound)]);
-    assert_eq!(reply.entries.len(), 1, "the ratchet's first key");
-    assert_eq!(take(&world), Err(Reject::NotFound));
 }
 
 #[test]
@@ -158,38 +124,61 @@ fn packages_without_time_left_or_none_at_all_are_not_published() {
     assert_eq!(owner.publish(&world, &[]), Err(Reject::Malformed("packages")));
 }
 
-struct Owner {
-    key: SigningKey,
+#[test]
+fn packages_and_offers_fit_up_to_their_bounds() {
+    let world = World::new();
+    let owner = Owner::new(&world);
+    owner.register(&world).unwrap();
+    let packages = vec![world.payload(5 * DAY); MAX_PACKAGES + 1];
+
+    assert_eq!(owner.publish(&world, &packages[..MAX_PACKAGES]), Ok(Empty {}));
+    assert_eq!(enqueue(&world, &[7; MAX_OFFER]), Ok(Empty {}));
+
+    let token = |class| Some(world.token(class));
+    let request = AliasPublishRequest { packages: List::default() };
+    let by = By::Alias(NAME, &owner.key);
+    let mut publish = world.call::<op::AliasPublishPackages>(&request, by, token(Class::Standard));
+    publish.body = Opaque::new(List::<_, { MAX_PACKAGES + 1 }>::new(packages).unwrap().encode()).unwrap();
+    assert!(matches!(world.send::<op::AliasPublishPackages>(publish), Err(Reject::Malformed(_))));
+    let request = AliasOfferRequest { to: NAME, ciphertext: Opaque::default() };
+    let mut offer = world.call::<op::AliasEnqueueOffer>(&request, By::Nobody, token(Class::Contact));
+    let longer = Opaque::<{ MAX_OFFER + 1 }>::new(vec![7; MAX_OFFER + 1]).unwrap();
+    offer.body = Opaque::new((NAME, longer).encode()).unwrap();
+    assert!(matches!(world.send::<op::AliasEnqueueOffer>(offer), Err(Reject::Malformed(_))));
+}
+
+pub(super) struct Owner {
+    pub(super) key: SigningKey,
     queue_key: HpkeSecretKey,
 }
 
 impl Owner {
-    fn new(world: &World) -> Self {
+    pub(super) fn new(world: &World) -> Self {
         let mut chance = world.chance();
         let key = SigningKey::generate(Suite::Ed25519, &mut chance);
         Self { key, queue_key: HpkeSecretKey::generate(Suite::Ed25519, &mut chance) }
     }
 
-    fn request(&self) -> AliasRegisterRequest {
+    pub(super) fn request(&self) -> AliasRegisterRequest {
         let (auth_key, queue_key) = (self.key.verifying_key(), self.queue_key.public_key().clone());
         AliasRegisterRequest { alias: NAME, auth_key, queue_key }
     }
 
-    fn register(&self, world: &World) -> Result<Empty, Reject> {
+    pub(super) fn register(&self, world: &World) -> Result<Empty, Reject> {
         world.ask::<op::AliasRegister>(self.request(), By::Key(&self.key))
     }
 
-    fn publish(&self, world: &World, packages: &[PackagePayload]) -> Result<Empty, Reject> {
+    pub(super) fn publish(&self, world: &World, packages: &[PackagePayload]) -> Result<Empty, Reject> {
         let request = AliasPublishRequest { packages: List::new(packages.to_vec()).unwrap() };
         world.ask::<op::AliasPublishPackages>(request, By::Alias(NAME, &self.key))
     }
 }
 
-fn take(world: &World) -> Result<PackagePayload, Reject> {
+pub(super) fn take(world: &World) -> Result<PackagePayload, Reject> {
     world.ask::<op::AliasGetPackage>(NAME, By::Nobody)
 }
 
-fn enqueue(world: &World, offer: &[u8]) -> Result<Empty, Reject> {
+pub(super) fn enqueue(world: &World, offer: &[u8]) -> Result<Empty, Reject> {
     let ciphertext = Opaque::new(offer.to_vec()).unwrap();
     world.ask::<op::AliasEnqueueOffer>(AliasOfferRequest { to: NAME, ciphertext }, By::Nobody)
 }

@@ -8,7 +8,7 @@ use phoenix_core::{
 };
 
 use super::world::{By, TestClient, World, domain};
-use crate::{Allowances, AuthSettings, op};
+use crate::{Allowances, AuthSettings, RemoteAllowance, op};
 
 #[test]
 fn all_clients_share_what_there_is_of_a_class() {
@@ -45,6 +45,42 @@ fn a_domain_for_which_nothing_is_set_gets_nothing() {
     let refused = count(&world, &world.stranger(1), Class::Contact, 1);
 
     assert_eq!(refused, Err(Reject::RateLimited(86_400)));
+}
+
+#[test]
+fn a_domain_that_is_known_of_one_class_is_no_newcomer_to_another() {
+    let world = World::with(AuthSettings { ceiling: 1_000, ..AuthSettings::default() });
+    for _ in 0..31 {
+        assert_eq!(count(&world, &world.stranger(1), Class::Standard, 1), Ok(1));
+        world.pass(DAY);
+    }
+
+    // Newcomers together get 2 of this class.
+    assert_eq!(count(&world, &world.stranger(1), Class::Contact, 3), Ok(3));
+}
+
+#[test]
+fn a_domain_unused_for_thirty_days_starts_again_though_no_alarm_has_rung() {
+    let remote =
+        RemoteAllowance { floor: 100, client_floor: 1_000, newcomers_percent: 100, ..Default::default() };
+    let world = World::with(AuthSettings { remote, ..AuthSettings::default() });
+    assert_eq!(count(&world, &world.stranger(1), Class::Standard, 100), Ok(100));
+    world.pass_unswept(DAY);
+    assert_eq!(count(&world, &world.stranger(1), Class::Standard, 100), Ok(100));
+    world.pass_unswept(DAY);
+    assert_eq!(count(&world, &world.stranger(1), Class::Contact, 1), Ok(1), "grown to 169");
+
+    world.pass_unswept(29 * DAY);
+    assert_eq!(grown(&world), 69, "used 29 days ago");
+    world.pass_unswept(30 * DAY);
+    assert_eq!(grown(&world), 0);
+}
+
+/// Standard tokens, beyond the first hundred, that the neighbour gets today.
+fn grown(world: &World) -> usize {
+    assert_eq!(count(world, &world.stranger(1), Class::Standard, 100), Ok(100));
+    let is_issued = |_: &usize| count(world, &world.stranger(1), Class::Standard, 1).is_ok();
+    (0..100).take_while(is_issued).count()
 }
 
 #[test]

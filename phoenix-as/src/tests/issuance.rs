@@ -1,12 +1,15 @@
 use phoenix_core::{
-    Reject,
+    Refusal, Reject,
     api::tokens::{IssueReply, IssueRequest},
-    time::DAY,
+    time::{DAY, HOUR},
     token::{Blinding, Class, Token},
     wire::List,
 };
 
-use super::world::{By, TestClient, World, domain};
+use super::{
+    logins::done,
+    world::{By, TestClient, World, domain},
+};
 use crate::{AuthSettings, RemoteAllowance, op};
 
 /// The world begins with a day.
@@ -106,6 +109,22 @@ fn a_lost_answer_is_given_again_after_its_key_has_ended() {
 }
 
 #[test]
+fn only_what_is_answered_is_evaluated() {
+    let world = World::new();
+    let client = world.register(1);
+    let (first, too_many) = (world.blinding(Class::Contact, 40), world.blinding(Class::Contact, 11));
+    let evaluations = |blinding: &Blinding| {
+        let ask = || issue(&world, &client, Class::Contact, blinding).err().map(Refusal::from);
+        let (refused, (.., evaluations)) = done(&world, ask);
+        (refused.is_some(), evaluations)
+    };
+
+    assert_eq!(evaluations(&first), (false, 1), "a batch is one");
+    assert_eq!(evaluations(&first), (false, 1), "a repeat is answered again");
+    assert_eq!(evaluations(&too_many), (true, 0));
+}
+
+#[test]
 fn nothing_of_a_request_but_its_hash_is_kept() {
     let world = World::new();
     let client = world.register(1);
@@ -118,6 +137,8 @@ fn nothing_of_a_request_but_its_hash_is_kept() {
     assert!(seen.into_iter().all(|element| !world.holds(&element[..12])));
     let tokens = blinding.finalize(&reply).unwrap();
     assert!(tokens.iter().all(|token| !world.holds(&token.nonce[..12])));
+    // The count of registrations goes first.
+    world.pass(4 * HOUR);
     let left = world.store.dump().len();
     world.pass(3 * DAY);
     assert_eq!(world.store.dump().len(), left - 2, "the window is forgotten");

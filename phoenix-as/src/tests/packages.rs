@@ -88,6 +88,7 @@ fn only_usable_packages_of_the_sender_are_published() {
     let mut tampered = good.clone();
     tampered.payload.package.lifetime.not_after += 1;
     let too_long = packages(&world, &bob, [400]).remove(0);
+    let beyond_its_credential = packages(&world, &bob, [91]).remove(0);
     world.pass(6 * DAY);
     let rejected = |package: &ConnectionPackage| publish(&world, &bob, vec![package.clone()]);
 
@@ -95,8 +96,10 @@ fn only_usable_packages_of_the_sender_are_published() {
     assert_eq!(rejected(&tampered), Err(Reject::Malformed("signature")));
     assert_eq!(rejected(&good), Err(Reject::Malformed("lifetime")));
     assert_eq!(rejected(&too_long), Err(Reject::Malformed("lifetime")));
+    assert_eq!(rejected(&beyond_its_credential), Err(Reject::Malformed("lifetime")));
     assert_eq!(publish(&world, &bob, Vec::new()), Err(Reject::Malformed("packages")));
     assert_eq!(take(&world, &bob.id.user), Err(Reject::NotFound));
+    assert!(rejected(&packages(&world, &bob, [84]).remove(0)).is_ok(), "it ends with its credential");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use phoenix_core::{
     },
     credential::{AsKeys, ClientCredential},
     crypto::{Chance, SigningKey, Suite},
-    time::{DAY, MINUTE},
+    time::{DAY, HOUR, MINUTE},
     wire::{Opaque, Wire},
 };
 
@@ -115,11 +115,14 @@ fn a_lost_answer_is_given_again_to_the_same_request_only() {
 #[test]
 fn a_registration_ends_after_ten_minutes_and_leaves_nothing() {
     let world = World::new();
-    let finish = world.begin(1);
+    let (in_time, finish) = (world.begin(2), world.begin(1));
 
-    world.pass(10 * MINUTE);
+    world.pass(10 * MINUTE - 1);
+    assert!(world.finish(&in_time).is_ok());
+    let left = world.store.dump().len() - 1;
+    world.pass(1);
 
-    assert!(world.store.dump().is_empty());
+    assert_eq!(world.store.dump().len(), left);
     assert_eq!(world.finish(&finish).err(), Some(Reject::NotFound));
 }
 
@@ -165,6 +168,24 @@ fn what_does_not_fit_is_not_signed() {
         Reject::Malformed(_)
     ));
     assert!(world.finish(&finish).is_ok(), "nothing of it spoiled the registration");
+}
+
+#[test]
+fn a_credential_begins_when_it_is_asked_for_or_an_hour_before() {
+    let world = World::new();
+    world.pass(DAY);
+    let finish = world.begin(1);
+    let begins = |earlier: u64| {
+        let mut payload = finish.request.csr.payload.clone();
+        payload.validity.not_before -= earlier;
+        phoenix_core::credential::Csr::new(&finish.key, payload).unwrap()
+    };
+
+    let too_early = begins(HOUR + 1);
+    assert_eq!(refused(&world, &finish, |request| request.csr = too_early), Reject::Malformed("validity"));
+    let mut in_time = finish.clone();
+    in_time.request.csr = begins(HOUR);
+    assert!(world.finish(&in_time).is_ok());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use phoenix_core::{
     ErrorReply, Failure, Fqdn, Timestamp,
     api::ServiceName,
+    credential::RevocationEntry,
     crypto::Chance,
     engine::Ticker,
     operation::{Local, OnAlarm, Service},
@@ -23,6 +24,7 @@ use phoenix_core::{
     },
     published::AsDocument,
     store::MemoryStore,
+    wire::List,
 };
 
 use crate::{AuthKeys, AuthService};
@@ -62,17 +64,23 @@ async fn yield_once() {
     .await;
 }
 
-/// Memory that notes how many places are read at once and, once there is a second replica, lets others go on within
+/// Memory that notes how many places are read and written at once and, once there is a second replica, lets others go on within
 /// each access.
 pub(super) struct TestStore {
     memory: MemoryStore,
     yields: AtomicBool,
     reads: Mutex<Vec<usize>>,
+    commits: Mutex<Vec<usize>>,
 }
 
 impl TestStore {
     pub(super) const fn new(memory: MemoryStore) -> Self {
-        Self { memory, yields: AtomicBool::new(false), reads: Mutex::new(Vec::new()) }
+        Self {
+            memory,
+            yields: AtomicBool::new(false),
+            reads: Mutex::new(Vec::new()),
+            commits: Mutex::new(Vec::new()),
+        }
     }
 
     /// From here on, others go on within each access.
@@ -90,6 +98,11 @@ impl TestStore {
     pub(super) fn reads(&self) -> Vec<usize> {
         std::mem::take(&mut self.reads.lock().unwrap())
     }
+
+    /// The parts of each commit since this was asked last.
+    pub(super) fn commits(&self) -> Vec<usize> {
+        std::mem::take(&mut self.commits.lock().unwrap())
+    }
 }
 
 #[async_trait]
@@ -102,6 +115,7 @@ impl Store for TestStore {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
+        self.commits.lock().unwrap().push(batch.parts.len());
         self.yielding().await;
         self.memory.commit(batch).await
     }
@@ -143,6 +157,7 @@ pub(super) struct Neighbour {
     pub(super) keys: AuthKeys,
     pub(super) clock: Arc<TestClock>,
     pub(super) fetches: AtomicU64,
+    pub(super) revoked: Mutex<Vec<RevocationEntry>>,
 }
 
 #[async_trait]
@@ -154,7 +169,10 @@ impl Transport for Neighbour {
     async fn fetch(&self, _: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
         assert_eq!(service, ServiceName::As);
         self.fetches.fetch_add(1, Ordering::Relaxed);
-        let (identity, list) = self.keys.published(self.clock.now()).unwrap();
-        AsDocument::encode(&identity, &list).map_err(|_| TransportError::Unreachable)
+        let revoked = self.revoked.lock().unwrap().clone();
+        let serial = 1 + u64::try_from(revoked.len()).unwrap();
+        let list = self.keys.revocation_list(serial, List::new(revoked).unwrap(), self.clock.now());
+        AsDocument::encode(&self.keys.identity(list.unwrap()), self.keys.key_list())
+            .map_err(|_| TransportError::Unreachable)
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -14,14 +14,16 @@ use phoenix_core::{
     AliasHash, ClientId, Failure, Fqdn, Origin, Reject, Timestamp, UserId, Uuid,
     api::{
         Endpoint, ServiceName,
-        auth::{RegisterFinishRequest, RegisterInitReply, RegisterInitRequest},
+        auth::{RegisterFinishRequest, RegisterInitReply, RegisterInitRequest, RegistrationProof},
         queue::DequeueRequest,
     },
-    credential::{ClientCredential, ClientCredentialPayload, Csr, ExpirationData, PackagePayload},
+    credential::{
+        ClientCredential, ClientCredentialPayload, Csr, ExpirationData, PackagePayload, RevocationEntry,
+    },
     crypto::{AtRestKey, Chance, HpkeSecretKey, SigningKey, Suite},
     engine::{Alarms, Engine, Shared},
     operation::{KeyRing, Operation, ReplyOf, RequestOf},
-    port::{Clock, Inline, LocalWake, OpenPolicy, Ports, Space},
+    port::{Clock, Inline, LocalWake, OpenPolicy, Policy, Ports, Space},
     store::MemoryStore,
     time::DAY,
     token::{Blinding, Class, Rotation, Token, challenge_digest},
@@ -64,10 +66,16 @@ impl World {
     }
 
     pub(super) fn with(settings: AuthSettings) -> Self {
+        Self::judged(settings, OpenPolicy)
+    }
+
+    /// With another judge than one who lets all pass.
+    pub(super) fn judged(settings: AuthSettings, policy: impl Policy) -> Self {
         let (store, clock) = (MemoryStore::new(), Arc::new(TestClock::default()));
         let beta =
             AuthKeys::generate(&domain("beta.test"), clock.now(), &mut Chance::from_seed([2; 32])).unwrap();
-        let neighbour = Arc::new(Neighbour { keys: beta, clock: clock.clone(), fetches: AtomicU64::new(0) });
+        let (fetches, revoked) = (AtomicU64::new(0), Mutex::default());
+        let neighbour = Arc::new(Neighbour { keys: beta, clock: clock.clone(), fetches, revoked });
         let access = Arc::new(TestStore::new(store.clone()));
         let ports = Ports {
             store: access.clone(),
@@ -76,7 +84,7 @@ impl World {
             entropy: Arc::new(Counting::default()),
             wake: Arc::new(LocalWake::default()),
             compute: Arc::new(Inline),
-            policy: Arc::new(OpenPolicy),
+            policy: Arc::new(policy),
         };
         let keys =
             AuthKeys::generate(&domain("alpha.test"), clock.now(), &mut Chance::from_seed([1; 32])).unwrap();
@@ -102,6 +110,11 @@ impl World {
     /// The places of each read since this was asked last.
     pub(super) fn reads(&self) -> Vec<usize> {
         self.access.reads()
+    }
+
+    /// The parts of each commit since this was asked last.
+    pub(super) fn commits(&self) -> Vec<usize> {
+        self.access.commits()
     }
 
     /// Puts the clock back.
@@ -188,6 +201,11 @@ impl World {
 
     /// Begins a registration; what finishes it comes back.
     pub(super) fn begin(&self, uuid: u8) -> Finish {
+        self.begin_with(uuid, Vec::new()).unwrap()
+    }
+
+    /// Begins one that brings something.
+    pub(super) fn begin_with(&self, uuid: u8, proofs: Vec<RegistrationProof>) -> Result<Finish, Reject> {
         let key = SigningKey::generate(Suite::Ed25519, &mut self.chance());
         let queue_key = HpkeSecretKey::generate(Suite::Ed25519, &mut self.chance());
         let id = client_id(uuid, "alpha.test");
@@ -195,10 +213,9 @@ impl World {
         let request = RegisterInitRequest {
             user: id.user.clone(),
             opaque: Opaque::new(request).unwrap(),
-            proofs: List::default(),
+            proofs: List::new(proofs).unwrap(),
         };
-        let RegisterInitReply { registration, opaque } =
-            self.ask::<op::RegisterInit>(request, By::Nobody).unwrap();
+        let RegisterInitReply { registration, opaque } = self.ask::<op::RegisterInit>(request, By::Nobody)?;
         let record = started.finish(&opaque, &id.user, &domain("alpha.test"), &mut self.chance()).unwrap();
         let request = RegisterFinishRequest {
             registration,
@@ -206,7 +223,7 @@ impl World {
             queue_key: queue_key.public_key().clone(),
             record: Opaque::new(record).unwrap(),
         };
-        Finish { request, key, queue_key }
+        Ok(Finish { request, key, queue_key })
     }
 
     pub(super) fn finish(&self, finish: &Finish) -> Result<TestClient, Reject> {
@@ -226,6 +243,12 @@ impl World {
         let csr = csr(id.clone(), &key, keys, self.now());
         let credential = ClientCredential::issue(csr, intermediate, signer, self.now()).unwrap();
         TestClient { id, key, queue_key, credential }
+    }
+
+    /// The neighbour removes a client.
+    pub(super) fn revoke(&self, stranger: &TestClient) {
+        let (credential, revoked_at) = (stranger.credential.fingerprint(), self.now().as_secs());
+        self.neighbour.revoked.lock().unwrap().push(RevocationEntry { credential, revoked_at });
     }
 
     /// How often the neighbour was asked for its keys.

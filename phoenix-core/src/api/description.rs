@@ -130,7 +130,7 @@ pub enum Binding {
     Json,
     /// A WebSocket whose first message is the call.
     WebSocket,
-    /// The media types of RFC 9578.
+    /// At `/token-request`, with the media types of RFC 9578; the frame travels in the header `Phoenix-Auth` (05).
     PrivacyPass,
     /// Not reachable.
     None,
@@ -207,7 +207,14 @@ impl Description {
         self
     }
 
-    /// With a larger body than others.
+    /// With the media types of Privacy Pass.
+    #[must_use]
+    pub const fn privacy_pass(mut self) -> Self {
+        self.binding = Binding::PrivacyPass;
+        self
+    }
+
+    /// With a larger or smaller body than others.
     #[must_use]
     pub const fn body(mut self, limit: usize) -> Self {
         self.body_limit = limit;

@@ -383,6 +383,9 @@ pub struct DeliverRequest {
     pub receipt: Option<[u8; 16]>,
     /// To whom what cannot be delivered is told; empty for deliveries of a transaction.
     pub back: Opaque<MAX_BACK>,
+    /// Bytes that each recipient counts for at another homeserver: its share of a content that was sent once for all
+    /// recipients, also where these are only some of them; 0 within a homeserver.
+    pub share: u32,
     /// At most 60 recipients.
     pub message: FanOutMessage,
 }

@@ -1,8 +1,14 @@
 //! The keys of a domain's AS, checked (03, "Revocation and rotation").
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
-use super::{AsCredential, AsIdentity, AsIntermediateCredential};
+use super::{
+    AsCredential, AsIdentity, AsIntermediateCredential, AuthorityStatement, ExpirationData, RevocationDelta,
+    RevocationDeltaTbs, RevocationEntry,
+};
 use crate::{
     Fingerprint, Fqdn, KeyId, Reject, Timestamp,
     crypto::{Signature, VerifyingKey},
@@ -19,6 +25,8 @@ pub struct AsKeys {
     roots: BTreeMap<Fingerprint, AsCredential>,
     intermediates: BTreeMap<Fingerprint, AsIntermediateCredential>,
     revoked: BTreeMap<Fingerprint, u64>,
+    /// The last that came to the list since it was published.
+    delta: Option<RevocationDeltaTbs>,
 }
 
 impl AsKeys {
@@ -34,14 +42,15 @@ impl AsKeys {
         let roots = verified_roots(&identity, domain)?;
         let intermediates = verified_intermediates(&identity, &roots)?;
         let revoked = verified_revocations(&identity, &intermediates, now)?;
-        let keys = Self { identity, roots, intermediates, revoked };
+        let keys = Self { identity, roots, intermediates, revoked, delta: None };
         let list_signer = keys.identity.revocations.payload.signer;
         let is_current = keys.intermediate_at(&list_signer, now).is_some() && keys.statement_holds(now);
         if is_current { Ok(keys) } else { Err(Reject::Unauthenticated) }
     }
 
     /// Whether `newer` may take this one's place: same domain, and no serial went back; with the same serial, the
-    /// same content.
+    /// same content. Nothing of it rests on what is known to be revoked: whoever holds such a root's key could else sign
+    /// a newer statement that takes that back.
     #[must_use]
     pub fn accepts_successor(&self, newer: &Self) -> bool {
         let (ours, theirs) = (&self.identity.statement.payload, &newer.identity.statement.payload);
@@ -49,10 +58,48 @@ impl AsKeys {
             || theirs.serial == ours.serial
                 && theirs.intermediates == ours.intermediates
                 && theirs.revoked == ours.revoked;
-        let (ours, theirs) = (&self.identity.revocations.payload, &newer.identity.revocations.payload);
+        let (ours, theirs) = (self.revocation_serial(), newer.revocation_serial());
         let is_list_newer =
-            theirs.serial > ours.serial || theirs.serial == ours.serial && theirs.entries == ours.entries;
-        self.domain() == newer.domain() && is_statement_newer && is_list_newer
+            theirs > ours || theirs == ours && self.has_all(newer.listed()) && newer.has_all(self.listed());
+        let rests_on_revoked =
+            newer.authorities().any(|it| self.identity.statement.payload.revoked.contains(it));
+        self.domain() == newer.domain() && is_statement_newer && is_list_newer && !rests_on_revoked
+    }
+
+    /// What the statement rests on and lists as valid: roots, its signer among them, and intermediates.
+    pub fn authorities(&self) -> impl Iterator<Item = &Fingerprint> {
+        self.roots.keys().chain(&self.identity.statement.payload.intermediates[..])
+    }
+
+    /// These keys with what was revoked since: the same authority, and a list that leads on from the one that is
+    /// known, or is whole and newer.
+    ///
+    /// # Errors
+    /// [`Reject::Unauthenticated`] where it is not signed, or does not lead on; where the authority is another, all
+    /// of it must be asked for.
+    pub fn updated_with(
+        &self,
+        statement: &AuthorityStatement,
+        delta: RevocationDelta,
+        now: Timestamp,
+    ) -> Result<Self, Reject> {
+        let known = self.revocation_serial();
+        let RevocationDeltaTbs { since, serial, .. } = delta.payload;
+        let leads_on = since == known && (serial > known || delta.payload.entries.is_empty());
+        let is_whole = since == 0 && serial > known;
+        if *statement != self.identity.statement || !(leads_on && serial >= known || is_whole) {
+            return Err(Reject::Unauthenticated);
+        }
+        delta.verify(self, now)?;
+        let mut revoked = if is_whole { BTreeMap::new() } else { self.revoked.clone() };
+        revoked.extend(by_credential(&delta.payload.entries));
+        Ok(Self { revoked, delta: Some(delta.payload), ..self.clone() })
+    }
+
+    /// The serial of the list of revoked clients, with what came to it since it was published.
+    #[must_use]
+    pub fn revocation_serial(&self) -> u64 {
+        self.delta.as_ref().map_or(self.identity.revocations.payload.serial, |delta| delta.serial)
     }
 
     /// Whose AS it is.
@@ -71,7 +118,8 @@ impl AsKeys {
     #[must_use]
     pub fn expires(&self) -> Timestamp {
         let (statement, list) = (&self.identity.statement.payload, &self.identity.revocations.payload);
-        Timestamp::from_secs(statement.expires.min(list.expires).saturating_add(1))
+        let list_expires = self.delta.as_ref().map_or(list.expires, |delta| delta.expires);
+        Timestamp::from_secs(statement.expires.min(list_expires).saturating_add(1))
     }
 
     /// The intermediate that is valid at a time, and so is its root.
@@ -87,7 +135,8 @@ impl AsKeys {
         (is_valid && at < self.expires()).then_some(intermediate)
     }
 
-    /// The intermediates that are valid at a time, the one that is valid longest first: for a CSR, and to sign.
+    /// The intermediates that are valid at a time, the one that is valid longest first, and of those that end
+    /// together the newest: for a CSR.
     #[must_use]
     pub fn intermediates_at(&self, at: Timestamp) -> Vec<&AsIntermediateCredential> {
         let mut valid: Vec<_> = self
@@ -95,7 +144,10 @@ impl AsKeys {
             .keys()
             .filter_map(|fingerprint| self.intermediate_at(fingerprint, at))
             .collect();
-        valid.sort_by_key(|intermediate| std::cmp::Reverse(intermediate.payload.validity.not_after));
+        valid.sort_by_key(|intermediate| {
+            let ExpirationData { not_before, not_after } = intermediate.payload.validity;
+            Reverse((not_after, not_before))
+        });
         valid
     }
 
@@ -125,6 +177,16 @@ impl AsKeys {
     #[must_use]
     pub fn is_revoked(&self, client: &Fingerprint, at: Timestamp) -> bool {
         self.revoked.get(client).is_some_and(|since| *since <= at.as_secs())
+    }
+
+    /// What the present serial lists for sure: of what it listed when an earlier one was published, some may have left.
+    fn listed(&self) -> &[RevocationEntry] {
+        let published = &self.identity.revocations.payload.entries;
+        self.delta.as_ref().map_or(published, |delta| &delta.entries)
+    }
+
+    fn has_all(&self, entries: &[RevocationEntry]) -> bool {
+        entries.iter().all(|entry| self.revoked.get(&entry.credential) == Some(&entry.revoked_at))
     }
 
     /// Whether the statement has not expired, and its signer is valid.
@@ -186,5 +248,9 @@ fn verified_revocations(
     if list.payload.expires < now.as_secs() {
         return Err(Reject::Unauthenticated);
     }
-    Ok(list.payload.entries.iter().map(|entry| (entry.credential, entry.revoked_at)).collect())
+    Ok(by_credential(&list.payload.entries).collect())
+}
+
+fn by_credential(entries: &[RevocationEntry]) -> impl Iterator<Item = (Fingerprint, u64)> {
+    entries.iter().map(|entry| (entry.credential, entry.revoked_at))
 }

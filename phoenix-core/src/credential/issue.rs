@@ -1,9 +1,9 @@
 //! Making credentials, and signing lists of them (03, "Chain").
 
 use super::{
-    AsCredential, AsCredentialPayload, AsIntermediateCredential, AsIntermediatePayload, AuthorityStatement,
-    AuthorityStatementTbs, ClientCredential, ClientCredentialPayload, Csr, ExpirationData, RevocationList,
-    RevocationListTbs,
+    AsCredential, AsCredentialPayload, AsIntermediateCredential, AsIntermediatePayload, AsKeys,
+    AuthorityStatement, AuthorityStatementTbs, ClientCredential, ClientCredentialPayload, Csr,
+    ExpirationData, RevocationDelta, RevocationDeltaTbs, RevocationList, RevocationListTbs,
 };
 use crate::{
     Fingerprint, Fqdn, Reject, Timestamp,
@@ -203,6 +203,29 @@ impl RevocationList {
     }
 }
 
+impl RevocationDelta {
+    /// Signs what came to the list of void client credentials.
+    ///
+    /// # Errors
+    /// [`SignerError`] when the key cannot be used.
+    pub fn issue(payload: RevocationDeltaTbs, key: &dyn Signer) -> Result<Self, SignerError> {
+        let signature = key.sign(DELTA, &payload.encode())?;
+        Ok(Self { payload, signature })
+    }
+
+    /// Checks domain, signer and that it has not expired, with keys that know its signer.
+    ///
+    /// # Errors
+    /// [`Reject::Unauthenticated`] where any of it fails.
+    pub fn verify(&self, keys: &AsKeys, now: Timestamp) -> Result<(), Reject> {
+        let Self { payload, signature } = self;
+        if payload.as_domain != *keys.domain() || payload.expires < now.as_secs() {
+            return Err(Reject::Unauthenticated);
+        }
+        keys.verify_signed(&payload.signer, (DELTA, &payload.encode()), signature, now)
+    }
+}
+
 /// Labels of the signed structs: their names (03, "Labels").
 const ROOT_PAYLOAD: &str = "AsCredentialPayload";
 const INTERMEDIATE_PAYLOAD: &str = "AsIntermediateCredentialPayload";
@@ -211,3 +234,4 @@ const CLIENT_PAYLOAD: &str = "ClientCredentialPayload";
 const CLIENT: &str = "ClientCredential";
 const STATEMENT: &str = "AuthorityStatement";
 const REVOCATIONS: &str = "RevocationList";
+const DELTA: &str = "RevocationDelta";

@@ -14,8 +14,9 @@ pub use safety::safety_number;
 pub use types::{
     AsCredential, AsCredentialPayload, AsIdentity, AsIntermediateCredential, AsIntermediatePayload,
     AuthorityStatement, AuthorityStatementTbs, ClientCredential, ClientCredentialPayload, ConnectionPackage,
-    ConnectionPackageTbs, Csr, ExpirationData, IdentityLink, IdentityLinkTbs, LeafCredential, MonthRange,
-    PackagePayload, RevocationDelta, RevocationDeltaTbs, RevocationEntry, RevocationList, RevocationListTbs,
+    ConnectionPackageTbs, Csr, ExpirationData, IdentityLink, IdentityLinkTbs, LeafCredential,
+    MAX_AUTHORITIES, MAX_REVOCATIONS, MonthRange, PackagePayload, RevocationDelta, RevocationDeltaTbs,
+    RevocationEntry, RevocationList, RevocationListTbs,
 };
 pub use verified::VerifiedClientCredential;
 

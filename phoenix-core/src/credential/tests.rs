@@ -5,6 +5,7 @@
 mod chain;
 mod documents;
 mod links;
+mod revocation;
 
 use super::{
     AsCredential, AsIdentity, AsIntermediateCredential, AsKeys, AuthorityStatement, AuthorityStatementTbs,

@@ -261,8 +261,8 @@ pub struct ConnectionPackageTbs {
 }
 
 /// Roots or intermediates of one domain at a time: two overlap in a rotation, and a few more are remembered.
-pub(crate) const MAX_AUTHORITIES: usize = 16;
+pub const MAX_AUTHORITIES: usize = 16;
 /// Revocations in one list: what expired with its credential has left it.
-pub(crate) const MAX_REVOCATIONS: usize = 16_384;
+pub const MAX_REVOCATIONS: usize = 16_384;
 /// An identity link, padded to 1,024 bytes, with nonce and tag.
 pub(crate) const MAX_ENCRYPTED_LINK: usize = 1_024 + 64;

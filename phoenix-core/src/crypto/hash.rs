@@ -29,11 +29,12 @@ pub fn derive(key: &[u8], label: &str, context: &[u8]) -> Secret<32> {
     Secret::new(*output)
 }
 
-/// `{ opaque label<V> = "Phoenix 1.0 " || label; opaque content<V> }` (03, "Labels").
+/// `{ opaque label<V> = "Phoenix 1.0 " || label; opaque content<V> }` (03, "Labels"): what a [`Signer`](super::Signer)
+/// has its hardware sign.
 ///
 /// # Errors
 /// Fails only for content over 2^30 bytes, which no bound of the protocol allows.
-pub(super) fn labelled(label: &str, content: &[u8]) -> Result<Vec<u8>, Error> {
+pub fn labelled(label: &str, content: &[u8]) -> Result<Vec<u8>, Error> {
     let mut encoded =
         Vec::with_capacity(content.len().saturating_add(PREFIX.len()).saturating_add(label.len()));
     VLByteSlice(format!("{PREFIX}{label}").as_bytes()).tls_serialize(&mut encoded)?;

@@ -13,7 +13,7 @@ mod sign;
 
 pub use at_rest::{AtRestKey, SEAL_OVERHEAD, open_with_key, seal_with_key};
 pub use chance::Chance;
-pub use hash::{derive, sha256};
+pub use hash::{derive, labelled, sha256};
 pub use hpke::HpkeSecretKey;
 pub use keys::{HpkeCiphertext, HpkePublicKey, Signature, Suite, VerifyingKey};
 pub use padding::{pad, pad_to, padme, unpad};

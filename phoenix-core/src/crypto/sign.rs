@@ -135,6 +135,7 @@ impl VerifyingKey {
     /// # Errors
     /// [`Reject::Unauthenticated`] where the signature is not this key's over just that, or the key is none.
     pub fn verify(&self, label: &str, content: &[u8], signature: &Signature) -> Result<(), Reject> {
+        tracing::trace!(target: "phoenix_core::work", kind = "signature");
         let message = labelled(label, content).map_err(|_| Reject::Unauthenticated)?;
         let verified = match self.suite {
             Suite::Ed25519 => self.verify_ed25519(&message, signature),

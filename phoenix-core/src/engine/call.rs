@@ -2,14 +2,17 @@
 
 use std::{sync::Arc, task::Poll};
 
+use bytes::Bytes;
+
 use super::{
-    Engine,
+    Engine, Shared,
     locks::Held,
     store::{Read, commit},
 };
 use crate::{
     Failure, Fault, Fqdn, Origin, Reject, Timestamp,
     api::{Access, Endpoint},
+    limit::Loads,
     operation::{
         Allowed, Authenticated, Context, Decision, Decoded, Effort, Fare, Hint, KeyRing, Need, Next,
         Operation, Peers, ReplyOf, Rows,
@@ -23,7 +26,7 @@ pub(super) struct Run<'a, O: Operation> {
     ring: Arc<KeyRing<O::Service>>,
     pub(super) call: Arc<Decoded<O>>,
     origin: Origin,
-    effort: Effort,
+    pub(super) effort: Effort,
     started: Timestamp,
     peers: Arc<Peers>,
     allowed: Option<Allowed>,
@@ -56,8 +59,15 @@ enum Attempt<R> {
 /// How far an attempt's pure functions got.
 enum Step<O: Operation> {
     Missing(Vec<Need>),
-    Known(O::State, Authenticated<O>),
+    Known(O::State, Authenticated<O>, Asked),
     Decided(Decision<ReplyOf<O>>),
+}
+
+/// What limits and policy are asked about a call.
+#[derive(Default)]
+struct Asked {
+    subject: Option<Bytes>,
+    loads: Loads,
 }
 
 impl<'a, O: Operation> Run<'a, O> {
@@ -207,42 +217,65 @@ impl<'a, O: Operation> Run<'a, O> {
     ) -> Result<Step<O>, Failure> {
         let step = {
             let (call, cx, peers) = (self.call.clone(), cx.clone(), self.peers.clone());
-            self.engine.compute(self.effort, move || proven::<O>(call, rows, &peers, &cx)).await??
+            let is_allowed = self.allowed.is_some();
+            let prove = move || proven::<O>(call, rows, &peers, &cx, is_allowed);
+            self.engine.compute(self.effort, prove).await??
         };
         self.progress = Progress::Authenticated;
-        let Step::Known(state, authenticated) = step else { return Ok(step) };
-        let authorised = authenticated.authorise(self.admit(held).await?);
+        let Step::Known(state, authenticated, asked) = step else { return Ok(step) };
+        let authorised = authenticated.authorise(self.admit(asked, held).await?);
         let (cx, peers) = (cx.clone(), self.peers.clone());
         let decision =
             self.engine.compute(self.effort, move || O::decide(state, authorised, &peers, &cx)).await??;
         Ok(Step::Decided(decision))
     }
 
-    /// Asks the policy, once a call. One that takes its time is waited for without the locks: the decision is
-    /// checked when it is committed anyway.
-    async fn admit(&mut self, held: &mut Option<Held>) -> Result<Allowed, Failure> {
-        if let Some(allowed) = self.allowed {
-            return Ok(allowed);
+    /// Asks limits and policy, once a call however many attempts it takes.
+    async fn admit(&mut self, asked: Asked, held: &mut Option<Held>) -> Result<Allowed, Failure> {
+        if let Some(allowed) = &self.allowed {
+            return Ok(allowed.clone());
         }
-        let description = O::Endpoint::DESCRIPTION;
-        if description.access != Access::Internal {
-            let question =
-                Question { endpoint: description.id, origin: self.origin, peer: self.voucher.clone() };
-            let mut judging = self.engine.shared.ports.policy.judge(&question);
-            let verdict = match futures::poll!(&mut judging) {
-                Poll::Ready(verdict) => verdict,
-                Poll::Pending => {
-                    held.take();
-                    judging.await
-                }
-            };
-            match verdict {
-                Verdict::Allow => {}
-                Verdict::Forbid => return Err(Reject::Forbidden.into()),
-                Verdict::Later(seconds) => return Err(Reject::RateLimited(seconds).into()),
+        let Asked { subject, loads } = asked;
+        // Before the policy, which may be asked over a network.
+        let held_back = self.counted(loads)?;
+        if O::Endpoint::DESCRIPTION.access != Access::Internal {
+            self.judge(subject, held).await?;
+        }
+        Ok(self.allowed.insert(Allowed { held_back }).clone())
+    }
+
+    /// Counts what the call puts on the limits. For parts that are limited one by one: which are held back.
+    fn counted(&self, loads: Loads) -> Result<Arc<[Option<u32>]>, Reject> {
+        let Shared { limiter, ports, .. } = self.engine.shared.as_ref();
+        let now = ports.clock.now();
+        match loads {
+            Loads::None => Ok(Arc::default()),
+            Loads::All(loads) => {
+                limiter.admit(&loads, now).map_err(Reject::RateLimited)?;
+                Ok(Arc::default())
             }
+            Loads::Each(parts) => Ok(parts.iter().map(|part| limiter.admit(part, now).err()).collect()),
         }
-        Ok(*self.allowed.insert(Allowed(())))
+    }
+
+    /// Asks the policy. One that takes its time is waited for without the locks: the decision is checked when it is
+    /// committed anyway.
+    async fn judge(&self, subject: Option<Bytes>, held: &mut Option<Held>) -> Result<(), Reject> {
+        let (endpoint, origin, peer) = (O::Endpoint::DESCRIPTION.id, self.origin, self.voucher.clone());
+        let question = Question { endpoint, origin, peer, subject };
+        let mut judging = self.engine.shared.ports.policy.judge(&question);
+        let verdict = match futures::poll!(&mut judging) {
+            Poll::Ready(verdict) => verdict,
+            Poll::Pending => {
+                held.take();
+                judging.await
+            }
+        };
+        match verdict {
+            Verdict::Allow => Ok(()),
+            Verdict::Forbid => Err(Reject::Forbidden),
+            Verdict::Later(seconds) => Err(Reject::RateLimited(seconds)),
+        }
     }
 
     /// A plain refusal pays, else one token would buy work without end. What is ours to mend costs nothing, what
@@ -291,6 +324,7 @@ fn proven<O: Operation>(
     rows: Rows,
     peers: &Peers,
     cx: &Context<O::Service>,
+    is_allowed: bool,
 ) -> Result<Step<O>, Failure> {
     let state = O::open(&call, rows, cx)?;
     let sender = O::authenticate(&call, &state, peers, cx)?;
@@ -302,7 +336,13 @@ fn proven<O: Operation>(
         return Err(Reject::TooLarge("peers").into());
     }
     Ok(if missing.is_empty() {
-        Step::Known(state, Authenticated::new(call, sender))
+        let asked = if is_allowed {
+            Asked::default()
+        } else {
+            let subject = O::subject(&call, &state, cx);
+            Asked { subject, loads: O::loads(&call, &state, sender.get(), cx) }
+        };
+        Step::Known(state, Authenticated::new(call, sender), asked)
     } else {
         Step::Missing(missing)
     })

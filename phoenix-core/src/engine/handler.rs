@@ -85,10 +85,10 @@ where
             let mut answers = Vec::new();
             for part in O::parts(&plan) {
                 let answer = self.engine.internal::<O::Part>(part, Fare::Free).await;
-                let is_broken = answer.as_ref().is_err_and(is_ours_to_mend);
+                let ends = answer.as_ref().is_err_and(comes_again);
                 answers.push(answer);
                 // What is behind it must not overtake it.
-                if is_broken {
+                if ends {
                     break;
                 }
             }
@@ -97,10 +97,12 @@ where
     }
 }
 
-fn is_ours_to_mend(failure: &Failure) -> bool {
+fn comes_again(failure: &Failure) -> bool {
     match failure {
         Failure::Broken(_) => true,
-        Failure::Refused(refusal) => matches!(refusal.reject, Reject::Unavailable(_)),
+        Failure::Refused(refusal) => {
+            matches!(refusal.reject, Reject::Unavailable(_) | Reject::RateLimited(_))
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a call has to do with the store: reading its places, and committing its decision.
 
+use std::sync::Arc;
+
 use super::{Engine, batch, batch::Assembly, call::Run, locks::Held};
 use crate::{
     Failure, Fault, Reject,
@@ -18,10 +20,12 @@ pub(super) struct Read {
 
 impl<O: Operation> Run<'_, O> {
     /// Reads the call's places, and takes their locks.
-    pub(super) async fn read(&self, cx: &Context<O::Service>) -> Result<Read, Failure> {
+    pub(super) async fn read(&self, cx: &Arc<Context<O::Service>>) -> Result<Read, Failure> {
         let mut read = Read { rows: Rows::default(), checks: Vec::new(), held: None, failure: None };
         for round in 0..ROUNDS {
-            let readings = match O::locate(&self.call, &read.rows, cx) {
+            let (rows, located) = self.located(std::mem::take(&mut read.rows), cx).await?;
+            read.rows = rows;
+            let readings = match located {
                 Ok(readings) => readings,
                 Err(failure) if round == 0 => return Err(failure),
                 Err(failure) => {
@@ -50,6 +54,20 @@ impl<O: Operation> Run<'_, O> {
             read.rows.extend(found);
         }
         Ok(read)
+    }
+
+    /// What is to be read next, beside what was found so far.
+    async fn located(
+        &self,
+        rows: Rows,
+        cx: &Arc<Context<O::Service>>,
+    ) -> Result<(Rows, Result<Vec<Reading>, Failure>), Failure> {
+        let (call, cx) = (self.call.clone(), cx.clone());
+        let locate = move || {
+            let located = O::locate(&call, &rows, &cx);
+            (rows, located)
+        };
+        self.engine.compute(self.effort, locate).await
     }
 
     /// The batch of a decision, and the lanes in it; none where the decision was made on a torn reading.

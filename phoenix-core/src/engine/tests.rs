@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod counter;
+mod rules;
 mod world;
 
 use futures::{FutureExt, executor::block_on, future::join_all};

@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    Fault, Fqdn, KeyId, Origin, Timestamp,
+    Fault, Fingerprint, Fqdn, KeyId, Origin, Timestamp,
     api::{ServiceName, delivery::DsPublicKeys, queue::QsPublicKeys},
     credential::AsKeys,
     crypto::{AtRestKey, Chance},
+    limit::Limits,
     port::Space,
     published::PublishedKeys,
     token::TokenKeys,
@@ -62,6 +63,8 @@ pub struct Context<S: Service> {
     pub settings: Arc<S::Settings>,
     /// The homeserver's domain.
     pub domain: Fqdn,
+    /// The limits in force, of which some are told to others.
+    pub limits: Arc<Limits>,
     pub(crate) seed: Secret<32>,
 }
 
@@ -90,6 +93,7 @@ impl<S: Service> Context<S> {
             keys,
             settings: Arc::new(settings),
             domain,
+            limits: Arc::default(),
             seed: Secret::new(seed),
         }
     }
@@ -117,6 +121,14 @@ impl Need {
     #[must_use]
     pub const fn key(domain: Fqdn, service: ServiceName, key: KeyId) -> Self {
         Self { domain, service, key: Some(key) }
+    }
+
+    /// The credentials of an AS, the intermediate that signed a client's among them.
+    #[must_use]
+    pub fn signer(domain: Fqdn, signer: &Fingerprint) -> Self {
+        // A credential's name is the start of its fingerprint: both are its SHA-256.
+        let name = signer.0.first_chunk().copied().unwrap_or_default();
+        Self::key(domain, ServiceName::As, KeyId(name))
     }
 }
 

@@ -17,7 +17,9 @@ pub use rows::{Local, Purpose, Reading, Rows};
 pub(crate) use stage::Allowed;
 pub use stage::{Authenticated, Authorised, Decoded, FRAME_WINDOW_S, Fare};
 
-use crate::{Failure, Reject, api::Endpoint};
+use bytes::Bytes;
+
+use crate::{Failure, Reject, api::Endpoint, limit::Loads};
 
 /// The reply of an operation.
 pub type ReplyOf<O> = <<O as Operation>::Endpoint as Endpoint>::Reply;
@@ -86,6 +88,22 @@ pub trait Operation: Sized + Send + Sync + 'static {
         Ok(Vec::new())
     }
 
+    /// What the policy is to judge beyond where the call comes from. Asked once a call, of authenticated senders
+    /// only; none where the policy's word on it does not matter, since `Forbid` refuses the call.
+    fn subject(_call: &Decoded<Self>, _state: &Self::State, _cx: &Context<Self::Service>) -> Option<Bytes> {
+        None
+    }
+
+    /// What the call counts for under the limits in memory. Asked once a call, of authenticated senders only.
+    fn loads(
+        _call: &Decoded<Self>,
+        _state: &Self::State,
+        _sender: &Self::Sender,
+        _cx: &Context<Self::Service>,
+    ) -> Loads {
+        Loads::None
+    }
+
     /// What happens. An `Err` spends what the call costs and changes nothing else; to refuse and still write,
     /// end a decision in [`Next::Refuse`].
     ///
@@ -110,8 +128,8 @@ pub trait Partwise: Operation {
     /// The parts of a plan, in order.
     fn parts(plan: &ReplyOf<Self>) -> Vec<RequestOf<Self::Part>>;
 
-    /// The answer, from what each part answered. Nothing behind a part that ended with a fault or
-    /// [`Reject::Unavailable`] was carried out, and its answer is the last one.
+    /// The answer, from what each part answered. Nothing behind a part that ended with a fault, with
+    /// [`Reject::Unavailable`] or with [`Reject::RateLimited`] was carried out, and its answer is the last one.
     ///
     /// # Errors
     /// [`Reject::Unavailable`] where a part ended so; [`Reject::Internal`] where parts and answers do not fit.

@@ -10,7 +10,7 @@ use crate::{
     api::{Access, Description, Endpoint, Replay, SenderKind},
     port::{PartitionKey, RowKey},
     time::MINUTE,
-    token::{SpentNonce, TokenKeys},
+    token::{Class, SpentNonce, TokenKeys},
     wire::{Call, VERSION, Wire},
 };
 
@@ -42,15 +42,16 @@ pub struct Decoded<O: Operation> {
 }
 
 impl<O: Operation> Decoded<O> {
+    /// `description` is the endpoint's, with the cost in force.
     pub(crate) fn from_client(
         call: &Call,
+        description: &Description,
         domain: &Fqdn,
         tokens: &TokenKeys,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
         const { assert!(O::Endpoint::DESCRIPTION.body_limit <= crate::wire::MAX_BODY) };
-        let description = O::Endpoint::DESCRIPTION;
-        check_envelope(&description, call)?;
+        check_envelope(description, call)?;
         let frame = match &call.auth {
             Some(frame) => {
                 check_window(frame.issued_at, now)?;
@@ -61,8 +62,11 @@ impl<O: Operation> Decoded<O> {
         check_sender(description.sender, frame.as_ref())?;
         let request = RequestOf::<O>::decode(&call.body)?;
         let fare = match (description.token, &call.token, &frame) {
-            (Some(class), Some(token), _) => Fare::Token(tokens.verify(token, class, now)?),
-            (Some(_), None, _) => return Err(Reject::TokenRequired.into()),
+            (Some(class), Some(token), _) => {
+                let spent = tokens.verify(token, class, now).map_err(|reject| wanting(class, reject))?;
+                Fare::Token(spent)
+            }
+            (Some(class), None, _) => return Err(wanting(class, Reject::TokenRequired)),
             (None, Some(_), _) => return Err(Reject::Malformed("token").into()),
             (None, None, Some(frame)) if description.replay == Replay::Frame => {
                 Fare::Frame(frame.identity(), now.plus_secs(2 * FRAME_WINDOW_S))
@@ -117,6 +121,11 @@ fn check_window(issued_at: u64, now: Timestamp) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A refusal for want of a good token names the class, which an operator may have changed (05).
+fn wanting(class: Class, reject: Reject) -> Refusal {
+    Refusal { reject, detail: class.encode() }
+}
+
 fn check_sender(expected: SenderKind, frame: Option<&Frame>) -> Result<(), Reject> {
     match (expected, frame.map(|frame| frame.sender().kind())) {
         (SenderKind::Nobody | SenderKind::LeafOrNobody, None) => Ok(()),
@@ -138,19 +147,23 @@ impl<O: Operation> Authenticated<O> {
         Self { call, sender }
     }
 
-    pub(crate) fn authorise(self, _allowed: Allowed) -> Authorised<O> {
-        Authorised { call: self.call, sender: self.sender }
+    pub(crate) fn authorise(self, allowed: Allowed) -> Authorised<O> {
+        Authorised { call: self.call, sender: self.sender, allowed }
     }
 }
 
 /// Shows that limits and policy let a call pass; made by the driver only.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Allowed(pub(crate) ());
+#[derive(Clone, Debug)]
+pub(crate) struct Allowed {
+    /// For each part of a call whose parts are limited one by one: for how many seconds it is held back.
+    pub(crate) held_back: Arc<[Option<u32>]>,
+}
 
 /// A call that may be decided.
 pub struct Authorised<O: Operation> {
     call: Arc<Decoded<O>>,
     sender: Proven<O::Sender>,
+    allowed: Allowed,
 }
 
 impl<O: Operation> Authorised<O> {
@@ -170,6 +183,12 @@ impl<O: Operation> Authorised<O> {
     /// [`Reject::Unauthenticated`] where there is none.
     pub fn frame(&self) -> Result<&Frame, Reject> {
         self.call.frame()
+    }
+
+    /// For how many seconds the limits hold back a part of the call, counted as in [`Loads::Each`](crate::limit::Loads::Each); none where it
+    /// may go on.
+    pub fn held_back(&self, part: usize) -> Option<u32> {
+        self.allowed.held_back.get(part).copied().flatten()
     }
 }
 

@@ -9,6 +9,7 @@ mod entropy;
 mod policy;
 mod store;
 mod transport;
+mod vault;
 mod wake;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use store::{
     Place, RowKey, Snapshot, Space, Store, StoreError, Wanted, Write,
 };
 pub use transport::{Circuit, Outgoing, Transport, TransportError};
+pub use vault::{Vault, VaultError};
 pub use wake::{LocalWake, Topic, Wake, Wakened};
 
 /// All ports of one homeserver.

@@ -1,6 +1,7 @@
 //! The port to limits and verdicts.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::{Fqdn, Origin, api::EndpointId};
 
@@ -20,6 +21,8 @@ pub struct Question {
     pub origin: Origin,
     /// The other homeserver that the caller belongs to, where the call names one.
     pub peer: Option<Fqdn>,
+    /// What else is to be judged, where the call brings it and hinges on the verdict: a proof of registration, say.
+    pub subject: Option<Bytes>,
 }
 
 /// What a policy answers.
@@ -33,13 +36,14 @@ pub enum Verdict {
     Later(u32),
 }
 
-/// Allows everything: any domain may federate, anyone may register.
+/// Allows everything that can be judged by where it comes from: any domain may federate, anyone may register. What
+/// else it is shown it cannot judge, and so forbids.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenPolicy;
 
 #[async_trait]
 impl Policy for OpenPolicy {
-    async fn judge(&self, _question: &Question) -> Verdict {
-        Verdict::Allow
+    async fn judge(&self, question: &Question) -> Verdict {
+        if question.subject.is_none() { Verdict::Allow } else { Verdict::Forbid }
     }
 }

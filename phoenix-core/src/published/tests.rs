@@ -12,6 +12,7 @@ use crate::{
     },
     credential::tests::{Authority, NOW},
     crypto::{Chance, HpkeSecretKey, SigningKey, Suite},
+    operation::Need,
     token::{Rotation, SignedKeyList, TokenKeys},
     wire::List,
 };
@@ -158,4 +159,16 @@ fn newer_keys_of_the_same_service_may_follow() {
     assert!(auth(1).accepts_successor(&auth(2)) && !auth(2).accepts_successor(&auth(1)));
     assert!(queue.accepts_successor(&queue) && delivery.accepts_successor(&delivery));
     assert!(!queue.accepts_successor(&delivery) && !delivery.accepts_successor(&auth(1)));
+}
+
+#[test]
+fn an_intermediate_goes_by_its_keys_name_and_by_its_own() {
+    let mut authority = Authority::new("alpha.test", Suite::Ed25519);
+    let tokens = token_list(&mut authority);
+    let keys = PublishedKeys::As(Box::new(authority.keys()), Box::new(tokens));
+    let named = |fingerprint| Need::signer(domain(), &fingerprint).key.unwrap();
+
+    assert!(keys.has(&named(authority.intermediate.fingerprint())));
+    assert!(keys.has(&KeyId::of(&authority.intermediate.payload.key)));
+    assert!(!keys.has(&named(authority.root.fingerprint())));
 }

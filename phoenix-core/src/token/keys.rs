@@ -1,13 +1,15 @@
 //! The token keys of a homeserver, with their secret halves (05, "Redemption" and "Rotation").
 
-use subtle::ConstantTimeEq;
-use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+use std::collections::BTreeSet;
 
-use super::{Class, KeyList, KeyListEntry, TOKEN_TYPE, Token, TokenSecretKey, challenge_digest};
+use subtle::ConstantTimeEq;
+use tls_codec::{DeserializeBytes, TlsDeserializeBytes, TlsSerialize, TlsSize};
+
+use super::{Class, KeyList, KeyListEntry, Token, TokenSecretKey, TokenType};
 use crate::{
     Fingerprint, Fqdn, Reject, Timestamp,
-    crypto::{Chance, sha256},
-    time::{DAY, HOUR},
+    crypto::sha256,
+    time::HOUR,
     wire::{List, Opaque, Wire},
 };
 
@@ -15,11 +17,11 @@ use crate::{
 ///
 /// A value that never changes: [`TokenKeys::rotated`] makes the next one. Its encoding holds the secret halves, and
 /// is for sealed storage only.
-#[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[derive(Clone, Debug, TlsSerialize, TlsSize)]
 pub struct TokenKeys {
-    domain: Fqdn,
-    serial: u64,
-    keys: List<TokenKey, MAX_TOKEN_KEYS>,
+    pub(super) domain: Fqdn,
+    pub(super) serial: u64,
+    pub(super) keys: List<TokenKey, MAX_TOKEN_KEYS>,
 }
 
 /// A token key with its secret half.
@@ -37,17 +39,6 @@ pub struct TokenKey {
     pub redeem_until: u64,
 }
 
-/// How token keys come and go, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rotation {
-    /// How long a key issues.
-    pub period: u64,
-    /// How long its tokens can be spent after that.
-    pub grace: u64,
-    /// How long before it issues a key is published.
-    pub ahead: u64,
-}
-
 /// A token that checked: its nonce must be absent from the spent ones, and is inserted with the call's own writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpentNonce {
@@ -58,45 +49,17 @@ pub struct SpentNonce {
 }
 
 impl TokenKeys {
-    /// The first keys of a homeserver: one of each class that issues now, and the next where its time has come.
-    #[must_use]
-    pub fn generate(domain: Fqdn, now: Timestamp, rotation: &Rotation, chance: &mut Chance) -> Self {
-        let empty = Self { domain, serial: 0, keys: List::default() };
-        empty.rotated(now, rotation, chance).unwrap_or(empty)
-    }
-
     /// Keys made elsewhere.
     ///
     /// # Errors
-    /// [`Reject::TooLarge`] for more than 64 keys.
+    /// [`Reject::TooLarge`] for more than 64 keys; [`Reject::Malformed`] where two of type 0x0001 cannot be told apart
+    /// by the last byte of their ids.
     pub fn new(domain: Fqdn, serial: u64, keys: Vec<TokenKey>) -> Result<Self, Reject> {
-        Ok(Self { domain, serial, keys: List::new(keys)? })
-    }
-
-    /// The keys as they should be now: ended ones gone, and for each class one that issues and one in time before
-    /// it ends. `None` where these are so already.
-    #[must_use]
-    pub fn rotated(&self, now: Timestamp, rotation: &Rotation, chance: &mut Chance) -> Option<Self> {
-        let now_s = now.as_secs();
-        let mut keys: Vec<_> = self.keys.iter().filter(|key| key.redeem_until >= now_s).cloned().collect();
-        let has_dropped = keys.len() < self.keys.len();
-        let fresh: Vec<_> =
-            Class::ALL.into_iter().filter_map(|class| rotation.next(class, &keys, now_s, chance)).collect();
-        if fresh.is_empty() && !has_dropped {
-            return None;
+        let mut named = BTreeSet::new();
+        if !keys.iter().filter_map(TokenKey::truncated).all(|name| named.insert(name)) {
+            return Err(Reject::Malformed("token keys"));
         }
-        keys.extend(fresh);
-        let keys = List::new(keys).ok()?;
-        Some(Self { domain: self.domain.clone(), serial: self.serial.saturating_add(1), keys })
-    }
-
-    /// When [`TokenKeys::rotated`] will have something to do.
-    #[must_use]
-    pub fn rotates_at(&self, rotation: &Rotation) -> Timestamp {
-        let of_class = |class| self.keys.iter().filter(move |key| key.class == class);
-        let ends = Class::ALL.map(|class| of_class(class).map(|key| key.not_after).max().unwrap_or(0));
-        let due = ends.into_iter().min().unwrap_or(0).saturating_sub(rotation.ahead);
-        Timestamp::from_secs(due)
+        Ok(Self { domain, serial, keys: List::new(keys)? })
     }
 
     /// Checks a token for a call that costs one of `class`.
@@ -109,9 +72,8 @@ impl TokenKeys {
         if key.class != class {
             return Err(Reject::TokenRequired);
         }
-        let is_for_us = token.challenge_digest.ct_eq(&challenge_digest(&self.domain));
-        let is_current = now.as_secs() <= key.redeem_until && token.token_type == TOKEN_TYPE;
-        if !is_current || !bool::from(is_for_us) || !key.secret.verifies(token) {
+        let is_for_us = token.challenge_digest.ct_eq(&token.token_type().challenge_digest(&self.domain));
+        if !key.redeems_at(now) || !bool::from(is_for_us) || !key.secret.verifies(token) {
             return Err(Reject::TokenInvalid);
         }
         Ok(SpentNonce::new(class, &token.nonce, key.redeem_until))
@@ -124,6 +86,18 @@ impl TokenKeys {
     pub fn issuing(&self, class: Class, key_id: &[u8; 32], now: Timestamp) -> Result<&TokenKey, Reject> {
         let key = self.by_id(key_id).filter(|key| key.class == class && key.issues_at(now));
         key.ok_or(Reject::TokenInvalid)
+    }
+
+    /// The key of type 0x0001 whose id ends with a byte (RFC 9578 §5.1); there is at most one.
+    #[must_use]
+    pub fn truncated(&self, key_id: u8) -> Option<&TokenKey> {
+        self.keys.iter().find(|key| key.truncated() == Some(key_id))
+    }
+
+    /// The key with an id.
+    #[must_use]
+    pub fn by_id(&self, key_id: &[u8; 32]) -> Option<&TokenKey> {
+        self.keys.iter().find(|key| key.secret.key_id() == key_id)
     }
 
     /// What is published of the keys, to be signed by the intermediate `signer`.
@@ -152,9 +126,14 @@ impl TokenKeys {
     pub const fn serial(&self) -> u64 {
         self.serial
     }
+}
 
-    fn by_id(&self, key_id: &[u8; 32]) -> Option<&TokenKey> {
-        self.keys.iter().find(|key| key.secret.key_id() == key_id)
+impl DeserializeBytes for TokenKeys {
+    fn tls_deserialize_bytes(bytes: &[u8]) -> Result<(Self, &[u8]), tls_codec::Error> {
+        type Fields = (Fqdn, u64, List<TokenKey, MAX_TOKEN_KEYS>);
+        let ((domain, serial, keys), rest) = Fields::tls_deserialize_bytes(bytes)?;
+        let keys = Self::new(domain, serial, keys.into_vec());
+        Ok((keys.map_err(|_| tls_codec::Error::DecodingError("token keys".into()))?, rest))
     }
 }
 
@@ -165,43 +144,30 @@ impl TokenKey {
         self.not_before <= time.as_secs() && time.as_secs() <= self.not_after
     }
 
+    /// Whether its tokens can be spent at a time.
+    #[must_use]
+    pub const fn redeems_at(&self, time: Timestamp) -> bool {
+        time.as_secs() <= self.redeem_until
+    }
+
+    /// The last byte of its id, for keys of type 0x0001: all that a request names of them.
+    pub(super) const fn truncated(&self) -> Option<u8> {
+        let [.., last] = *self.secret.key_id();
+        match self.secret.token_type() {
+            TokenType::P384 => Some(last),
+            TokenType::Ristretto255 => None,
+        }
+    }
+
     fn entry(&self) -> KeyListEntry {
         KeyListEntry {
             class: self.class,
-            token_type: TOKEN_TYPE,
+            token_type: self.secret.token_type().number(),
             public_key: Opaque::truncated(self.secret.public_key().to_vec().into()),
             not_before: self.not_before,
             not_after: self.not_after,
             redeem_until: self.redeem_until,
         }
-    }
-}
-
-impl Rotation {
-    /// The key that a class lacks, if it does: it begins where the last one ends, or now.
-    fn next(&self, class: Class, keys: &[TokenKey], now: u64, chance: &mut Chance) -> Option<TokenKey> {
-        let last = keys.iter().filter(|key| key.class == class).map(|key| key.not_after).max();
-        let last = last.filter(|last| *last >= now);
-        if last.is_some_and(|last| last > now.saturating_add(self.ahead)) {
-            return None;
-        }
-        let not_before = last.map_or(now, |last| last.saturating_add(1));
-        let not_after = not_before.saturating_add(self.period).saturating_sub(1);
-        let redeem_until = not_after.saturating_add(self.grace);
-        Some(TokenKey {
-            class,
-            secret: TokenSecretKey::generate(chance),
-            not_before,
-            not_after,
-            redeem_until,
-        })
-    }
-}
-
-impl Default for Rotation {
-    /// New keys every 7 d, spent for 2 d more, published 24 h ahead (05).
-    fn default() -> Self {
-        Self { period: 7 * DAY, grace: 2 * DAY, ahead: DAY }
     }
 }
 
@@ -216,7 +182,7 @@ impl SpentNonce {
     }
 }
 
-/// Keys at once: of four classes, one that issues, one next, and a few that can still be spent.
-const MAX_TOKEN_KEYS: usize = 64;
+/// Keys at once: of four classes and two types, one that issues, one next, and a few that can still be spent.
+pub(super) const MAX_TOKEN_KEYS: usize = 64;
 /// How far the clocks of replicas may differ before a nonce is forgotten too early.
 const CLOCK_MARGIN: u64 = HOUR;

@@ -1,6 +1,6 @@
 //! The list of token keys that everyone sees (05, "Rotation").
 
-use super::{Class, KeyList, KeyListEntry, SignedKeyList, TOKEN_TYPE};
+use super::{Class, KeyList, KeyListEntry, SignedKeyList, TokenType};
 use crate::{
     Reject, Timestamp,
     credential::AsKeys,
@@ -32,11 +32,19 @@ impl KeyList {
         Ok(SignedKeyList { list: self, signature })
     }
 
-    /// The key to ask for tokens of a class: of those that issue now, the one that does so longest.
+    /// The key to ask for a batch of tokens of a class: as [`KeyList::issuing_type`], of type 0x0005.
     #[must_use]
     pub fn issuing(&self, class: Class, now: Timestamp) -> Option<&KeyListEntry> {
-        let keys = self.keys.iter().filter(|key| key.class == class && key.token_type == TOKEN_TYPE);
-        keys.filter(|key| key.issues_at(now)).max_by_key(|key| key.not_after)
+        self.issuing_type(class, TokenType::Ristretto255, now)
+    }
+
+    /// The key to ask for tokens of a class and a type: of those that issue now, the one that does so longest.
+    #[must_use]
+    pub fn issuing_type(&self, class: Class, token_type: TokenType, now: Timestamp) -> Option<&KeyListEntry> {
+        let is_wanted = |key: &&KeyListEntry| {
+            key.class == class && key.token_type == token_type.number() && key.issues_at(now)
+        };
+        self.keys.iter().filter(is_wanted).max_by_key(|key| key.not_after)
     }
 }
 

@@ -1,6 +1,4 @@
-//! Tokens and their keys, as they travel.
-
-use std::fmt;
+//! Classes and keys of tokens, as they travel.
 
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
@@ -31,36 +29,15 @@ impl Class {
     pub const ALL: [Self; 4] = [Self::Standard, Self::Home, Self::Contact, Self::Alias];
 }
 
-/// A Privacy Pass token of type 0x0005 (RFC 9577 §2.2; VOPRF over ristretto255 with SHA-512).
-#[derive(Clone, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
-pub struct Token {
-    /// 0x0005.
-    pub token_type: u16,
-    /// Random, chosen by the client; spent at most once.
-    pub nonce: [u8; 32],
-    /// SHA-256 of the challenge.
-    pub challenge_digest: [u8; 32],
-    /// SHA-256 of the public key that issued it.
-    pub key_id: [u8; 32],
-    /// The VOPRF's output.
-    pub authenticator: [u8; 64],
-}
-
-// Whoever reads a token can spend it.
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
-
 /// A token key, as everyone sees it.
 #[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub struct KeyListEntry {
     /// What it issues.
     pub class: Class,
-    /// 0x0005.
+    /// The number of its [`TokenType`](super::TokenType); numbers that are not known are ignored, so that a
+    /// homeserver may come to have keys of further types.
     pub token_type: u16,
-    /// Serialised ristretto255 element.
+    /// Serialised element of the type's group.
     pub public_key: Opaque<49>,
     /// First second in which it issues.
     pub not_before: u64,

@@ -3,6 +3,7 @@
 use phoenix_core::{
     Failure, LeafIndex,
     api::delivery::{self as api, Accepted, AddUsersRequest},
+    limit::Loads,
     operation::{
         Authorised, Context, Decision, Decoded, Effort, Need, Operation, Peers, Proven, Purpose, Reading,
         Rows,
@@ -15,6 +16,7 @@ use crate::{
     adds,
     commit::{Committer, Submission, current, stage},
     group::{Group, prove_leaf},
+    loads,
     rules::{self, Act},
     service::DeliveryService,
 };
@@ -60,6 +62,10 @@ impl Operation for AddUsers {
             rules::check_role(group, *leaf, Act::Add)?;
         }
         Ok(adds::needs(&call.request().batches)?)
+    }
+
+    fn loads(call: &Decoded<Self>, _: &Group, sender: &LeafIndex, _: &Context<DeliveryService>) -> Loads {
+        loads::change(&call.request().access.group, *sender)
     }
 
     fn decide(

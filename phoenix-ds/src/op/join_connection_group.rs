@@ -4,6 +4,7 @@ use phoenix_core::{
     Failure, Reject,
     api::delivery::{self as api, JoinConnectionGroupRequest, Joined},
     crypto::VerifyingKey,
+    limit::Loads,
     operation::{
         Authorised, Context, Decision, Decoded, Effort, Operation, Peers, Proven, Purpose, Reading, Rows,
     },
@@ -14,6 +15,7 @@ use crate::{
     accept::{Newcomer, accept},
     commit::{Committer, Staged, Submission, stage},
     group::Group,
+    loads,
     mls::{self, context},
     rules::{self, Act},
     service::DeliveryService,
@@ -58,6 +60,10 @@ impl Operation for JoinConnectionGroup {
         let frame = call.frame()?;
         let Sender::NewKey(key) = frame.sender() else { return Err(Reject::Unauthenticated.into()) };
         Ok(frame.prove_new_key(key, key.clone())?)
+    }
+
+    fn loads(call: &Decoded<Self>, _: &Group, _: &VerifyingKey, _: &Context<DeliveryService>) -> Loads {
+        loads::join(&call.request().access.group)
     }
 
     fn decide(

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use phoenix_core::{
     Epoch, Failure, LeafIndex, Reject,
     api::delivery::{self as api, Accepted, ContentKind, GroupContent, SendMessageRequest},
+    limit::Loads,
     operation::{
         Authorised, Context, Decision, Decoded, Frame, Operation, Peers, Proven, Purpose, Reading, Rows,
     },
@@ -18,7 +19,7 @@ use phoenix_core::{
 use crate::{
     fanout::FanOut,
     group::{Members, Site, prove_leaf},
-    kinds,
+    kinds, loads,
     mls::frames,
     roster::Roster,
     service::DeliveryService,
@@ -71,6 +72,16 @@ impl Operation for SendMessage {
         _: &Context<DeliveryService>,
     ) -> Result<Proven<LeafIndex>, Failure> {
         Ok(prove_leaf(call.frame()?, &call.request().access.group, &state.members.roster, |leaf| leaf)?)
+    }
+
+    fn loads(
+        call: &Decoded<Self>,
+        state: &Sending,
+        sender: &LeafIndex,
+        _: &Context<DeliveryService>,
+    ) -> Loads {
+        // A repeat goes nowhere.
+        if state.repeated { Loads::None } else { loads::message(&call.request().access.group, *sender) }
     }
 
     fn decide(

@@ -3,6 +3,7 @@
 use phoenix_core::{
     Failure, LeafIndex,
     api::delivery::{self as api, Accepted},
+    limit::Loads,
     operation::{
         Authorised, Context, Decision, Decoded, Effort, Operation, Peers, Proven, Purpose, Reading, Rows,
     },
@@ -11,6 +12,7 @@ use phoenix_core::{
 use crate::{
     accept::decide_commit,
     group::{Group, prove_leaf},
+    loads,
     rules::Act,
     service::DeliveryService,
 };
@@ -47,6 +49,10 @@ impl Operation for UpdateClient {
         _: &Context<DeliveryService>,
     ) -> Result<Proven<LeafIndex>, Failure> {
         Ok(prove_leaf(call.frame()?, &call.request().access.group, &group.members.roster, |leaf| leaf)?)
+    }
+
+    fn loads(call: &Decoded<Self>, _: &Group, sender: &LeafIndex, _: &Context<DeliveryService>) -> Loads {
+        loads::change(&call.request().access.group, *sender)
     }
 
     fn decide(

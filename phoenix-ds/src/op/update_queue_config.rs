@@ -3,6 +3,7 @@
 use phoenix_core::{
     Failure, LeafIndex, Reject,
     api::{Empty, delivery as api},
+    limit::Loads,
     operation::{Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Purpose, Reading, Rows},
     port::Alarm,
 };
@@ -10,7 +11,7 @@ use phoenix_core::{
 use crate::{
     accept::forgotten,
     group::{Members, Site, prove_leaf},
-    kinds,
+    kinds, loads,
     roster::Member,
     service::DeliveryService,
 };
@@ -51,6 +52,10 @@ impl Operation for UpdateQueueConfig {
         _: &Context<DeliveryService>,
     ) -> Result<Proven<LeafIndex>, Failure> {
         Ok(prove_leaf(call.frame()?, &call.request().access.group, &members.roster, |leaf| leaf)?)
+    }
+
+    fn loads(call: &Decoded<Self>, _: &Members, sender: &LeafIndex, _: &Context<DeliveryService>) -> Loads {
+        loads::change(&call.request().access.group, *sender)
     }
 
     fn decide(

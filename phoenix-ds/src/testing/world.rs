@@ -19,7 +19,8 @@ use phoenix_core::{
         queue::{FanOutMessage, KeyPackageBatch, KeyPackageBatchTbs, QsPublicKeys, ServiceKey},
     },
     crypto::{AtRestKey, Chance, SigningKey, Suite},
-    engine::{Courier, Engine, LaneRow, Lanes, Shared},
+    engine::{Courier, Engine, LaneRow, Lanes, Rules, Shared},
+    limit::Limits,
     operation::{Context, FRAME_LABEL, Fare, KeyRing, Operation, ReplyOf, RequestOf},
     port::{
         Clock, Entropy, Inline, LocalWake, OpenPolicy, Outgoing, PartitionKey, Place, Ports, Space,
@@ -65,7 +66,16 @@ impl World {
         Self::seeded(settings, 1)
     }
 
+    /// A DS that lets through so much.
+    pub(crate) fn limited(limits: Limits) -> Self {
+        Self::made(DeliverySettings::default(), limits, 1)
+    }
+
     fn seeded(settings: DeliverySettings, seed: u8) -> Self {
+        Self::made(settings, Limits::default(), seed)
+    }
+
+    fn made(settings: DeliverySettings, limits: Limits, seed: u8) -> Self {
         let (store, clock) = (MemoryStore::default(), Arc::new(TestClock::default()));
         let qs = Arc::new(SigningKey::generate(Suite::Ed25519, &mut Chance::from_seed([9; 32])));
         let ports = Ports {
@@ -79,7 +89,8 @@ impl World {
         };
         let (domain, chance) = (alpha(), &mut Chance::from_seed([seed; 32]));
         let tokens = Arc::new(TokenKeys::generate(domain.clone(), clock.now(), &ROTATION, chance));
-        let shared = Shared::new(ports, domain.clone(), AtRestKey::new([2; 32].into()));
+        let rules = Rules { limits, ..Rules::default() };
+        let shared = Shared::with_rules(ports, domain.clone(), AtRestKey::new([2; 32].into()), rules);
         shared.directory().publish(ServiceName::Qs, PublishedKeys::Qs(Box::new(published(&qs))));
         let service = DeliveryKeys::generate(&domain, clock.now(), chance);
         let ring = KeyRing { tokens: tokens.clone(), at_rest: AtRestKey::new([3; 32].into()), service };

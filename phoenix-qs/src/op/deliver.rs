@@ -1,24 +1,28 @@
 //! `deliver`: puts a message into the queues of this homeserver that it is for.
 
+use std::sync::Arc;
+
 use phoenix_core::{
     Failure, Reject,
     api::{
         federation::RecipientResult,
         queue::{Deliver as Endpoint, DeliverReply, DeliverRequest, Entry, EntryKind},
     },
+    limit::Loads,
     operation::{
-        Anyone, Authorised, Context, Decision, Decoded, Hint, Operation, Peers, Proven, Reading, Rows,
+        Anyone, Authorised, Context, Decision, Decoded, Effort, Hint, Operation, Peers, Proven, Reading, Rows,
     },
     port::{Alarm, Wanted, Write},
     time::DAY,
-    wire::{List, Wire},
+    wire::List,
 };
 
 use crate::{
     config_cache::OpenedConfig,
-    delivering::{Reached, Target, clients, digests, is_genuine, lane_back, targets, undelivered},
+    delivering::{Reached, Target, clients, digests, held_as, is_genuine, lane_back, targets, undelivered},
     kinds::{self, QUEUE, RECORD, client, receipt, topic},
-    record::{HeldRecord, ReceiptRecord, from_row, to_row},
+    loads,
+    record::{HeldRecord, Reason, ReceiptRecord, from_row, to_row},
     service::QueueService,
 };
 
@@ -28,11 +32,26 @@ pub struct Deliver;
 
 /// The queues that a message may reach, and what is remembered of its delivery.
 pub struct State {
-    targets: Vec<Target>,
+    /// For each recipient, in order.
+    fates: Vec<Fate>,
     reached: Vec<Reached>,
     earlier: Option<ReceiptRecord>,
     /// Which deliveries of the same source were put off.
     held: HeldRecord,
+}
+
+/// What is to become of a message for one recipient, but for the limits.
+enum Fate {
+    /// It was said before, or where the same recipient stands first.
+    Settled(RecipientResult),
+    /// There is no such queue.
+    Gone,
+    /// It leads to a queue that cannot be told yet.
+    Unknown,
+    /// Others of the same source to the same config go first.
+    Behind,
+    /// It goes into a reached queue, under this config.
+    Queue(usize, Arc<OpenedConfig>),
 }
 
 impl Operation for Deliver {
@@ -40,6 +59,8 @@ impl Operation for Deliver {
     type Service = QueueService;
     type State = State;
     type Sender = Anyone;
+    // Each of 60 queue configs may have to be opened, and its signature to be checked.
+    const EFFORT: Effort = Effort::Heavy;
 
     fn locate(
         call: &Decoded<Self>,
@@ -65,9 +86,9 @@ impl Operation for Deliver {
 
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
         let request = call.request();
-        let targets = targets(request, cx);
-        let mut state = State { targets, reached: Vec::new(), earlier: None, held: HeldRecord::default() };
-        if found.is_empty() {
+        let mut state =
+            State { fates: Vec::new(), reached: Vec::new(), earlier: None, held: HeldRecord::default() };
+        if request.message.ephemeral.is_set() {
             return Ok(state);
         }
         let mut place = 0;
@@ -78,12 +99,14 @@ impl Operation for Deliver {
             }
             place = 2;
         }
-        for (place, client) in (place..).zip(clients(&state.targets)) {
+        let targets = targets(request, cx);
+        for (place, client) in (place..).zip(clients(&targets)) {
             let (record, queue) = (found.row(place, &RECORD)?, found.row(place, &QUEUE)?);
             if let Some((record, queue)) = record.zip(queue) {
                 state.reached.push(Reached { client, record: from_row(record)?, queue: from_row(queue)? });
             }
         }
+        state.fates = state.fates(request, targets, cx);
         Ok(state)
     }
 
@@ -94,6 +117,27 @@ impl Operation for Deliver {
         _: &Context<QueueService>,
     ) -> Result<Proven<Anyone>, Failure> {
         Ok(Proven::anyone())
+    }
+
+    /// What other homeservers send counts (06), also where it leads nowhere. What was said before does not, nor what
+    /// waits behind another: else one busy config would use up what its source may send to all. Where not all of it
+    /// could be put off any more, it goes on as a whole or not at all, and then counts for nothing.
+    fn loads(call: &Decoded<Self>, state: &State, _: &Anyone, cx: &Context<QueueService>) -> Loads {
+        let request = call.request();
+        if request.source == cx.domain {
+            return Loads::None;
+        }
+        let loads = |fate: &Fate| match fate {
+            Fate::Queue(_, config) => loads::delivery(request, config),
+            Fate::Gone | Fate::Unknown => loads::attempt(request),
+            Fate::Settled(_) | Fate::Behind => Vec::new(),
+        };
+        let each = state.fates.iter().map(loads);
+        if state.held.has_room_for(state.fates.len()) {
+            Loads::Each(each.collect())
+        } else {
+            Loads::All(each.flatten().collect())
+        }
     }
 
     fn decide(
@@ -116,12 +160,57 @@ impl Operation for Deliver {
             // The same delivery id with other recipients: the source does not know what it says.
             return Err(Reject::Malformed("delivery").into());
         }
-        Round::new(request, cx, state).run()
+        Round::new(&call, cx, state).run()
+    }
+}
+
+impl State {
+    fn fates(&self, request: &DeliverRequest, targets: Vec<Target>, cx: &Context<QueueService>) -> Vec<Fate> {
+        let repeats = request.message.repeats();
+        let mut targets = targets.into_iter();
+        let mut fates = Vec::with_capacity(repeats.len());
+        for (place, is_repeat) in repeats.into_iter().enumerate() {
+            let target = targets.next().unwrap_or(Target::Gone);
+            let earlier = self.earlier.as_ref().and_then(|earlier| earlier.results.get(place));
+            fates.push(match earlier {
+                Some(result @ (RecipientResult::Delivered | RecipientResult::Gone)) => Fate::Settled(*result),
+                // What it comes to is said where it stands first.
+                Some(RecipientResult::Later(_)) | None if is_repeat => {
+                    Fate::Settled(RecipientResult::Delivered)
+                }
+                Some(RecipientResult::Later(_)) | None => self.fate(request, place, target, cx),
+            });
+        }
+        fates
+    }
+
+    fn fate(
+        &self,
+        request: &DeliverRequest,
+        place: usize,
+        target: Target,
+        cx: &Context<QueueService>,
+    ) -> Fate {
+        let config = match target {
+            Target::Queue(config) => config,
+            Target::Gone => return Fate::Gone,
+            Target::Later => return Fate::Unknown,
+        };
+        let client = config.payload().client;
+        let found = self.reached.iter().enumerate().find(|(_, reached)| reached.client == client);
+        let Some((at, _)) = found.filter(|(_, reached)| is_genuine(&config, &reached.record)) else {
+            return Fate::Gone;
+        };
+        // Deliveries of the same source to the same config that were put off go first (08).
+        let is_behind = held_as(request, place, cx)
+            .is_some_and(|(config, delivery)| self.held.is_behind(&config, &delivery));
+        if is_behind { Fate::Behind } else { Fate::Queue(at, config) }
     }
 }
 
 /// One message on its way into the queues.
 struct Round<'a> {
+    call: &'a Authorised<Deliver>,
     request: &'a DeliverRequest,
     cx: &'a Context<QueueService>,
     state: State,
@@ -133,49 +222,56 @@ struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    fn new(request: &'a DeliverRequest, cx: &'a Context<QueueService>, state: State) -> Self {
+    fn new(call: &'a Authorised<Deliver>, cx: &'a Context<QueueService>, state: State) -> Self {
         let rows = state.reached.iter().map(|_| None).collect();
         let held = state.held.clone();
-        Self { request, cx, state, rows, held, results: Vec::new() }
+        Self { call, request: call.request(), cx, state, rows, held, results: Vec::new() }
     }
 
     fn run(mut self) -> Result<Decision<DeliverReply>, Failure> {
-        let earlier = self.state.earlier.take().map(|earlier| earlier.results.into_vec());
-        let mut targets = std::mem::take(&mut self.state.targets).into_iter();
-        for (place, is_repeat) in self.request.message.repeats().into_iter().enumerate() {
-            let target = targets.next().unwrap_or(Target::Gone);
-            let result = match earlier.as_ref().and_then(|earlier| earlier.get(place)) {
-                Some(result @ (RecipientResult::Delivered | RecipientResult::Gone)) => *result,
-                // What it comes to is said where it stands first.
-                Some(RecipientResult::Later(_)) | None if is_repeat => RecipientResult::Delivered,
-                Some(RecipientResult::Later(_)) | None => self.apply(place, &target)?,
-            };
+        for (place, fate) in std::mem::take(&mut self.state.fates).into_iter().enumerate() {
+            let result = self.apply(place, fate)?;
             self.results.push(result);
         }
-        let is_new = earlier.is_none_or(|earlier| earlier != self.results);
-        self.decision(is_new)
+        let earlier = self.state.earlier.take();
+        let is_first = earlier.is_none();
+        let is_new = earlier.is_none_or(|earlier| *earlier.results != *self.results);
+        self.decision(is_first, is_new)
     }
 
     /// What becomes of the message for one recipient.
-    fn apply(&mut self, place: usize, target: &Target) -> Result<RecipientResult, Failure> {
-        let config = match target {
-            Target::Queue(config) => config,
-            Target::Gone => return Ok(self.let_others_go(place, RecipientResult::Gone)),
-            Target::Later => return Ok(self.put_off(place)),
+    fn apply(&mut self, place: usize, fate: Fate) -> Result<RecipientResult, Failure> {
+        let held_back = self.call.held_back(place);
+        let (at, config) = match fate {
+            Fate::Settled(result) => return Ok(result),
+            Fate::Gone => {
+                // It leads nowhere whenever it comes, so nothing need wait for it.
+                return Ok(match held_back {
+                    Some(retry_s) => RecipientResult::Later(retry_s),
+                    None => self.let_others_go(place, RecipientResult::Gone),
+                });
+            }
+            Fate::Unknown => {
+                // Where it cannot be remembered, so many wait for keys that another need not wait behind it.
+                self.remember(place, Reason::UnknownKey);
+                return Ok(RecipientResult::Later(self.cx.settings.unknown_key_retry_s));
+            }
+            Fate::Behind => {
+                self.remember(place, Reason::Limit);
+                return Ok(RecipientResult::Later(self.cx.settings.unknown_key_retry_s));
+            }
+            Fate::Queue(at, config) => (at, config),
         };
-        let client = config.payload().client;
-        let Some(at) = self.state.reached.iter().position(|reached| reached.client == client) else {
-            return Ok(self.let_others_go(place, RecipientResult::Gone));
-        };
-        let is_genuine =
-            self.state.reached.get(at).is_some_and(|reached| is_genuine(config, &reached.record));
-        if !is_genuine {
-            return Ok(self.let_others_go(place, RecipientResult::Gone));
+        if let Some(retry_s) = held_back {
+            // Where its order cannot be kept, the source sends the whole transaction again: nothing gets lost.
+            let is_remembered = self.remember(place, Reason::Limit);
+            return if is_remembered {
+                Ok(RecipientResult::Later(retry_s))
+            } else {
+                Err(Reject::Unavailable(retry_s).into())
+            };
         }
-        if self.must_wait(place) {
-            return Ok(self.put_off(place));
-        }
-        self.enqueue(place, at, config)?;
+        self.enqueue(place, at, &config)?;
         Ok(self.let_others_go(place, RecipientResult::Delivered))
     }
 
@@ -199,48 +295,28 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Whether deliveries of the same source to the same config were put off before this one (08).
-    fn must_wait(&self, place: usize) -> bool {
-        let Some((config, delivery)) = self.held_as(place) else { return false };
-        self.held.is_behind(&config, &delivery)
-    }
-
-    /// Only another homeserver sends again what was put off (06).
-    fn put_off(&mut self, place: usize) -> RecipientResult {
-        if self.request.source == self.cx.domain {
-            return RecipientResult::Gone;
-        }
-        if let Some((config, delivery)) = self.held_as(place) {
-            let Some(held) = self.held.clone().with(config, delivery, self.cx.now) else {
-                return RecipientResult::Gone;
-            };
-            self.held = held;
-        }
-        RecipientResult::Later(self.cx.settings.unknown_key_retry_s)
+    /// Remembers that a delivery is put off, so that none of its source to the same config overtakes it; not where
+    /// there is no room.
+    fn remember(&mut self, place: usize, reason: Reason) -> bool {
+        let Some((config, delivery)) = held_as(self.request, place, self.cx) else { return true };
+        let held = std::mem::take(&mut self.held);
+        let (held, is_remembered) = held.with(config, delivery, reason, self.cx.now);
+        self.held = held;
+        is_remembered
     }
 
     /// What came after this one need wait for it no longer.
     fn let_others_go(&mut self, place: usize, result: RecipientResult) -> RecipientResult {
         if self.held != HeldRecord::default()
-            && let Some((config, delivery)) = self.held_as(place)
+            && let Some((config, delivery)) = held_as(self.request, place, self.cx)
         {
             self.held = std::mem::take(&mut self.held).without(&config, &delivery);
         }
         result
     }
 
-    /// The keyed hashes of a recipient's queue config and of this delivery, where it came from another homeserver.
-    fn held_as(&self, place: usize) -> Option<([u8; 16], [u8; 16])> {
-        // What comes from a lane of this homeserver is not sent again, so nothing need wait for it.
-        let part = self.request.receipt.as_ref().filter(|_| self.request.source != self.cx.domain)?;
-        let recipient = self.request.message.recipients.get(place)?;
-        let key = &self.cx.keys.at_rest;
-        let config = key.prf("held config", &recipient.config.encode()).first_chunk().copied()?;
-        Some((config, key.prf("held delivery", part).first_chunk().copied()?))
-    }
-
-    fn decision(self, is_new: bool) -> Result<Decision<DeliverReply>, Failure> {
-        let Self { request, cx, state, rows, held, results } = self;
+    fn decision(self, is_first: bool, is_new: bool) -> Result<Decision<DeliverReply>, Failure> {
+        let Self { call: _, request, cx, state, rows, held, results } = self;
         let reply = DeliverReply { results: List::new(results.clone()).map_err(Reject::from)? };
         let mut decision = Decision::reply(reply);
         for (reached, writes) in state.reached.into_iter().zip(rows) {
@@ -250,7 +326,10 @@ impl<'a> Round<'a> {
                 .change(client(&reached.client), writes, Alarm::Keep)
                 .hint(Hint::Wake(topic(&cx.keys.at_rest, &reached.client)));
         }
-        if let Some(part) = request.receipt.filter(|_| is_new) {
+        // What was put off as a whole comes again as a whole: there is nothing to remember.
+        let is_open = |result: &RecipientResult| matches!(result, RecipientResult::Later(_));
+        let says_something = is_new && !(is_first && results.iter().all(is_open));
+        if let Some(part) = request.receipt.filter(|_| says_something) {
             let at = receipt(&cx.keys.at_rest, &request.source, &part);
             let record = ReceiptRecord { results: List::new(results.clone()).map_err(Reject::from)? };
             let alarm = Alarm::IfNone(cx.now.plus_secs(RECEIPT_DAYS * DAY));

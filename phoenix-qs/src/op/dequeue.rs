@@ -19,10 +19,9 @@ use crate::{
 /// Reads a queue from a number on; waits where nothing is there.
 pub struct Dequeue;
 
-/// A client, its queue, and entries from the number that was asked for.
+/// A client, its queue, and entries from the number that was asked for; or nobody, for whom as much is read.
 pub struct Found {
-    record: ClientRecord,
-    queue: QueueRecord,
+    known: Option<(ClientRecord, QueueRecord)>,
     entries: Vec<QueueEntry>,
 }
 
@@ -45,9 +44,9 @@ impl Operation for Dequeue {
                 Ok(vec![Reading::change(at, Wanted::Keys(vec![RECORD, QUEUE]))])
             }
             1 => {
-                let Some(row) = found.row(0, &QUEUE)? else { return Ok(Vec::new()) };
                 let from = entry_key(request.from);
-                let limit = page(&from_row(row)?, request.max);
+                let queue = found.row(0, &QUEUE)?.map(|row| from_row(row)).transpose()?;
+                let limit = queue.map_or(request.max.into(), |queue| page(&queue, request.max));
                 // What comes after the first read is read too, or not: either is right.
                 let wanted = Wanted::Range { from, below: ABOVE_NUMBERS, limit };
                 Ok(vec![Reading::glance(at, wanted)])
@@ -58,14 +57,10 @@ impl Operation for Dequeue {
 
     fn open(_: &Decoded<Self>, found: Rows, _: &Context<QueueService>) -> Result<Found, Failure> {
         let (record, queue) = (found.row(0, &RECORD)?, found.row(0, &QUEUE)?);
-        // Who does not exist and who cannot sign are told the same.
-        let (record, queue) = record.zip(queue).ok_or(Reject::Unauthenticated)?;
+        let known =
+            record.zip(queue).map(|(record, queue)| Ok::<_, Failure>((from_row(record)?, from_row(queue)?)));
         let entries = found.rows(1)?.iter().map(|(_, row)| from_row(row));
-        Ok(Found {
-            record: from_row(record)?,
-            queue: from_row(queue)?,
-            entries: entries.collect::<Result<_, _>>()?,
-        })
+        Ok(Found { known: known.transpose()?, entries: entries.collect::<Result<_, _>>()? })
     }
 
     fn authenticate(
@@ -74,7 +69,9 @@ impl Operation for Dequeue {
         _: &Peers,
         _: &Context<QueueService>,
     ) -> Result<Proven<QsClientId>, Failure> {
-        Ok(call.frame()?.prove(&state.record.auth_key, claimed(call)?)?)
+        // Who does not exist and who cannot sign are told the same.
+        let key = state.known.as_ref().map(|(record, _)| &record.auth_key);
+        Ok(call.frame()?.prove_known(key, claimed(call)?)?)
     }
 
     fn decide(
@@ -84,7 +81,8 @@ impl Operation for Dequeue {
         cx: &Context<QueueService>,
     ) -> Result<Decision<DequeueReply>, Failure> {
         let (request, id) = (call.request(), *call.sender());
-        let Found { record, queue, mut entries } = state;
+        let Found { known, mut entries } = state;
+        let (record, queue) = known.ok_or(Reject::Unauthenticated)?;
         let before = queue.head.first_seq();
         let queue = queue.expire(cx.now).acknowledge(request.ack_below);
         entries.retain(|entry| entry.seq >= queue.head.first_seq());

@@ -141,7 +141,7 @@ impl Operation for FederatedEnqueue {
         let plan = Plan {
             transaction: payload.transaction,
             deliveries: List::new(deliveries.collect::<Result<_, Failure>>()?).map_err(Reject::from)?,
-            limits: cx.settings.inbound,
+            limits: cx.limits.advertised(),
         };
         Ok(waiting.into_iter().fold(Decision::reply(plan), |decision, key| retried(decision, &key, cx)))
     }
@@ -180,12 +180,13 @@ fn with_repeats(repeats: &[Flag], once: Vec<RecipientResult>) -> Vec<RecipientRe
 }
 
 /// The results of a part; none where the delivery is bad. Where something broke here, the source sends the whole
-/// transaction again: what was applied repeats its results, and nothing behind it was carried out, so order holds.
+/// transaction again: what was applied repeats its results, and nothing behind it was carried out, so order holds. So
+/// too where a part was refused as a whole because no more could be put off.
 fn of_part(answer: Result<DeliverReply, Failure>) -> Result<Option<Vec<RecipientResult>>, Reject> {
     match answer {
         Ok(reply) => Ok(Some(reply.results.into_vec())),
         Err(Failure::Refused(refusal)) => match refusal.reject {
-            rest @ Reject::Unavailable(_) => Err(rest),
+            Reject::Unavailable(seconds) | Reject::RateLimited(seconds) => Err(Reject::Unavailable(seconds)),
             _ => Ok(None),
         },
         Err(Failure::Broken(_)) => Err(Reject::Unavailable(BROKEN_RETRY_S)),
@@ -201,9 +202,12 @@ fn planned(
     let (mut parts, mut repeats) = (Vec::new(), Vec::new());
     if let Some(message) = opened(source, delivery, cx) {
         repeats = message.repeats().into_iter().map(Flag::from).collect();
+        let share = message.content.len().div_ceil(message.recipients.len().max(1));
+        let share = u32::try_from(share).unwrap_or(u32::MAX);
         for (number, message) in (0_u32..).zip(message.parts()) {
             let receipt = Some(part_id(&delivery.id, number)?);
-            parts.push(DeliverRequest { source: source.clone(), receipt, back: Opaque::default(), message });
+            let (source, back) = (source.clone(), Opaque::default());
+            parts.push(DeliverRequest { source, receipt, back, share, message });
         }
     }
     let (repeats, parts) =

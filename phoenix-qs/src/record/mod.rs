@@ -17,7 +17,7 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 pub(crate) use mailbox::{LaterKey, MailboxBody, MailboxRecord, RoundRecord};
 pub(crate) use packages::{PackageIndex, PackageNote};
 pub(crate) use queue::{QueueRecord, entry_key};
-pub(crate) use receipt::{HeldRecord, ReceiptRecord};
+pub(crate) use receipt::{HeldRecord, Reason, ReceiptRecord};
 
 /// A user record.
 #[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]

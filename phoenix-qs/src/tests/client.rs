@@ -183,7 +183,7 @@ impl Home {
     /// A delivery from this homeserver's own DS.
     pub(super) fn local(&self, to: &[&ClientQueueConfig], text: &str) -> DeliverRequest {
         let (source, back) = (self.domain.clone(), Opaque::new(b"group".to_vec()).unwrap());
-        DeliverRequest { source, receipt: None, back, message: self.message(to, text) }
+        DeliverRequest { source, receipt: None, back, share: 0, message: self.message(to, text) }
     }
 
     /// A part of a transaction of another homeserver.
@@ -199,6 +199,7 @@ impl Home {
             source,
             receipt: Some([part; 16]),
             back: Opaque::default(),
+            share: u32::try_from(text.len().div_ceil(to.len())).unwrap(),
             message: self.message(to, text),
         }
     }

@@ -3,15 +3,20 @@
 use phoenix_core::{
     KeyId,
     api::{
-        federation::RecipientResult::{Delivered, Gone, Later},
+        federation::RecipientResult::{Delivered, Later},
         queue::{ClientQueueConfig, DeliverRequest},
     },
     crypto::Chance,
+    limit::{Limits, Rate},
     time::DAY,
 };
 
 use super::{client::Client, deliver::unknown, world::Home};
-use crate::{QueueKeys, kinds::HELD};
+use crate::{
+    QueueKeys,
+    kinds::HELD,
+    record::{HeldRecord, Reason},
+};
 
 #[test]
 fn what_was_put_off_is_applied_later_and_nothing_of_its_source_overtakes_it() {
@@ -94,22 +99,52 @@ fn more_than_are_remembered_wait_until_all_that_are_have_been_applied() {
 }
 
 #[test]
-fn one_source_fills_only_so_much_with_configs_that_nobody_knows() {
-    let home = Home::alone();
+fn configs_with_invented_keys_crowd_out_nobody_and_are_never_said_to_be_gone() {
+    let home = Home::limited(Limits { config: Some(Rate::new(1, 1)), ..Limits::unlimited() });
     let mut client = Client::at(&home, 1);
-    let configs = invented(&client.config(&home, None), 1_100);
-    let mut results = Vec::new();
+    let honest = client.config(&home, None);
+    let configs = invented(&honest, 1_100);
     for (number, some) in (0..).zip(configs.chunks(50)) {
         let to: Vec<&ClientQueueConfig> = some.iter().collect();
-        results.extend(home.deliver(home.remote("beta.test", number, &to, "junk")));
+        assert_eq!(home.deliver(home.remote("beta.test", number, &to, "junk")), [Later(60); 50]);
     }
 
-    assert_eq!(results[..1_024], [Later(60); 1_024]);
-    assert_eq!(results[1_024..], [Gone; 76]);
-    let last = &configs[1_099];
-    assert_eq!(home.deliver(home.remote("gamma.test", 100, &[last], "another source")), [Later(60)]);
-    home.clock.advance_s(8 * DAY);
-    assert_eq!(home.deliver(home.remote("beta.test", 101, &[last], "there is room again")), [Later(60)]);
+    let [one, two, three] =
+        [101, 102, 103].map(|part| home.remote("beta.test", part, &[&honest], &part.to_string()));
+    assert_eq!(home.deliver(one), [Delivered]);
+    assert_eq!(home.deliver(two.clone()), [Later(1)]);
+    home.clock.advance_s(1);
+    assert_eq!(home.deliver(three.clone()), [Later(60)], "it waits for the one before it");
+    assert_eq!(home.deliver(two), [Delivered]);
+    home.clock.advance_s(1);
+    assert_eq!(home.deliver(three), [Delivered]);
+    assert_eq!(client.read_texts(&home), ["101", "102", "103"]);
+}
+
+#[test]
+fn those_who_have_much_put_off_make_room_for_those_who_have_little() {
+    let id = |number: usize| [(number >> 8) as u8, number as u8].repeat(8).try_into().unwrap();
+    let now = phoenix_core::Timestamp(1_760_000_000_000);
+    let mut held = HeldRecord::default();
+    let mut put_off = |config: usize, delivery: usize| {
+        let (next, is_remembered) =
+            std::mem::take(&mut held).with(id(config), id(delivery), Reason::Limit, now);
+        held = next;
+        is_remembered
+    };
+    for config in 0..16 {
+        assert!((0..64).all(|delivery| put_off(config, delivery)), "{config}");
+    }
+
+    let others = (16..1_100).take_while(|config| put_off(*config, 0)).count();
+
+    assert_eq!(others, 1_024 - 16);
+    assert!(put_off(3, 70), "another of a config that is known");
+    for config in 0..16 {
+        assert!(!held.is_behind(&id(config), &id(0)), "the first of {config} goes first");
+        assert!(held.is_behind(&id(config), &id(1)));
+    }
+    assert!(!held.has_room_for(1));
 }
 
 /// A config under a key that another replica has made, and the keys that know it, which this one has not seen yet.

@@ -245,6 +245,6 @@ pub(super) fn receipt(sent: &Dispatched, result: RecipientResult) -> QsToQsRecei
     QsToQsReceipt {
         transaction: payload.transaction,
         results: List::new(payload.deliveries.iter().map(|it| of(it.id)).collect()).unwrap(),
-        limits: crate::QueueSettings::default().inbound,
+        limits: phoenix_core::limit::Limits::default().advertised(),
     }
 }

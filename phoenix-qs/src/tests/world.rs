@@ -19,7 +19,8 @@ use phoenix_core::{
         queue::DeliverRequest,
     },
     crypto::{AtRestKey, Chance},
-    engine::{Alarms, Engine, Shared, Ticker},
+    engine::{Alarms, Engine, Rules, Shared, Ticker},
+    limit::Limits,
     operation::{Fare, KeyRing, Local, OnAlarm, Operation, ReplyOf, RequestOf, Service},
     port::{
         Clock, Entropy, Inline, LocalWake, OpenPolicy, Outgoing, PartitionKey, Ports, Snapshot, Space,
@@ -59,11 +60,21 @@ impl Home {
         Self::at("alpha.test", &Arc::default(), &Arc::default(), QueueSettings::default())
     }
 
+    /// One that lets through so much.
+    pub(super) fn limited(limits: Limits) -> Self {
+        Self::ruled("alpha.test", &Arc::default(), &Arc::default(), (QueueSettings::default(), limits))
+    }
+
     /// Two homeservers, each of which finds the other's keys.
     pub(super) fn pair() -> (Self, Self) {
+        Self::limited_pair(Limits::default())
+    }
+
+    /// Two of which the second lets through so much.
+    pub(super) fn limited_pair(limits: Limits) -> (Self, Self) {
         let (clock, wire) = (Arc::default(), Arc::default());
-        let home = |name| Self::at(name, &clock, &wire, QueueSettings::default());
-        let (alpha, beta) = (home("alpha.test"), home("beta.test"));
+        let home = |name, limits| Self::ruled(name, &clock, &wire, (QueueSettings::default(), limits));
+        let (alpha, beta) = (home("alpha.test", Limits::default()), home("beta.test", limits));
         alpha.publish();
         beta.publish();
         (alpha, beta)
@@ -74,6 +85,15 @@ impl Home {
         clock: &Arc<TestClock>,
         wire: &Arc<Documents>,
         settings: QueueSettings,
+    ) -> Self {
+        Self::ruled(name, clock, wire, (settings, Limits::default()))
+    }
+
+    fn ruled(
+        name: &str,
+        clock: &Arc<TestClock>,
+        wire: &Arc<Documents>,
+        (settings, limits): (QueueSettings, Limits),
     ) -> Self {
         let domain: Fqdn = name.parse().unwrap();
         let store = MemoryStore::new();
@@ -95,7 +115,9 @@ impl Home {
             at_rest: AtRestKey::generate(&mut chance),
             service: QueueKeys::generate(&domain, clock.now(), &mut chance),
         };
-        let shared = Shared::new(ports, domain.clone(), AtRestKey::generate(&mut chance));
+        let rules = Rules { limits, ..Rules::default() };
+        let at_rest = AtRestKey::generate(&mut chance);
+        let shared = Shared::with_rules(ports, domain.clone(), at_rest, rules);
         let engine = Engine::new(shared, settings, ring);
         let (clock, wire, drawn) = (clock.clone(), wire.clone(), AtomicU64::new(0));
         Self { domain, engine, store, fragile, clock, wire, tokens, drawn }

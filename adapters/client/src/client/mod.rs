@@ -1,6 +1,8 @@
 //! The client, as an application holds it.
 
+mod account;
 mod groups;
+mod people;
 mod saving;
 mod upkeep;
 
@@ -8,19 +10,13 @@ use std::{sync::Arc, time::Duration};
 
 use async_lock::{Mutex, MutexGuard};
 use phoenix_core::{
-    AliasHash, ClientId, Fqdn, GroupId, UserId,
+    ClientId, Fqdn, UserId,
     token::{Class, Token},
 };
 
 use crate::{
-    error::ClientError,
-    event::{Event, OfferId},
-    group::ConnectionState,
-    ports::ClientPorts,
-    register,
-    session::Session,
-    settings::Settings,
-    sync::Reading,
+    error::ClientError, event::Event, login, ports::ClientPorts, register, session::Session,
+    settings::Settings, sync::Reading,
 };
 
 /// One client of one user.
@@ -41,11 +37,27 @@ impl Client {
     /// Registers a user with its homeserver, and verifies the credential that it gets (OPAQUE, RFC 9807). The
     /// client can receive nothing yet: [`Client::set_up`] does the rest.
     ///
+    /// Brings what the homeserver's policy asks for, if the settings do: of several ways to be let in, the first.
+    /// Work is done on the caller's thread, a few milliseconds at a time; dropping the call ends it. Repeated after an
+    /// error that left it open, it registers another user, since keys and id are fresh each time; a user id that the
+    /// settings name may be taken then, by keys that are gone: choose another.
+    ///
     /// # Errors
-    /// [`ClientError::Refused`] with `already_exists` where the user id is taken; [`ClientError::Unverified`] where
+    /// [`ClientError::Demanded`] says what is missing; [`ClientError::Refused`] with `already_exists` where the user id is taken; [`ClientError::Unverified`] where
     /// the homeserver's keys or the credential do not verify.
     pub async fn register(settings: Settings, ports: ClientPorts) -> Result<Self, ClientError> {
         Ok(Self::from_session(register::register(&settings, ports).await?))
+    }
+
+    /// Logs in as a further client of a user, whom the settings name; solves the work that is asked for where logins
+    /// have failed before. Groups and connections are each client's own; see [`Client::provision`]. Repeated after an
+    /// error that left it open, it adds another client: the one that may have been added counts until it is removed.
+    ///
+    /// # Errors
+    /// [`ClientError::WrongPassword`] where user or password is wrong; [`ClientError::TooMuchWork`] where more is
+    /// asked for than the settings allow; [`ClientError::Refused`] where the user has ten clients.
+    pub async fn log_in(settings: Settings, ports: ClientPorts) -> Result<Self, ClientError> {
+        Ok(Self::from_session(login::log_in(&settings, ports).await?))
     }
 
     /// Does what every client needs once: tokens, a queue, and packages by which others reach it and add it to
@@ -96,14 +108,6 @@ impl Client {
         self.lock().await.publish_connection_packages().await
     }
 
-    /// Registers an alias of this domain to be found by. The homeserver learns neither its text nor whose it is.
-    ///
-    /// # Errors
-    /// [`ClientError::Refused`] with `already_exists` where it is taken.
-    pub async fn register_alias(&self, alias: &str) -> Result<AliasHash, ClientError> {
-        self.lock().await.register_alias(alias).await
-    }
-
     /// Fetches a batch of tokens of a homeserver, ahead of need: fetched just before use, they would tell it who is
     /// about to reach whom.
     ///
@@ -118,77 +122,15 @@ impl Client {
         self.lock().await.tokens_left(domain, class)
     }
 
-    /// Tops up tokens and packages, and tries again what could not be verified before. To be called now and then, at
-    /// times that tell nothing.
+    /// Looks after what ends: tops up tokens and packages, renews credential and aliases in time and then, one
+    /// in each call and spread over a week, the leaves that show the former credential to groups; asks which clients
+    /// were revoked, compares token keys once a day where there is a second path, and tries again what could not be
+    /// verified before. To be called now and then, at times that tell nothing: every quarter of an hour will do.
     ///
     /// # Errors
     /// As of the calls that it makes.
     pub async fn maintain(&self) -> Result<(), ClientError> {
         self.lock().await.maintain().await
-    }
-
-    /// Offers a connection to a user. Answers with the connection group; [`Event::Connected`] tells when the user
-    /// has accepted.
-    ///
-    /// # Errors
-    /// [`ClientError::Refused`] with `not_found` where there is no such user; [`ClientError::State`] where the two
-    /// are connected already.
-    pub async fn connect(&self, user: &UserId) -> Result<GroupId, ClientError> {
-        self.lock().await.connect(user).await
-    }
-
-    /// Offers a connection to whoever is behind an alias of a domain. [`Event::AliasAnswered`] tells who that is;
-    /// then [`Client::confirm`] it.
-    ///
-    /// # Errors
-    /// [`ClientError::Refused`] with `not_found` where there is no such alias.
-    pub async fn connect_alias(&self, alias: &str, domain: &Fqdn) -> Result<GroupId, ClientError> {
-        self.lock().await.connect_alias(alias, domain).await
-    }
-
-    /// Accepts an offer. The connection stands when this returns.
-    ///
-    /// # Errors
-    /// [`ClientError::Refused`] with `not_found` or `conflict` where the offer has ended or someone else was faster.
-    pub async fn accept(&self, offer: OfferId) -> Result<GroupId, ClientError> {
-        self.lock().await.accept(&offer).await
-    }
-
-    /// Drops an offer. Whoever made it is not told.
-    pub async fn ignore(&self, offer: OfferId) {
-        self.lock().await.state.offers.remove(&offer.0);
-    }
-
-    /// Connects with the user who answered an offer to an alias.
-    ///
-    /// # Errors
-    /// [`ClientError::State`] where nobody waits to be confirmed.
-    pub async fn confirm(&self, group: &GroupId) -> Result<UserId, ClientError> {
-        let mut session = self.lock().await;
-        let ConnectionState::Answered(answer) = session.group(group)?.connection.clone() else {
-            return Err(ClientError::State("nobody waits to be confirmed"));
-        };
-        let user = answer.user.clone();
-        session.befriend(group, answer)?;
-        Ok(user)
-    }
-
-    /// Forgets a group: nothing of it is read any more. The other members are not told.
-    pub async fn close(&self, group: &GroupId) {
-        self.lock().await.forget(group);
-    }
-
-    /// Users that this one is connected with.
-    pub async fn connections(&self) -> Vec<UserId> {
-        self.lock().await.state.friends.keys().cloned().collect()
-    }
-
-    /// Sixty digits that are the same for both users of a connection if nobody stands between them (03).
-    ///
-    /// # Errors
-    /// [`ClientError::State`] where there is no connection.
-    pub async fn safety_number(&self, user: &UserId) -> Result<String, ClientError> {
-        self.lock().await.safety_number(user)
     }
 
     /// Reads the queues, and tells what happened; where nothing has, waits for up to `wait`, in whole seconds up to
@@ -235,6 +177,15 @@ impl Client {
     /// As [`Client::fetch_tokens`], where none was left.
     pub async fn take_token(&self, domain: &Fqdn, class: Class) -> Result<Token, ClientError> {
         self.lock().await.take_token(domain, class).await
+    }
+
+    /// Fetches one token of type 0x0001, as any client of the Privacy Pass standard gets them (RFC 9578): to be spent
+    /// by the application itself, at a service that takes such tokens (RFC 9577). The client itself never uses them.
+    ///
+    /// # Errors
+    /// As [`Client::fetch_tokens`].
+    pub async fn request_token(&self, domain: &Fqdn, class: Class) -> Result<Token, ClientError> {
+        self.lock().await.request_token(domain, class).await
     }
 
     /// Waits until one of the queues has an entry, and deals with it. Others may use the client meanwhile.

@@ -17,17 +17,46 @@ impl Session {
     }
 
     pub(super) async fn maintain(&mut self) -> Result<(), ClientError> {
-        self.top_up().await?;
-        if self.state.record.is_some() && self.packages_low {
-            self.publish_add_packages().await?;
-            self.packages_low = false;
-        }
+        let mut first = self.check_authorities().await;
+        first = first.and(self.keep_account().await);
+        first = first.and(self.keep_aliases().await);
+        first = first.and(self.top_up().await);
+        self.compare_token_keys().await;
+        first = first.and(self.refill_packages().await);
         let now = self.now();
-        let mut first = Ok(());
         for group in self.state.groups.keys().cloned().collect::<Vec<_>>() {
             first = first.and(self.verify_members(&group, now, (Tell::Everybody, Effort::Passing)).await);
         }
         self.expel_unverified().await;
+        first.and(self.renew_a_leaf().await)
+    }
+
+    /// Asks whether our own AS or those of people that we know have revoked anyone. One that does not answer now is
+    /// asked again.
+    async fn check_authorities(&mut self) -> Result<(), ClientError> {
+        let mut first = Ok(());
+        for domain in self.concerned_domains() {
+            match self.check_authority(&domain, Effort::Passing).await {
+                Err(error) if !error.is_transient() => first = first.and(Err(error)),
+                Ok(()) | Err(_) => {}
+            }
+        }
         first
+    }
+
+    async fn refill_packages(&mut self) -> Result<(), ClientError> {
+        if self.state.record.is_some() && self.packages_low {
+            self.publish_add_packages().await?;
+            self.packages_low = false;
+        }
+        Ok(())
+    }
+
+    /// Renews the credential in time, and what carries it.
+    async fn keep_account(&mut self) -> Result<(), ClientError> {
+        if self.is_renewal_due() {
+            return self.renew_credential().await;
+        }
+        self.replace_packages().await
     }
 }

@@ -30,6 +30,7 @@ use crate::{
         leaf::{OwnLeaf, capabilities},
         mls_signer,
         provider::Blob,
+        suite_of,
     },
     offer::ConnectionOfferTbs,
     session::Session,
@@ -64,8 +65,8 @@ impl Session {
             ExternalCommitInfoRequest { access: access.clone(), join_code: Some(payload.join_code.clone()) };
         let info = self.call::<ExternalCommitInfo>(&route, None, &request).await?;
         let identity = (&self.state.account.credential, self.signer.as_ref());
-        let leaf =
-            OwnLeaf::generate(self.state.account.suite, identity, self.ports.clock.now(), &mut self.chance)?;
+        let suite = suite_of(group_info(&info.group_info)?.ciphersuite())?;
+        let leaf = OwnLeaf::generate(suite, identity, self.ports.clock.now(), &mut self.chance)?;
         let aad = self.join_aad(payload, &leaf)?;
         let (mls_group, commit, group_info) = self.external_commit(&group, &info, &leaf, &aad)?;
         let own_key = Blob(leaf.key.verifying_key().key.to_vec());
@@ -123,8 +124,9 @@ impl Session {
         match self.call::<JoinConnectionGroup>(&route, Some(&auth), &request).await {
             Ok(_) => self.finish_joining(group).await,
             Err(error) if error.is_transient() => Err(error),
-            // It may be the echo of a try whose answer was lost: then our queue says that it was accepted.
-            Err(_) if self.uncertain && self.was_accepted(group, sent.hash).await? => Ok(()),
+            // It may be the echo of a try, of an earlier call perhaps, whose answer was lost: then our queue says that it
+            // was accepted.
+            Err(_) if self.was_accepted(group, sent.hash).await? => Ok(()),
             Err(error) => {
                 self.forget(group);
                 Err(error)
@@ -149,6 +151,7 @@ impl Session {
         let answer = Answer {
             user: client.client.user.clone(),
             key: client.key.clone(),
+            credential: offer.payload.credential.fingerprint(),
             friendship: offer.payload.friendship.clone(),
         };
         if let Err(error) = self.befriend(group, answer) {

@@ -39,12 +39,12 @@ impl Session {
             return Ok(());
         }
         let users: Vec<_> = absent.into_iter().cloned().collect();
-        let mut plan = Plan::Add(self.fetch_invitees(&users).await?);
+        let mut plan = Plan::Add(self.fetch_invitees(group, &users).await?);
         for _ in 0..DUPLICATES {
             match self.commit(group, &plan).await {
                 // Keys that are in the group already: a last-resort package was served twice.
                 Err(error) if error.code() == Some(ErrorCode::DuplicateKey) => {
-                    plan = Plan::Add(self.fetch_invitees(&users).await?);
+                    plan = Plan::Add(self.fetch_invitees(group, &users).await?);
                 }
                 other => return other,
             }

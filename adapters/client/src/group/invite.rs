@@ -3,15 +3,15 @@
 use openmls::prelude::{KeyPackage, KeyPackageIn, ProtocolVersion};
 use openmls_traits::OpenMlsProvider;
 use phoenix_core::{
-    KeyPackageRef, Pseudonym, Reject, UserId,
+    GroupId, KeyPackageRef, Pseudonym, Reject, UserId,
     api::queue::{AddPackage, ClientQueueConfig, GetAddPackages, GetAddPackagesRequest, KeyPackageBatch},
-    credential::{AsKeys, IdentityLink},
+    credential::IdentityLink,
     port::Circuit,
     wire::Secret,
 };
 use tls_codec::DeserializeBytes;
 
-use super::open_link_key;
+use super::{open_link_key, trust::Effort};
 use crate::{
     call::Route,
     error::{ClientError, mls},
@@ -38,19 +38,27 @@ pub(crate) struct Invitees {
 }
 
 impl Session {
-    /// Fetches one package of each client of each friend, and verifies who is behind it.
-    pub(crate) async fn fetch_invitees(&mut self, users: &[UserId]) -> Result<Invitees, ClientError> {
+    /// Fetches one package of each client of each friend, of a group's suite, and verifies who is behind it.
+    pub(crate) async fn fetch_invitees(
+        &mut self,
+        group: &GroupId,
+        users: &[UserId],
+    ) -> Result<Invitees, ClientError> {
+        // Our own leaf is of the group's suite, whatever our credential is of.
+        let suite = suite_number(self.group(group)?.leaf.key.suite());
         let mut invitees = Invitees::default();
         for user in users {
             let friend = self.state.friends.get(user).ok_or(ClientError::State("not connected"))?;
+            // They would refuse us: the key that they know is another.
+            if friend.ours != self.signer.verifying_key() {
+                return Err(ClientError::State("connected with another client of ours"));
+            }
             let (keys, circuit) = (friend.keys.clone(), friend.circuit);
-            let authority = self.authority(&user.domain).await?;
             let route = Route { domain: user.domain.clone(), circuit: Circuit(circuit) };
-            let suite = suite_number(self.state.account.suite);
             let request = GetAddPackagesRequest { token: keys.token, suite };
             let fetched = self.call::<GetAddPackages>(&route, None, &request).await?;
             for package in &fetched.packages {
-                let invitee = self.check_package(package, user, &keys.encryption_key, &authority)?;
+                let invitee = self.check_package(package, user, &keys.encryption_key).await?;
                 if !fetched.batch.payload.packages.contains(&invitee.reference) {
                     return Err(ClientError::Unexpected("a package outside of its batch"));
                 }
@@ -61,18 +69,16 @@ impl Session {
         Ok(invitees)
     }
 
-    fn check_package(
-        &self,
+    async fn check_package(
+        &mut self,
         package: &AddPackage,
         user: &UserId,
         encryption_key: &Secret<32>,
-        authority: &AsKeys,
     ) -> Result<Invitee, ClientError> {
-        let crypto = self.provider.crypto();
         let key_package = KeyPackageIn::tls_deserialize_exact_bytes(&package.key_package);
         let key_package = key_package
             .map_err(|_| Reject::Malformed("KeyPackage"))?
-            .validate(crypto, ProtocolVersion::Mls10)
+            .validate(self.provider.crypto(), ProtocolVersion::Mls10)
             .map_err(mls("check a KeyPackage"))?;
         let leaf = key_package.leaf_node();
         let credential = leaf_credential(leaf.credential())?;
@@ -80,12 +86,13 @@ impl Session {
         let link_key = open_link_key(encryption_key, pseudonym, &package.link_key)?;
         let link = IdentityLink::open(&credential.encrypted_identity_link, &link_key, pseudonym)?;
         let leaf_key = leaf.signature_key().as_slice();
-        let client = link.verify(pseudonym, leaf_key, authority, self.now())?;
+        let authority = self.authority_of(&link.credential, Effort::Patient).await?;
+        let client = link.verify(pseudonym, leaf_key, &authority, self.now())?;
         let pinned = self.state.friends.get(user).map(|friend| &friend.key);
         if client.user() != user || pinned != Some(client.key()) {
             return Err(Reject::Unauthenticated.into());
         }
-        let reference = key_package.hash_ref(crypto).map_err(mls("hash a KeyPackage"))?;
+        let reference = key_package.hash_ref(self.provider.crypto()).map_err(mls("hash a KeyPackage"))?;
         let reference =
             KeyPackageRef(reference.as_slice().try_into().map_err(|_| Reject::Malformed("reference"))?);
         if package.config.domain != user.domain {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use openmls::prelude::Credential;
 use phoenix_core::{
-    GroupId, LeafIndex, Pseudonym, UserId,
+    ClientId, GroupId, LeafIndex, Pseudonym, Timestamp, UserId,
     api::{delivery::Roster, queue::MAX_LINK_KEY},
     crypto::sha256,
     wire::{Flag, Opaque, Wire},
@@ -72,28 +72,36 @@ impl Session {
         Ok(())
     }
 
-    /// Who sent a message of an epoch from a leaf, where that is verified.
+    /// Who sent a message of an epoch from a leaf, where that is verified, and they were not revoked when the DS
+    /// accepted it.
     pub(crate) fn sender_of(
         &self,
         group: &GroupId,
-        epoch: u64,
-        leaf: LeafIndex,
-    ) -> Result<Option<UserId>, ClientError> {
+        (epoch, leaf): (u64, LeafIndex),
+        accepted_at: Timestamp,
+    ) -> Result<Option<ClientId>, ClientError> {
         let record = self.group(group)?;
         let face = match record.members.get(&leaf).filter(|it| it.since <= epoch) {
-            Some(member) => member.trust.is_proof().then_some(member.face),
+            Some(member) => {
+                (member.trust.is_proof() || member.trust == Trust::Revoked).then_some(member.face)
+            }
             None => {
                 let mut former = record.former.range((epoch, LeafIndex(0))..);
                 former.find(|((_, at), it)| *at == leaf && it.since <= epoch).map(|(_, it)| it.face)
             }
         };
-        Ok(face.and_then(|face| record.faces.get(&face)).map(|face| face.client.user.clone()))
+        let face = face.and_then(|face| record.faces.get(&face));
+        let is_valid = |face: &&Face| face.revoked_at.is_none_or(|at| accepted_at.as_secs() < at);
+        Ok(face.filter(is_valid).map(|face| face.client.clone()))
     }
 
     /// Whether all members are known, and none is in a connection beside its two users; else nothing is sent.
     pub(crate) fn check_trust(&self, group: &GroupId) -> Result<(), ClientError> {
         let record = self.group(group)?;
-        if record.members.values().any(|member| member.proven.is_none()) {
+        let is_group = matches!(record.connection, ConnectionState::None);
+        // Those whose chains verify, though they are not shown as anybody, are no strangers to a group (03).
+        let is_let = |it: &MemberRecord| is_group && matches!(it.trust, Trust::KeyChanged | Trust::Unproven);
+        if record.members.values().any(|member| member.proven.is_none() && !is_let(member)) {
             return Err(ClientError::State("a member does not prove who it is"));
         }
         let own = &self.client().user;
@@ -108,11 +116,13 @@ impl Session {
     /// Our own leaf needs no proof.
     pub(crate) fn know_ourselves(&mut self, group: &GroupId, leaf: LeafIndex) -> Result<(), ClientError> {
         let (client, key) = (self.client().clone(), self.signer.verifying_key());
+        let credential = self.state.account.credential.fingerprint();
         let record = self.group_mut(group)?;
         if let Some(member) = record.members.get_mut(&leaf) {
             member.trust = Trust::Verified;
             member.proven = Some(client.user.clone());
-            let face = Face { client, key, leaf_key: member.leaf_key.clone() };
+            let leaf_key = member.leaf_key.clone();
+            let face = Face { client, key, credential, revoked_at: None, leaf_key };
             record.faces.insert(member.face, face);
         }
         Ok(())
@@ -162,7 +172,8 @@ impl Session {
         let record = self.group(group)?;
         let member = |(leaf, it): (&LeafIndex, &MemberRecord)| Member {
             leaf: *leaf,
-            user: user_of(record, it),
+            user: client_of(record, it).map(|client| client.user.clone()),
+            client: client_of(record, it).map(|client| client.client),
             admin: roles.admins.contains(&it.pseudonym),
         };
         Ok(record.members.iter().map(member).collect())
@@ -178,7 +189,7 @@ impl Session {
 impl GroupRecord {
     /// Keeps those who are not in the tree any more, as long as what they sent before can be opened.
     fn remember_former(&mut self, before: &Table<LeafIndex, MemberRecord>, epoch: u64) {
-        for (leaf, member) in before.iter() {
+        for (leaf, member) in before.iter().filter(|(_, it)| !it.trust.is_hidden()) {
             if self.members.get(leaf).is_none_or(|it| it.face != member.face) {
                 let former = FormerMember { since: member.since, face: member.face };
                 self.former.insert((epoch.saturating_sub(1), *leaf), former);
@@ -197,9 +208,9 @@ impl GroupRecord {
 }
 
 /// Who is behind a member, where that is verified.
-fn user_of(record: &GroupRecord, member: &MemberRecord) -> Option<UserId> {
+fn client_of<'a>(record: &'a GroupRecord, member: &MemberRecord) -> Option<&'a ClientId> {
     let face = record.faces.get(&member.face).filter(|_| member.trust.is_proof())?;
-    Some(face.client.user.clone())
+    Some(&face.client)
 }
 
 /// What a leaf is known by: its credential is nothing without its key, since whoever is in a group can copy one.

@@ -6,9 +6,11 @@ mod create;
 mod invite;
 mod join;
 mod members;
+mod pins;
 mod plan;
 mod process;
 mod receive;
+mod renew;
 mod roles;
 mod send;
 mod trust;
@@ -17,7 +19,8 @@ use std::sync::Arc;
 
 use openmls::prelude::{MlsGroupJoinConfig, PURE_PLAINTEXT_WIRE_FORMAT_POLICY};
 use phoenix_core::{
-    AliasHash, ClientId, ConfigId, Epoch, GroupId, LeafIndex, MessageId, Pseudonym, Timestamp, UserId,
+    AliasHash, ClientId, ConfigId, Epoch, Fingerprint, GroupId, LeafIndex, MessageId, Pseudonym, Timestamp,
+    UserId, Uuid,
     api::{delivery::GroupAccess, queue::MAX_LINK_KEY},
     crypto::{Chance, VerifyingKey, open_with_key, seal_with_key},
     port::Circuit,
@@ -150,12 +153,28 @@ pub(crate) enum Trust {
     False = 3,
     /// It verified, by a chain that has ended since.
     Expired = 4,
+    /// It verified, by a credential that was revoked since: what was said before is still theirs.
+    Revoked = 5,
+    /// It verifies, but with another key than the one that is pinned: nobody says that it is the same person.
+    KeyChanged = 6,
+    /// Its chain had ended when it was first seen. Whether it was revoked before cannot be known any more.
+    Unproven = 7,
 }
 
 impl Trust {
     /// Whether it is known who is behind the leaf.
     pub(crate) const fn is_proof(self) -> bool {
         matches!(self, Self::Verified | Self::Expired)
+    }
+
+    /// Whether what it says is never shown as anybody's.
+    pub(crate) const fn is_hidden(self) -> bool {
+        matches!(self, Self::False | Self::KeyChanged | Self::Unproven)
+    }
+
+    /// Whether the leaf has no business in a group (any more).
+    pub(crate) const fn is_bad(self) -> bool {
+        matches!(self, Self::False | Self::Revoked)
     }
 }
 
@@ -164,6 +183,10 @@ impl Trust {
 pub(crate) struct Face {
     pub(crate) client: ClientId,
     pub(crate) key: VerifyingKey,
+    /// The credential that the leaf's identity link holds.
+    pub(crate) credential: Fingerprint,
+    /// Since which second that is void, if it is.
+    pub(crate) revoked_at: Option<u64>,
     pub(crate) leaf_key: Blob,
 }
 
@@ -196,12 +219,14 @@ pub(crate) struct OpenOffer {
     pub(crate) answer: Option<FriendshipKeys>,
 }
 
-/// Whom we offered a connection.
+/// Whom a connection was offered.
 #[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 #[repr(u8)]
-pub(crate) enum Asked {
+pub enum Asked {
+    /// A user.
     #[tls_codec(discriminant = 1)]
     User(UserId),
+    /// Whoever is behind an alias.
     #[tls_codec(discriminant = 2)]
     Alias(AliasHash),
 }
@@ -211,6 +236,7 @@ pub(crate) enum Asked {
 pub(crate) struct Answer {
     pub(crate) user: UserId,
     pub(crate) key: VerifyingKey,
+    pub(crate) credential: Fingerprint,
     pub(crate) friendship: FriendshipKeys,
 }
 
@@ -255,6 +281,8 @@ pub struct Member {
     pub leaf: LeafIndex,
     /// Who it is; none while that is not verified.
     pub user: Option<UserId>,
+    /// Which of the user's clients it is.
+    pub client: Option<Uuid>,
     /// Whether it may add, remove and change roles.
     pub admin: bool,
 }

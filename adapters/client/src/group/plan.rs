@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use openmls::prelude::{CommitMessageBundle, LeafNodeIndex, NewSignerBundle};
 use openmls_traits::OpenMlsProvider;
 use phoenix_core::{
-    GroupId, LeafIndex, UserId,
+    GroupId, LeafIndex, Pseudonym, UserId,
     api::delivery::{AddUsersRequest, CommitAad, CommitRequest, Joiner, MemberKeys, Mls},
     crypto::sha256,
     wire::{List, Opaque, Wire},
 };
 
 use super::{
-    Act, GroupRecord, Sent, Trust, invite::Invitees, join::AttributionTbs, members::LinkKeys, seal_link_key,
+    Act, GroupRecord, Sent, invite::Invitees, join::AttributionTbs, members::LinkKeys, seal_link_key,
 };
 use crate::{
     error::{ClientError, mls},
@@ -36,6 +36,8 @@ pub(crate) enum Plan {
     Expel,
     /// Update our leaf, and cover what others propose.
     Update,
+    /// The same, with a leaf that shows our present credential.
+    Renew,
 }
 
 impl Plan {
@@ -44,6 +46,7 @@ impl Plan {
         match self {
             Self::Add(_) | Self::Expel => None,
             Self::Update => Some(sha256(b"update")),
+            Self::Renew => Some(sha256(b"renew")),
             Self::Remove(users) => {
                 let users: BTreeSet<_> = users.iter().collect();
                 let users: Vec<_> = users.into_iter().map(Wire::encode).collect();
@@ -58,13 +61,13 @@ impl Session {
     pub(super) fn make_commit(&mut self, group: &GroupId, plan: &Plan) -> Result<Option<Sent>, ClientError> {
         let removed = match plan {
             Plan::Remove(users) => self.leaves_of(group, users)?,
-            Plan::Expel => self.group(group)?.leaves_where(|it| it.trust == Trust::False),
-            Plan::Add(_) | Plan::Update => Vec::new(),
+            Plan::Expel => self.group(group)?.leaves_where(|it| it.trust.is_bad()),
+            Plan::Add(_) | Plan::Update | Plan::Renew => Vec::new(),
         };
         if matches!(plan, Plan::Remove(_) | Plan::Expel) && removed.is_empty() {
             return Ok(None);
         }
-        let new_leaf = self.new_leaf(group)?;
+        let new_leaf = self.new_leaf(group, plan)?;
         let (aad, fresh) = self.commit_aad(group, plan, new_leaf.as_ref())?;
         let bundle = self.build_commit(group, plan, &removed, (new_leaf.as_ref(), &aad))?;
         let commit = message(bundle.commit())?;
@@ -91,19 +94,26 @@ impl Session {
             Plan::Remove(_) | Plan::Expel => {
                 (Act::Remove, CommitRequest { access, commit, group_info: update }.encode())
             }
-            Plan::Update => (Act::Update, CommitRequest { access, commit, group_info: update }.encode()),
+            Plan::Update | Plan::Renew => {
+                (Act::Update, CommitRequest { access, commit, group_info: update }.encode())
+            }
         };
         Ok(Some(Sent { act, plan: plan.digest(), hash, body: Opaque::new(body)?, fresh, leaf: new_leaf }))
     }
 
-    /// A leaf in place of one that came from a last-resort package, whose keys others may know us by.
-    fn new_leaf(&mut self, group: &GroupId) -> Result<Option<OwnLeaf>, ClientError> {
-        if !self.group(group)?.is_leaf_shared.is_set() {
-            return Ok(None);
-        }
+    /// A leaf in place of ours: of another pseudonym, where ours came from a last-resort package, whose keys others
+    /// may know us by; else under the same, where it is renewed.
+    fn new_leaf(&mut self, group: &GroupId, plan: &Plan) -> Result<Option<OwnLeaf>, ClientError> {
+        let record = self.group(group)?;
+        let (suite, pseudonym) = (record.leaf.key.suite(), record.leaf.credential.pseudonym);
+        let pseudonym = match (record.is_leaf_shared.is_set(), plan) {
+            (true, _) => Pseudonym(self.chance.bytes()),
+            (false, Plan::Renew) => pseudonym,
+            (false, _) => return Ok(None),
+        };
         let identity = (&self.state.account.credential, self.signer.as_ref());
         let now = self.ports.clock.now();
-        Ok(Some(OwnLeaf::generate(self.state.account.suite, identity, now, &mut self.chance)?))
+        Ok(Some(OwnLeaf::of(pseudonym, suite, identity, (now, &mut self.chance))?))
     }
 
     /// The link keys of new leaves, sealed for the members: the path leaf's first, then those of the Adds.
@@ -152,13 +162,13 @@ impl Session {
         mls_group.set_aad(aad.encode().to_vec());
         let added = match plan {
             Plan::Add(invitees) => invitees.clients.iter().map(|it| it.package.clone()).collect(),
-            Plan::Remove(_) | Plan::Expel | Plan::Update => Vec::new(),
+            Plan::Remove(_) | Plan::Expel | Plan::Update | Plan::Renew => Vec::new(),
         };
         let builder = mls_group
             .commit_builder()
             .propose_adds(added)
             .propose_removals(removed.iter().map(|leaf| LeafNodeIndex::new(leaf.0)))
-            .force_self_update(matches!(plan, Plan::Update))
+            .force_self_update(matches!(plan, Plan::Update | Plan::Renew))
             .load_psks(provider.storage())
             .map_err(mls("make a commit"))?
             .create_group_info(true)

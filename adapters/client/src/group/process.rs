@@ -6,7 +6,7 @@ use openmls::prelude::{
 };
 use openmls_traits::OpenMlsProvider;
 use phoenix_core::{
-    Epoch, GroupId, LeafIndex, Reject, Timestamp,
+    ClientId, Epoch, GroupId, LeafIndex, Reject, Timestamp,
     api::delivery::{CommitAad, MemberKeys, MessageAad},
     crypto::open_with_key,
     port::TransportError,
@@ -98,7 +98,7 @@ impl Session {
         let epoch = message.epoch().as_u64();
         // Before the message's key is used up: who cannot be verified now is asked about again, for a while.
         let asked = self.verify_members(group, at, (Tell::Everybody, Effort::Passing)).await;
-        let from = self.sender_of(group, epoch, sender)?;
+        let from = self.sender_of(group, (epoch, sender), at)?;
         if from.is_none() && self.is_unknown(group, sender)? {
             self.hold_message(group, sender, asked)?;
         }
@@ -114,7 +114,8 @@ impl Session {
         let event = match from {
             Some(from) => {
                 let (group, text) = (group.clone(), content.into());
-                Event::Message(Message { group, sender: from, text, accepted_at: at })
+                let ClientId { user, client } = from;
+                Event::Message(Message { group, sender: user, client, text, accepted_at: at })
             }
             None => Event::Unverified { group: group.clone(), leaf: sender },
         };

@@ -2,7 +2,7 @@
 
 use openmls::prelude::LeafNodeIndex;
 use phoenix_core::{
-    GroupId, LeafIndex, Reject, Timestamp, UserId, credential::IdentityLink, crypto::VerifyingKey,
+    GroupId, LeafIndex, Reject, Timestamp, UserId, credential::IdentityLink, crypto::VerifyingKey, wire::Flag,
 };
 
 use super::{
@@ -13,6 +13,7 @@ use crate::{
     error::ClientError,
     event::Event,
     mls::{extensions, leaf::leaf_credential},
+    revoked::revoked_at,
     session::Session,
     state::{Friend, FriendshipKeys},
 };
@@ -80,23 +81,35 @@ impl Session {
         (at, effort): (Timestamp, Effort),
     ) -> Result<Option<(Trust, Face)>, ClientError> {
         let Ok(link) = self.open_link(group, leaf, member) else { return Ok(None) };
-        let domain = &link.credential.payload.client.user.domain;
-        let keys = match effort {
-            Effort::Patient => self.authority(domain).await?,
-            Effort::Passing => self.authority_in_passing(domain).await?,
-        };
+        let keys = self.authority_of(&link.credential, effort).await?;
         let verify = |at| link.verify(member.pseudonym, &member.leaf_key.0, &keys, at);
+        let is_known = |user: &UserId| member.proven.as_ref() == Some(user);
         let end = Timestamp::from_secs(link.credential.payload.validity.not_after);
         let (trust, client) = match verify(at) {
             Ok(client) => (Trust::Verified, client),
             Err(_) if end < at => match verify(end) {
-                Ok(client) => (Trust::Expired, client),
+                Ok(client) if is_known(client.user()) => (Trust::Expired, client),
+                // The list of who is revoked holds nobody whose credential has ended.
+                Ok(client) => (Trust::Unproven, client),
                 Err(_) => return Ok(None),
             },
             Err(_) => return Ok(None),
         };
+        let credential = client.fingerprint();
+        self.note_credential(&client);
+        let revoked_at = revoked_at(&keys, &credential);
+        if let Some(at) = revoked_at {
+            self.note_revocation(&credential, at);
+        }
         let (client, key) = (client.client().clone(), client.key().clone());
-        Ok(Some((trust, Face { client, key, leaf_key: member.leaf_key.clone() })))
+        let revoked_at = revoked_at.or_else(|| self.revocation_of(&client, &key));
+        let trust = match trust {
+            trust if self.is_pinned(&client.user, &key) => trust,
+            _ => Trust::KeyChanged,
+        };
+        let trust = if revoked_at.is_some() { trust.when_revoked() } else { trust };
+        let leaf_key = member.leaf_key.clone();
+        Ok(Some((trust, Face { client, key, credential, revoked_at, leaf_key })))
     }
 
     fn open_link(
@@ -127,8 +140,20 @@ impl Session {
             return Ok(());
         };
         member.trust = trust;
-        member.proven = Some(face.client.user.clone());
+        if !trust.is_hidden() {
+            member.proven = Some(face.client.user.clone());
+        }
         record.faces.insert(member.face, face.clone());
+        match trust {
+            Trust::KeyChanged => {
+                let client = face.client.clone();
+                self.tell(Event::MemberKeyChanged { group: group.clone(), leaf, client });
+            }
+            Trust::Unproven | Trust::False => {
+                self.tell(Event::Unverified { group: group.clone(), leaf });
+            }
+            Trust::Unknown | Trust::Verified | Trust::Expired | Trust::Revoked => {}
+        }
         self.meet(group, face)
     }
 
@@ -136,16 +161,22 @@ impl Session {
     fn meet(&mut self, group: &GroupId, face: Face) -> Result<(), ClientError> {
         let user = face.client.user.clone();
         if user == self.client().user {
+            self.meet_own(&face.client);
             return Ok(());
         }
         // Where it is another, it is told.
+        self.note_shown(&face.client, &face.key);
         let _ = self.check_pin(&user, &face.key);
         let record = self.group(group)?;
         match record.connection.clone() {
             ConnectionState::Open(OpenOffer { asked, answer: Some(friendship), .. })
                 if record.members.len() == 2 =>
             {
-                self.meet_answer(group, &asked, Answer { user, key: face.key, friendship })
+                self.meet_answer(
+                    group,
+                    &asked,
+                    Answer { user, key: face.key, credential: face.credential, friendship },
+                )
             }
             _ => Ok(()),
         }
@@ -174,15 +205,6 @@ impl Session {
         }
     }
 
-    /// A user that we are connected with has the key that was pinned; another key is another client, and is told.
-    pub(crate) fn check_pin(&mut self, user: &UserId, key: &VerifyingKey) -> Result<(), ClientError> {
-        if self.state.friends.get(user).is_none_or(|friend| friend.key == *key) {
-            return Ok(());
-        }
-        self.tell_once(Event::KeyChanged { user: user.clone() });
-        Err(Reject::Unauthenticated.into())
-    }
-
     /// In a group of two, the other is just this client.
     pub(crate) fn check_pair(
         &self,
@@ -205,13 +227,24 @@ impl Session {
     /// # Errors
     /// Where we know the user by another key.
     pub(crate) fn befriend(&mut self, group: &GroupId, answer: Answer) -> Result<(), ClientError> {
-        let Answer { user, key, friendship } = answer;
+        let Answer { user, key, credential, friendship } = answer;
         self.check_pin(&user, &key)?;
         let circuit = self.fresh_circuit();
         self.group_mut(group)?.connection = ConnectionState::Stands(user.clone());
-        self.state
-            .friends
-            .insert(user.clone(), Friend { keys: friendship, key, group: group.clone(), circuit });
+        let (group_id, is_revoked) = (group.clone(), Flag::No);
+        let ours = self.signer.verifying_key();
+        let friend = Friend {
+            keys: friendship,
+            key,
+            credential,
+            ours,
+            shown: None,
+            is_revoked,
+            group: group_id,
+            circuit,
+        };
+        self.state.friends.insert(user.clone(), friend);
+        self.check_faces(&user);
         self.tell(Event::Connected { group: group.clone(), user });
         Ok(())
     }
@@ -244,7 +277,7 @@ impl Session {
     fn must_expel(&mut self, group: &GroupId) -> Result<bool, ClientError> {
         let record = self.group(group)?;
         let own = record.leaf.credential.pseudonym;
-        let is_bad = record.members.values().any(|it| it.trust == Trust::False);
+        let is_bad = record.members.values().any(|it| it.trust.is_bad());
         if !is_bad || record.standing != Standing::Member {
             return Ok(false);
         }

@@ -28,12 +28,21 @@ impl OwnLeaf {
     /// A fresh leaf: new key, new pseudonym, new link.
     pub(crate) fn generate(
         suite: Suite,
-        (credential, signer): (&ClientCredential, &dyn Signer),
+        identity: (&ClientCredential, &dyn Signer),
         now: Timestamp,
         chance: &mut Chance,
     ) -> Result<Self, Reject> {
+        Self::of(Pseudonym(chance.bytes()), suite, identity, (now, chance))
+    }
+
+    /// A fresh leaf under a pseudonym.
+    pub(crate) fn of(
+        pseudonym: Pseudonym,
+        suite: Suite,
+        (credential, signer): (&ClientCredential, &dyn Signer),
+        (now, chance): (Timestamp, &mut Chance),
+    ) -> Result<Self, Reject> {
         let key = SigningKey::generate(suite, chance);
-        let pseudonym = Pseudonym(chance.bytes());
         let link_key = Secret::new(chance.bytes());
         let link = IdentityLink::sign(credential.clone(), signer, pseudonym, &key.verifying_key().key)?;
         let credential = LeafCredential {

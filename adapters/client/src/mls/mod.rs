@@ -7,7 +7,10 @@ pub(crate) mod provider;
 
 use openmls::prelude::{Ciphersuite, SignatureScheme};
 use openmls_basic_credential::SignatureKeyPair;
-use phoenix_core::crypto::{SigningKey, Suite};
+use phoenix_core::{
+    Reject,
+    crypto::{SigningKey, Suite},
+};
 
 /// The MLS ciphersuite with the same algorithms (03).
 pub(crate) const fn ciphersuite(suite: Suite) -> Ciphersuite {
@@ -15,6 +18,12 @@ pub(crate) const fn ciphersuite(suite: Suite) -> Ciphersuite {
         Suite::Ed25519 => Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519,
         Suite::P256 => Ciphersuite::MLS_128_DHKEMP256_AES128GCM_SHA256_P256,
     }
+}
+
+/// The suite of an MLS ciphersuite.
+pub(crate) fn suite_of(of: Ciphersuite) -> Result<Suite, Reject> {
+    let found = [Suite::Ed25519, Suite::P256].into_iter().find(|suite| ciphersuite(*suite) == of);
+    found.ok_or(Reject::Malformed("suite"))
 }
 
 /// The number of the MLS ciphersuite.

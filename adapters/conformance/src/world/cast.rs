@@ -94,6 +94,7 @@ impl Actor {
         };
         ClientPorts {
             transport: Arc::new(Link::of_client(ground, name)),
+            witness: None,
             clock: Arc::new(ground.clock.clone()),
             entropy,
         }
@@ -192,8 +193,12 @@ impl Actor {
             }
             Event::Gap
             | Event::KeyChanged { .. }
+            | Event::MemberKeyChanged { .. }
+            | Event::OwnClient { .. }
+            | Event::NoWitness { .. }
             | Event::Unverified { .. }
             | Event::RoleViolated { .. }
+            | Event::TokenKeysDiffer { .. }
             | Event::InvitationRefused => {
                 self.ground.ledger.violated(format!("{} was told {event:?}", self.name));
             }
@@ -206,6 +211,9 @@ impl Actor {
             | Event::MemberAdded { .. }
             | Event::MemberRemoved { .. }
             | Event::PackagesLow
+            | Event::Declined { .. }
+            | Event::Revoked { .. }
+            | Event::ProvisionOffered { .. }
             | Event::AnswerRefused { .. } => {}
         }
     }

@@ -124,7 +124,7 @@ fn shown(recorded: &[Recorded]) -> HashSet<Vec<u8>> {
 const KEY: usize = 32;
 /// The generator gives whole words.
 const WORD: usize = 4;
-/// Draws of a client that may be seeds: those of its registration, and of what it is later.
-const SEEDS: usize = 2;
+/// Draws of a client that may be seeds: those of its registration and its password, and of what it is later.
+const SEEDS: usize = 3;
 /// As much of each stream is read.
 const STREAM: usize = 64 * 1024;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use phoenix_core::{
     ErrorReply, Fqdn, Origin, Timestamp,
     api::{Description, ServiceName},
+    limit::Limits,
     port::{Batch, Commit, Inline, Part, PartitionKey, Place, Snapshot, Space, Store, StoreError},
     store::MemoryStore,
     wire::Call,
@@ -61,7 +62,9 @@ impl Lab {
                 .entropy(tape.entropy())
                 .compute(Inline)
                 .auth_settings(settings::auth())
-                .queue_settings(settings::queue());
+                .queue_settings(settings::queue())
+                // What is refused here is refused for itself.
+                .limits(Limits::unlimited());
             let built = executor.run(home.build());
             network.join(built.unwrap_or(Err(BuildError::Missing("clock")))?);
             sketches.insert(domain.clone(), sketch);

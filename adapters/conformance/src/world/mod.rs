@@ -5,7 +5,9 @@
 //! `town.play(&Tape::of_seed(7), None)` plays number 7 in a clone of a [`Town`].
 
 mod acts;
+mod arena;
 mod audit;
+mod capture;
 mod cast;
 mod clock;
 mod diary;
@@ -26,6 +28,8 @@ mod tape;
 mod town;
 mod weather;
 
+pub use arena::{Answer, Arena, Books};
+pub use capture::{Logged, Searched, capture_all, captured, captured_of_all, is_random};
 pub use clock::VirtualClock;
 pub use executor::{Executor, Process, Spawner, Stuck, pause};
 pub use keys::Signers;

@@ -2,7 +2,10 @@
 //! that would make it long.
 
 use phoenix_core::queue::{QueuePolicy, RatchetPolicy};
-use phoenix_homeserver::{auth, queue};
+use phoenix_homeserver::{
+    auth::{self, RegistrationPolicy},
+    queue,
+};
 
 /// The AS gives out as many tokens as a run can need.
 pub(crate) fn auth() -> auth::Settings {
@@ -11,6 +14,9 @@ pub(crate) fn auth() -> auth::Settings {
     settings.allowances.home = PLENTY;
     settings.allowances.contact = PLENTY;
     settings.remote.floor = u64::from(PLENTY);
+    // Nobody need be invited, but anyone may be.
+    settings.registration.policy = RegistrationPolicy::open().or(RegistrationPolicy::invitation());
+    settings.registration.clients_invite = true;
     settings
 }
 

@@ -11,7 +11,7 @@ use http::{
 };
 use phoenix_core::{
     ErrorReply, Reject,
-    api::Description,
+    api::{Binding, Description},
     wire::{Call, VERSION, Wire},
 };
 use tokio::time::timeout;
@@ -20,7 +20,7 @@ use super::{
     memory::{Charge, Full, Memory},
     refused,
 };
-use crate::{MEDIA_TYPE, token};
+use crate::{MEDIA_TYPE, privacy_pass, token};
 
 /// Reads requests, as many at once as fit into memory.
 pub(super) struct Intake {
@@ -51,7 +51,11 @@ impl Intake {
         let reading = collect(body, endpoint.body_limit.saturating_add(ENVELOPE), charge);
         let (bytes, charge) =
             timeout(BODY_TIME, reading).await.unwrap_or(Err(Reject::Malformed("body"))).map_err(refused)?;
-        let mut call = decode(&bytes, endpoint).map_err(refused)?;
+        let call = match endpoint.binding {
+            Binding::PrivacyPass => privacy_pass::call(endpoint, &parts.headers, bytes),
+            Binding::Post | Binding::Json | Binding::WebSocket | Binding::None => decode(&bytes, endpoint),
+        };
+        let mut call = call.map_err(refused)?;
         call.token = token;
         Ok((call, charge))
     }
@@ -87,8 +91,12 @@ const fn full(_: Full) -> Reject {
 }
 
 fn check_headers(headers: &HeaderMap, endpoint: &Description) -> Result<(), Reject> {
+    let expected = match endpoint.binding {
+        Binding::PrivacyPass => privacy_pass::REQUEST_TYPE,
+        Binding::Post | Binding::Json | Binding::WebSocket | Binding::None => MEDIA_TYPE,
+    };
     let media_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
-    if !media_type.is_some_and(|it| it.eq_ignore_ascii_case(MEDIA_TYPE.as_bytes())) {
+    if !media_type.is_some_and(|it| it.eq_ignore_ascii_case(expected.as_bytes())) {
         return Err(Reject::Malformed("content type"));
     }
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());

@@ -19,7 +19,7 @@ use http::{
 };
 use phoenix_core::{
     ErrorReply, Origin, Refusal, Reject,
-    api::{Binding, Description, ServiceName},
+    api::{Binding, Description},
     wire::VERSION,
 };
 use phoenix_homeserver::Homeserver;
@@ -32,6 +32,7 @@ use crate::{
     MEDIA_TYPE,
     error::{problem, wants_token},
     home::Home,
+    privacy_pass,
     well_known::Document,
 };
 
@@ -83,18 +84,23 @@ pub fn router_with(home: Homeserver, options: RouterOptions) -> Router {
 
 /// The same for anything that is like a homeserver.
 pub(crate) fn routes(home: Arc<dyn Home>, options: RouterOptions) -> Router {
-    let is_posted = |it: &Description| matches!(it.binding, Binding::Post | Binding::Json);
+    let is_posted = |it: &Description| match it.binding {
+        Binding::Post | Binding::Json | Binding::PrivacyPass => true,
+        Binding::WebSocket | Binding::None => false,
+    };
     let table: Vec<_> = home.descriptions().into_iter().filter(is_posted).collect();
-    let published: Vec<_> =
-        table.iter().filter(|it| it.binding == Binding::Json).map(|it| it.service).collect();
+    let published: Vec<_> = table.iter().filter(|it| it.binding == Binding::Json).copied().collect();
     let intake = Intake::new(Memory::new(options.memory, options.memory_per_source));
     let gate = Arc::new(Gate { table, intake, home, options });
     let router =
         Router::new().route("/v1/{service}/{name}", post(call)).route("/.well-known/phoenix", get(discovery));
-    let publish = |router: Router<Arc<Gate>>, service: ServiceName| {
+    let router = router
+        .route(privacy_pass::DIRECTORY, get(directory))
+        .route(privacy_pass::REQUEST, post(token_request));
+    let publish = |router: Router<Arc<Gate>>, endpoint: Description| {
         router.route(
-            &format!("/.well-known/phoenix/{}-keys", service.as_str()),
-            get(move |gate| document(gate, service)),
+            &format!("/.well-known/phoenix/{}-keys", endpoint.service.as_str()),
+            get(move |gate, request| document(gate, endpoint, request)),
         )
     };
     published.into_iter().fold(router, publish).with_state(gate)
@@ -109,7 +115,10 @@ struct Gate {
 
 impl Gate {
     fn endpoint(&self, service: &str, name: &str) -> Option<Description> {
-        self.table.iter().find(|it| it.service.as_str() == service && it.name == name).copied()
+        let is_meant = |it: &&Description| {
+            it.service.as_str() == service && it.name == name && it.binding != Binding::PrivacyPass
+        };
+        self.table.iter().find(is_meant).copied()
     }
 
     /// Reads the call and carries it out.
@@ -132,16 +141,33 @@ async fn call(
     request: Request,
 ) -> Response {
     let Some(endpoint) = gate.endpoint(&service, &name) else {
-        return problem(&refused(Reject::NotFound), None);
+        return problem(&refused(Reject::NotFound), &[]);
     };
     match gate.answer(endpoint, request).await {
         Ok(reply) => content(reply, MEDIA_TYPE, HeaderValue::from_static("no-store")),
         Err(error) => {
             let class = endpoint.token.filter(|_| wants_token(error.code));
-            let challenge = class.and_then(|class| gate.home.challenge(class));
-            problem(&error, challenge.as_ref())
+            let challenges = class.map(|class| gate.home.challenges(class)).unwrap_or_default();
+            problem(&error, &challenges)
         }
     }
+}
+
+/// A request for a token, as any Privacy Pass client makes it (RFC 9578 §5.1).
+async fn token_request(State(gate): State<Arc<Gate>>, request: Request) -> Response {
+    let endpoint = gate.table.iter().find(|it| it.binding == Binding::PrivacyPass).copied();
+    let Some(endpoint) = endpoint else { return problem(&refused(Reject::NotFound), &[]) };
+    match gate.answer(endpoint, request).await {
+        Ok(reply) => content(reply, privacy_pass::RESPONSE_TYPE, HeaderValue::from_static("no-store")),
+        Err(error) => privacy_pass::refusal(&error),
+    }
+}
+
+/// The keys that issue such tokens (RFC 9578 §4).
+async fn directory(State(gate): State<Arc<Gate>>) -> Response {
+    let json = privacy_pass::directory(gate.options.as_host.as_deref(), gate.home.issuing_keys());
+    let age = gate.options.max_age_s.min(privacy_pass::DIRECTORY_AGE_S);
+    content(json.into(), privacy_pass::DIRECTORY_TYPE, max_age(age))
 }
 
 async fn discovery(State(gate): State<Arc<Gate>>) -> Response {
@@ -157,13 +183,18 @@ async fn discovery(State(gate): State<Arc<Gate>>) -> Response {
         max_age_s: options.max_age_s,
     };
     let json = serde_json::to_vec(&document).unwrap_or_default();
-    content(json.into(), JSON, max_age(options))
+    content(json.into(), JSON, max_age(options.max_age_s))
 }
 
-async fn document(State(gate): State<Arc<Gate>>, service: ServiceName) -> Response {
-    match gate.home.document(service).await {
-        Ok(json) => content(json, JSON, max_age(&gate.options)),
-        Err(error) => problem(&error, None),
+/// A service's keys, which count as if they were asked for at their endpoint.
+async fn document(State(gate): State<Arc<Gate>>, endpoint: Description, request: Request) -> Response {
+    let found = match gate.home.admit(&endpoint, &origin(&request)) {
+        Ok(()) => gate.home.document(endpoint.service).await,
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(json) => content(json, JSON, max_age(gate.options.max_age_s)),
+        Err(error) => problem(&error, &[]),
     }
 }
 
@@ -174,9 +205,8 @@ fn content(body: Bytes, media_type: &'static str, caching: HeaderValue) -> Respo
     response
 }
 
-fn max_age(options: &RouterOptions) -> HeaderValue {
-    HeaderValue::from_str(&format!("max-age={}", options.max_age_s))
-        .unwrap_or(HeaderValue::from_static("no-store"))
+fn max_age(seconds: u64) -> HeaderValue {
+    HeaderValue::from_str(&format!("max-age={seconds}")).unwrap_or(HeaderValue::from_static("no-store"))
 }
 
 /// Where a request came from: the peer of its connection, where the serving function tells.

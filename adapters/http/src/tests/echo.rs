@@ -7,7 +7,7 @@ use bytes::Bytes;
 use phoenix_core::{
     ErrorCode, ErrorReply, Fqdn, Origin,
     api::{Description, ServiceName},
-    token::{Class, Token},
+    token::{Class, KeyListEntry, Token},
     wire::{Call, Opaque, Wire},
 };
 use tokio::sync::Semaphore;
@@ -81,12 +81,20 @@ impl Home for Echo {
         }
     }
 
+    fn admit(&self, _endpoint: &Description, _origin: &Origin) -> Result<(), ErrorReply> {
+        Ok(())
+    }
+
     async fn document(&self, service: ServiceName) -> Result<Bytes, ErrorReply> {
         Ok(Bytes::from(format!("{{\"service\": \"{}\"}}", service.as_str())))
     }
 
-    fn challenge(&self, _class: Class) -> Option<Challenge> {
-        Some(Challenge { challenge: Bytes::from_static(b"challenge"), token_key: Bytes::from_static(b"key") })
+    fn challenges(&self, _class: Class) -> Vec<Challenge> {
+        vec![Challenge { challenge: Bytes::from_static(b"challenge"), token_key: Bytes::from_static(b"key") }]
+    }
+
+    fn issuing_keys(&self) -> Vec<KeyListEntry> {
+        Vec::new()
     }
 }
 

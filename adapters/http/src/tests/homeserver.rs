@@ -12,7 +12,7 @@ use phoenix_core::{
         auth::{ChallengeReply, RegistrationChallenge},
         delivery::RequestGroupId,
     },
-    port::{Circuit, Outgoing, Transport},
+    port::{Circuit, Compute, Inline, Outgoing, Transport},
     store::MemoryStore,
     wire::{Call, Opaque, VERSION, Wire},
 };
@@ -62,7 +62,12 @@ fn call<E: Endpoint>(request: &E::Request) -> Call {
     Call { version: VERSION, endpoint: E::DESCRIPTION.id, auth: None, token: None, body }
 }
 
-async fn homeserver() -> Homeserver {
-    let builder = Homeserver::builder(alpha()).store(MemoryStore::new());
+pub(super) async fn homeserver() -> Homeserver {
+    homeserver_on(Inline).await
+}
+
+/// One whose heavy computations run there.
+pub(super) async fn homeserver_on(compute: impl Compute) -> Homeserver {
+    let builder = Homeserver::builder(alpha()).store(MemoryStore::new()).compute(compute);
     builder.transport(HttpTransport::new().unwrap()).build().await.unwrap()
 }

@@ -6,6 +6,8 @@ mod bounds;
 mod discovery;
 mod echo;
 mod homeserver;
+mod limits;
+mod privacy_pass;
 mod protocol;
 mod requests;
 mod round_trip;
@@ -22,7 +24,7 @@ use phoenix_core::{
     ErrorReply, Fqdn,
     api::ServiceName,
     port::{Circuit, Outgoing, Transport, TransportError},
-    token::Token,
+    token::{Authenticator, Token},
     wire::{Call, Opaque, VERSION},
 };
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -93,11 +95,10 @@ fn call(name: &str, body: impl Into<Bytes>) -> Call {
 
 fn token() -> Token {
     Token {
-        token_type: 5,
         nonce: [1; 32],
         challenge_digest: [2; 32],
         key_id: [3; 32],
-        authenticator: [4; 64],
+        authenticator: Authenticator::Ristretto255([4; 64]),
     }
 }
 

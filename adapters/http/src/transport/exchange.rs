@@ -5,17 +5,17 @@ use std::{error::Error, io};
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header::CONTENT_TYPE};
 use phoenix_core::port::TransportError;
-use reqwest::{RequestBuilder, Response};
+use reqwest::{Client, Request, RequestBuilder, Response};
 
 use super::resolver::AddressRefused;
 
 /// What came back.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     /// In lower case, without parameters.
-    pub(super) media_type: String,
-    pub(super) body: Bytes,
+    pub(crate) media_type: String,
+    pub(crate) body: Bytes,
 }
 
 /// Sends the request and reads the answer, of at most so many bytes.
@@ -26,6 +26,15 @@ pub(super) async fn exchange(request: RequestBuilder, limit: usize) -> Result<An
     if request.url().domain().is_none() {
         return Err(TransportError::Refused);
     }
+    answered(&client, request, limit).await
+}
+
+/// The same for an address that the operator chose, whatever it is.
+pub(crate) async fn answered(
+    client: &Client,
+    request: Request,
+    limit: usize,
+) -> Result<Answer, TransportError> {
     let mut response = client.execute(request).await.map_err(|error| reason(&error))?;
     let status = response.status();
     let media_type = media_type(&response);

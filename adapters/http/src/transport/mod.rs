@@ -2,7 +2,7 @@
 
 mod circuits;
 mod discovery;
-mod exchange;
+pub(crate) mod exchange;
 mod resolver;
 
 use std::{

@@ -44,9 +44,9 @@ pub(crate) trait Parts: Send + Sync + 'static {
         Stretch::default()
     }
 
-    /// How the players' clients behave.
+    /// How the players' clients behave: they fetch tokens when they are told to.
     fn habits(&self) -> Habits {
-        Habits::default()
+        Habits { jitter_s: 0, ..Habits::default() }
     }
 }
 

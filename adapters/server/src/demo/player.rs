@@ -44,8 +44,12 @@ impl Player {
         settings.user = Some(person.uuid);
         settings.stretch = parts.stretch();
         settings.habits = parts.habits();
-        let ports =
-            ClientPorts { transport: road, clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy) };
+        let ports = ClientPorts {
+            transport: road,
+            witness: None,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+        };
         let client = Client::register(settings, ports).await.doing(format!("{} registers", person.letter))?;
         let patience = Duration::from_millis(parts.patience_ms());
         Ok(Self { person, client, heard: Mutex::default(), patience })

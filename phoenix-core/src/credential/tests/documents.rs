@@ -3,7 +3,9 @@
 use super::{Authority, NOW, SUITES, validity};
 use crate::{
     KeyId, Timestamp,
-    credential::{AsCredential, AsIdentity, AsKeys, AuthorityStatement, RevocationList},
+    credential::{
+        AsCredential, AsIdentity, AsIntermediateCredential, AsKeys, AuthorityStatement, RevocationList,
+    },
     crypto::{SigningKey, Suite},
     wire::List,
 };
@@ -53,7 +55,7 @@ fn an_intermediate_that_is_not_listed_or_is_revoked_is_left_out() {
     // A second intermediate signs the list, so that the document stays whole without the first.
     let (old, old_key) = (authority.intermediate.clone(), authority.key.clone());
     authority.key = SigningKey::generate(Suite::Ed25519, &mut authority.chance);
-    authority.intermediate = crate::credential::AsIntermediateCredential::issue(
+    authority.intermediate = AsIntermediateCredential::issue(
         &authority.key,
         validity(10, 5_000_000),
         &authority.root,
@@ -116,4 +118,45 @@ fn serials_never_go_back_and_one_serial_has_one_content() {
     assert!(!two.accepts_successor(&one));
     assert!(!two.accepts_successor(&other_two));
     assert!(!one.accepts_successor(&Authority::new("beta.example", Suite::Ed25519).keys()));
+}
+
+#[test]
+fn no_newer_statement_rests_on_what_a_known_one_revoked() {
+    let mut authority = Authority::new("alpha.test", Suite::Ed25519);
+    let new_key = SigningKey::generate(Suite::Ed25519, &mut authority.chance);
+    let new_root = AsCredential::issue(authority.domain.clone(), validity(0, 9_000_000), &new_key).unwrap();
+    let key = SigningKey::generate(Suite::Ed25519, &mut authority.chance);
+    let issue = |not_before| {
+        AsIntermediateCredential::issue(&key, validity(not_before, 5_000_000), &new_root, &new_key).unwrap()
+    };
+    let (intermediate, lost) = (issue(10), issue(11));
+    let (old, old_intermediate) = (authority.root.clone(), authority.intermediate.clone());
+    let publish =
+        |serial, (roots, signer, by): (&[&AsCredential], &AsCredential, &SigningKey), listed: &[_], void| {
+            let fingerprints =
+                |of: &[&AsIntermediateCredential]| of.iter().map(|it| it.fingerprint()).collect();
+            let mut statement = authority.statement(serial);
+            statement.signer = signer.fingerprint();
+            statement.intermediates = List::new(fingerprints(listed)).unwrap();
+            statement.revoked = List::new(void).unwrap();
+            let mut list = authority.revocations(serial);
+            list.signer = listed[0].fingerprint();
+            let list_key = if listed[0].payload.signer == old.fingerprint() { &authority.key } else { &key };
+            let identity = AsIdentity {
+                roots: List::new(roots.iter().map(|it| (*it).clone()).collect()).unwrap(),
+                statement: AuthorityStatement::issue(statement, by).unwrap(),
+                intermediates: List::new(listed.iter().map(|it| (*it).clone()).collect()).unwrap(),
+                revocations: RevocationList::issue(list, list_key).unwrap(),
+            };
+            AsKeys::verify(identity, &authority.domain, NOW).unwrap()
+        };
+    let by_new = (&[&new_root][..], &new_root, &new_key);
+    let known = publish(2, by_new, &[&intermediate], vec![old.fingerprint(), lost.fingerprint()]);
+
+    // Whoever stole the old root's key takes back that it was revoked.
+    let stolen = (&[&old, &new_root][..], &old, &authority.root_key);
+    assert!(!known.accepts_successor(&publish(3, stolen, &[&old_intermediate], vec![])));
+    assert!(!known.accepts_successor(&publish(3, by_new, &[&intermediate, &lost], vec![])));
+    // What has ended need not be told any more.
+    assert!(known.accepts_successor(&publish(3, by_new, &[&intermediate], vec![])));
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::{
     Failure, Fault, Reject,
     api::{Description, Endpoint, SenderKind, ServiceName},
+    limit::{Limit, Load, Loads},
     operation::{
         Anyone, Authorised, Context, Decision, Decoded, Delivery, Effort, Hint, Local, Next, OnAlarm,
         Operation, Peers, Proven, Reading, Rows, Service,
@@ -72,6 +73,14 @@ macro_rules! endpoint {
             ) -> Result<Proven<Anyone>, Failure> {
                 let authenticate: fn(&Decoded<Self>) -> Result<Proven<Anyone>, Failure> = $authenticate;
                 authenticate(call)
+            }
+
+            fn subject(call: &Decoded<Self>, _: &u64, _: &Context<Counter>) -> Option<Bytes> {
+                JUDGED.contains(call.request()).then(|| call.request().encode())
+            }
+
+            fn loads(_: &Decoded<Self>, _: &u64, _: &Anyone, _: &Context<Counter>) -> Loads {
+                Loads::All(vec![Load::new(Limit::LeafMessages, "counter", 1)])
             }
 
             fn decide(
@@ -178,6 +187,8 @@ pub(super) const SEND_ONE: u64 = 1_001;
 pub(super) const SEND_TWO: u64 = 1_002;
 pub(super) const SEND_UNWANTED: u64 = 1_003;
 const UNWANTED: u64 = 666;
+/// What a policy must judge, since the result hinges on it.
+pub(super) const JUDGED: [u64; 2] = [701, 702];
 pub(super) const ALARM_S: u64 = 60;
 pub(super) const TICKED: u64 = 10_000;
 pub(super) const INTERFERED: u64 = 500;

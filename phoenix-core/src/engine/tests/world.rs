@@ -13,11 +13,12 @@ use crate::{
     ErrorReply, Failure, Fingerprint, Fqdn, Origin, Timestamp,
     api::{Endpoint, ServiceName},
     crypto::{AtRestKey, Chance, Signature, SigningKey, Suite},
-    engine::{Alarms, Courier, Engine, LaneRow, Lanes, Shared, Ticker, batch},
+    engine::{Alarms, Courier, Engine, LaneRow, Lanes, Rules, Shared, Ticker, batch},
     operation::{FRAME_LABEL, Fare, KeyRing, Local, OnAlarm, Service},
     port::{
         Alarm, Base, Batch, Clock, Commit, Entropy, Inline, LocalWake, Mark, OpenPolicy, Outgoing, Part,
-        PartitionKey, Place, Ports, Snapshot, Space, Store, StoreError, Transport, TransportError, Write,
+        PartitionKey, Place, Policy, Ports, Snapshot, Space, Store, StoreError, Transport, TransportError,
+        Write,
     },
     store::MemoryStore,
     time::DAY,
@@ -49,7 +50,16 @@ impl World {
         Self::over(Behaviour::Yielding)
     }
 
+    /// A world with other limits and costs, and a policy.
+    pub(super) fn ruled(rules: Rules, policy: impl Policy) -> Self {
+        Self::made(Behaviour::Plain, rules, Arc::new(policy))
+    }
+
     fn over(behaviour: Behaviour) -> Self {
+        Self::made(behaviour, Rules::default(), Arc::new(OpenPolicy))
+    }
+
+    fn made(behaviour: Behaviour, rules: Rules, policy: Arc<dyn Policy>) -> Self {
         let store = MemoryStore::default();
         let clock = Arc::new(TestClock::default());
         let wrapped =
@@ -61,7 +71,7 @@ impl World {
             entropy: Arc::new(Counting::default()),
             wake: Arc::new(LocalWake::default()),
             compute: Arc::new(Inline),
-            policy: Arc::new(OpenPolicy),
+            policy,
         };
         let domain: Fqdn = "alpha.test".parse().unwrap();
         let tokens = Arc::new(TokenKeys::generate(
@@ -70,7 +80,7 @@ impl World {
             &ROTATION,
             &mut Chance::from_seed([1; 32]),
         ));
-        let shared = Shared::new(ports, domain, AtRestKey::new([2; 32].into()));
+        let shared = Shared::with_rules(ports, domain, AtRestKey::new([2; 32].into()), rules);
         let ring = KeyRing { tokens: tokens.clone(), at_rest: AtRestKey::new([3; 32].into()), service: () };
         let engine = Engine::new(shared, (), ring);
         let courier = Arc::new(Carrier { engine: engine.clone(), carried: Mutex::default() });
@@ -92,9 +102,18 @@ impl World {
     }
 
     pub(super) async fn add(&self, amount: u64, token: Option<Token>) -> Result<u64, Failure> {
+        self.add_from(Origin::default(), amount, token).await
+    }
+
+    pub(super) async fn add_from(
+        &self,
+        origin: Origin,
+        amount: u64,
+        token: Option<Token>,
+    ) -> Result<u64, Failure> {
         let body = Opaque::new(amount.encode()).unwrap();
         let call = Call { version: VERSION, endpoint: Add::DESCRIPTION.id, auth: None, token, body };
-        self.engine.call::<Add>(call, Origin::default()).await
+        self.engine.call::<Add>(call, origin).await
     }
 
     /// A call that is signed; by somebody else than it says where it is forged.

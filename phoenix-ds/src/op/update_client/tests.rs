@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use openmls::prelude::LeafNodeParameters;
-use phoenix_core::{Pseudonym, Reject, wire::Opaque};
+use phoenix_core::{Pseudonym, Reject, limit::Limits, wire::Opaque};
 
 use super::UpdateClient;
 use crate::{
@@ -68,7 +68,8 @@ fn keys_that_nobody_needs_are_refused() {
 
 #[test]
 fn any_change_of_a_commit_is_refused_and_changes_nothing() {
-    let world = World::new();
+    // Each is refused for itself, not for being one of many.
+    let world = World::limited(Limits::unlimited());
     let mut a = Member::new(&world, "alpha.test");
     a.create(&world, None).unwrap();
     let commit = a.commit(Vec::new(), &[], 0).request;

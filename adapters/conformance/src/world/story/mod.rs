@@ -1,5 +1,6 @@
 //! The first conversation of two homeservers, in a world: what the demo plays over HTTPS, in virtual time.
 
+mod accounts;
 mod groups;
 mod people;
 mod search;
@@ -123,6 +124,7 @@ impl Narrator {
         self.what_must_be_refused_is_refused(&group).await?;
         self.the_wire_is_cut_and_mended(&group).await?;
         self.a_member_is_removed(&group).await?;
+        self.someone_comes_and_goes().await?;
         self.the_stores_are_searched()
     }
 

@@ -142,7 +142,7 @@ impl Parts for Sabotaged {
     }
 
     fn patience_ms(&self) -> u64 {
-        2_500
+        5_000
     }
 
     fn stretch(&self) -> Stretch {
@@ -150,7 +150,7 @@ impl Parts for Sabotaged {
     }
 
     fn habits(&self) -> Habits {
-        Habits { patience_ms: 500, first_wait_ms: 50, tries: 3, ..Habits::default() }
+        Habits { patience_ms: 1_000, first_wait_ms: 50, tries: 3, jitter_s: 0, ..Habits::default() }
     }
 }
 

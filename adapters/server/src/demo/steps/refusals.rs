@@ -22,7 +22,7 @@ pub(super) async fn play(play: &mut Play) -> Result<Told, Stop> {
     ensure(caller.call(token.clone()).await?.is_none(), || "a good token was refused".to_owned())?;
     let spent = caller.call(token).await?;
     let mut forged = caller.token(Class::Standard).await?;
-    if let Some(byte) = forged.authenticator.first_mut() {
+    if let Some(byte) = forged.nonce.first_mut() {
         *byte ^= 1;
     }
     let forged = caller.call(forged).await?;
