@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl Client {
-    /// Offers a connection to a user. Answers with the connection group; [`Event::Connected`] tells when the user
-    /// has accepted.
+    /// Offers a connection to a user. Answers with the connection group;
+    /// [`Event::Connected`](crate::Event::Connected) tells when the user has accepted.
     ///
     /// # Errors
     /// [`ClientError::Refused`] with `not_found` where there is no such user; [`ClientError::State`] where the two
@@ -23,8 +23,8 @@ impl Client {
         self.lock().await.connect(user).await
     }
 
-    /// Offers a connection to whoever is behind an alias of a domain. [`Event::AliasAnswered`] tells who that is;
-    /// then [`Client::confirm`] it.
+    /// Offers a connection to whoever is behind an alias of a domain.
+    /// [`Event::AliasAnswered`](crate::Event::AliasAnswered) tells who that is; then [`Client::confirm`] it.
     ///
     /// # Errors
     /// [`ClientError::Refused`] with `not_found` where there is no such alias.
