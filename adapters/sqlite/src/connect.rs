@@ -24,11 +24,7 @@ impl From<rusqlite::Error> for Refused {
 /// The connection that writes; it makes the tables where there are none.
 pub(crate) fn writer(path: &Path) -> Result<Connection, Refused> {
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let owner: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    let is_new = owner == 0 && version == 0 && tables == 0;
-    if !is_new && (owner != APPLICATION || version != VERSION) {
+    if !is_ours(&mut connection)? {
         return Err(Refused::Foreign);
     }
     log_ahead(&connection)?;
@@ -41,6 +37,16 @@ pub(crate) fn writer(path: &Path) -> Result<Connection, Refused> {
     Tables::new().create(&transaction)?;
     transaction.commit()?;
     Ok(connection)
+}
+
+/// Whether the file is empty, or made by this version. Read as of one instant: another who creates the same
+/// database at this moment is seen before or after, never halfway.
+fn is_ours(connection: &mut Connection) -> Result<bool, rusqlite::Error> {
+    let snapshot = connection.transaction()?;
+    let owner: i32 = snapshot.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i32 = snapshot.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables: i64 = snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok((owner, version) == (APPLICATION, VERSION) || (owner, version, tables) == (0, 0, 0))
 }
 
 /// A connection that only reads.

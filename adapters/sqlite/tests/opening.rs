@@ -59,7 +59,7 @@ fn the_file_is_for_its_owner_alone() {
 
 #[test]
 fn several_who_create_one_database_at_once_all_succeed() {
-    for _ in 0..5 {
+    for _ in 0..50 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("db");
 
