@@ -2,12 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use tls_codec::Size as _;
+
 use crate::{
     api::queue::{FanOutMessage, Recipient},
     wire::{List, Wire},
 };
 
 impl FanOutMessage {
+    /// Bytes of its encoding.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.tls_serialized_len()
+    }
+
     /// The message in parts that one batch of the store takes each: at most 60 recipients, and fewer where the
     /// content is large, since each queue keeps a copy. A recipient that stands there twice is in one part, once. The
     /// same message always divides in the same way.

@@ -10,6 +10,7 @@ pub mod api;
 pub mod costs;
 pub mod credential;
 pub mod crypto;
+mod delay;
 pub mod engine;
 mod fan_out;
 mod fault;
@@ -20,6 +21,7 @@ pub mod operation;
 mod origin;
 pub mod port;
 pub mod published;
+mod push_token;
 pub mod queue;
 mod queue_config;
 mod reject;
@@ -28,6 +30,7 @@ pub mod time;
 pub mod token;
 pub mod wire;
 
+pub use delay::{Delay, Delays};
 pub use fan_out::MAX_PART;
 pub use fault::Fault;
 pub use id::{

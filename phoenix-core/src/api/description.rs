@@ -108,6 +108,8 @@ pub enum SenderKind {
     NewKey,
     /// A member's leaf, or nobody where the body proves the right.
     LeafOrNobody,
+    /// A QS client record, or its user record.
+    QsUserOrClient,
 }
 
 /// What keeps a call from being carried out twice.
@@ -211,6 +213,13 @@ impl Description {
     #[must_use]
     pub const fn privacy_pass(mut self) -> Self {
         self.binding = Binding::PrivacyPass;
+        self
+    }
+
+    /// Over a WebSocket.
+    #[must_use]
+    pub const fn web_socket(mut self) -> Self {
+        self.binding = Binding::WebSocket;
         self
     }
 

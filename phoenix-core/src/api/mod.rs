@@ -10,6 +10,7 @@ mod description;
 pub mod federation;
 pub mod mls;
 pub mod queue;
+pub mod stream;
 pub mod tokens;
 
 pub use description::{Access, Binding, Description, Endpoint, EndpointId, Replay, SenderKind, ServiceName};

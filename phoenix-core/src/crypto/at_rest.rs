@@ -1,6 +1,6 @@
 //! Encryption under symmetric keys (03, "Ciphersuites"): at rest, and of small keys among clients.
 
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
 use aes_gcm::{
     Aes256Gcm, KeyInit, Nonce,
@@ -22,31 +22,35 @@ use crate::{Fault, Reject, wire::Secret};
 ///
 /// Cloned into the parts that seal; each copy is wiped when it is dropped.
 #[derive(Clone)]
-pub struct AtRestKey(Secret<32>);
+pub struct AtRestKey {
+    key: Secret<32>,
+    /// The key of [`AtRestKey::prf`], once it was needed: deriving it costs twice as much as hashing with it.
+    prf: OnceLock<Secret<32>>,
+}
 
 impl AtRestKey {
     /// Takes the key.
     #[must_use]
     pub const fn new(key: Secret<32>) -> Self {
-        Self(key)
+        Self { key, prf: OnceLock::new() }
     }
 
     /// A fresh key.
     #[must_use]
     pub fn generate(chance: &mut Chance) -> Self {
-        Self(Secret::new(chance.bytes()))
+        Self::new(Secret::new(chance.bytes()))
     }
 
     /// An independent key for one purpose.
     #[must_use]
     pub fn derive(&self, label: &str) -> Self {
-        Self(derive(self.0.expose(), label, b"at rest"))
+        Self::new(derive(self.key.expose(), label, b"at rest"))
     }
 
     /// Seals the content of a record, so that it opens under the same record key only.
     #[must_use]
     pub fn seal(&self, record: &[u8], plaintext: &[u8], chance: &mut Chance) -> Bytes {
-        seal_with_key(&self.0, record, plaintext, chance)
+        seal_with_key(&self.key, record, plaintext, chance)
     }
 
     /// Opens the content of a record.
@@ -55,7 +59,7 @@ impl AtRestKey {
     /// [`Fault::Broken`] where it was not sealed with this key for this record: the store has lied, or the
     /// operator's key is another.
     pub fn open(&self, record: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Fault> {
-        open_with_key(&self.0, record, sealed).map_err(|_| Fault::Broken("sealed record"))
+        open_with_key(&self.key, record, sealed).map_err(|_| Fault::Broken("sealed record"))
     }
 
     /// A keyed hash: HMAC-SHA-256 (RFC 2104) over label and input, for names that must not be told (09).
@@ -63,7 +67,7 @@ impl AtRestKey {
     pub fn prf(&self, label: &str, input: &[u8]) -> [u8; 32] {
         let message = labelled(label, input).unwrap_or_default();
         // A separate key, so that no output is ever a key that `derive` makes.
-        let key = derive(self.0.expose(), "prf", b"");
+        let key = self.prf.get_or_init(|| derive(self.key.expose(), "prf", b""));
         Hmac::<Sha256>::new_from_slice(key.expose())
             .map(|mac| mac.chain_update(&message).finalize().into_bytes().into())
             .unwrap_or_default()
@@ -72,7 +76,7 @@ impl AtRestKey {
     /// The key, to be sealed under another.
     #[must_use]
     pub const fn to_secret_bytes(&self) -> &Secret<32> {
-        &self.0
+        &self.key
     }
 }
 

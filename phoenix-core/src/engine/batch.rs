@@ -110,11 +110,11 @@ impl<'a> Assembly<'a> {
     }
 
     fn part(&mut self, partition: PartitionKey) -> &mut Part {
-        let mark = mark(&self.marks, &partition);
-        self.parts.entry(partition.clone()).or_insert_with(|| Part {
-            partition,
+        let Self { marks, parts, .. } = self;
+        parts.entry(partition).or_insert_with_key(|partition| Part {
+            partition: partition.clone(),
             base: Base::Any,
-            mark,
+            mark: mark(marks, partition),
             writes: Vec::new(),
             alarm: Alarm::Keep,
         })

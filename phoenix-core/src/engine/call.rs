@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, task::Poll};
 
-use bytes::Bytes;
-
 use super::{
     Engine, Shared,
     locks::Held,
@@ -19,6 +17,7 @@ use crate::{
     },
     port::{Commit, Question, Topic, Verdict, Wakened},
 };
+use bytes::Bytes;
 
 /// A call under way. Holds what outlives its attempts.
 pub(super) struct Run<'a, O: Operation> {
@@ -294,15 +293,30 @@ impl<'a, O: Operation> Run<'a, O> {
     }
 
     async fn give(&self, hints: Vec<Hint>) {
+        let shared = &self.engine.shared;
         let mut topics = Vec::new();
         for hint in hints {
             match hint {
                 Hint::Wake(topic) => topics.push(topic),
-                Hint::Ring => self.engine.shared.alarms.ring(Vec::new()),
+                Hint::Tell(topic, message) => shared.ports.wake.tell(&topic, &message).await,
+                Hint::Push(hint) => shared.offer_push(*hint),
+                Hint::Ring => shared.alarms.ring(Vec::new()),
+                Hint::Delay { domain, delay } => shared.note_delay(domain, delay),
+                Hint::Ephemeral { to, message } => {
+                    let bytes = message.size();
+                    // What there is no room for is lost, as is what nobody takes.
+                    let _ = shared.ephemeral.give((to, *message), bytes);
+                }
+                Hint::Report(report) => {
+                    let bytes = report.evidence.len();
+                    if !shared.reports.give(*report, bytes) {
+                        tracing::warn!("a report of abuse was lost: too many wait for whoever takes them");
+                    }
+                }
             }
         }
         if !topics.is_empty() {
-            self.engine.shared.ports.wake.wake(&topics).await;
+            shared.ports.wake.wake(&topics).await;
         }
     }
 

@@ -4,11 +4,11 @@ use std::{future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 
-use super::Engine;
+use super::{Engine, OpenStream};
 use crate::{
-    ErrorReply, Failure, Origin, Reject,
+    ErrorReply, Failure, Origin, Refusal, Reject,
     api::{Description, Endpoint},
-    operation::{Fare, Operation, Partwise},
+    operation::{Fare, Operation, Partwise, Streamed},
     wire::{Call, Wire},
 };
 
@@ -22,6 +22,14 @@ pub trait Handler: Send + Sync + 'static {
         call: Call,
         origin: Origin,
     ) -> Pin<Box<dyn Future<Output = Result<Bytes, ErrorReply>> + Send + '_>>;
+    /// Opens a stream, where the endpoint is one; `not_found` where it is none.
+    fn open(
+        &self,
+        _call: Call,
+        _origin: Origin,
+    ) -> Pin<Box<dyn Future<Output = Result<OpenStream, ErrorReply>> + Send + '_>> {
+        Box::pin(std::future::ready(Err(Refusal::from(Reject::NotFound).into())))
+    }
 }
 
 /// The handler of an operation.
@@ -37,6 +45,12 @@ where
     O::Part: Operation<Service = O::Service>,
 {
     Arc::new(BoundParts::<O> { engine: engine.clone(), operation: PhantomData })
+}
+
+/// The handler of an operation that opens a stream. It is opened, and not called.
+#[must_use]
+pub fn bind_stream<O: Streamed>(engine: &Arc<Engine<O::Service>>) -> Arc<dyn Handler> {
+    Arc::new(BoundStream::<O> { engine: engine.clone(), operation: PhantomData })
 }
 
 struct Bound<O: Operation> {
@@ -93,6 +107,36 @@ where
                 }
             }
             O::answer(plan, answers).map(|answer| answer.encode()).map_err(|reject| tell(reject.into()))
+        })
+    }
+}
+
+struct BoundStream<O: Streamed> {
+    engine: Arc<Engine<O::Service>>,
+    operation: PhantomData<O>,
+}
+
+impl<O: Streamed> Handler for BoundStream<O> {
+    fn description(&self) -> Description {
+        O::Endpoint::DESCRIPTION
+    }
+
+    fn handle(
+        &self,
+        _call: Call,
+        _origin: Origin,
+    ) -> Pin<Box<dyn Future<Output = Result<Bytes, ErrorReply>> + Send + '_>> {
+        Box::pin(std::future::ready(Err(Refusal::from(Reject::NotFound).into())))
+    }
+
+    fn open(
+        &self,
+        call: Call,
+        origin: Origin,
+    ) -> Pin<Box<dyn Future<Output = Result<OpenStream, ErrorReply>> + Send + '_>> {
+        Box::pin(async move {
+            let opened = self.engine.stream::<O>(call, origin).await;
+            opened.map_err(|failure| told(&O::Endpoint::DESCRIPTION, failure))
         })
     }
 }

@@ -4,14 +4,14 @@
 //! each is carried in the batch that removes it, so two workers can neither apply a row twice nor overtake.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use event_listener::{Event, EventListener};
-use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, future::join_all, stream::FuturesUnordered};
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use super::Shared;
@@ -75,6 +75,9 @@ pub struct Lanes {
     shared: Arc<Shared>,
     courier: Arc<dyn Courier>,
 }
+
+/// Where a row goes.
+type Destination = (Fqdn, ServiceName);
 
 /// Why carrying a lane stopped before it was empty.
 enum Stopped {
@@ -154,11 +157,7 @@ impl Lanes {
         loop {
             let Some(found) = self.read(lane).await? else { return Ok(()) };
             if found.rows.iter().any(|(row, _)| *row != IDLE) {
-                for (row, sealed) in found.rows {
-                    if row != IDLE {
-                        self.carry(lane, row, sealed).await?;
-                    }
-                }
+                self.carry_all(lane, found.rows).await?;
             } else if self.put_to_rest(lane, &found).await.is_ok() {
                 return Ok(());
             }
@@ -188,6 +187,32 @@ impl Lanes {
         self.write(vec![part]).await
     }
 
+    /// Carries rows of a lane: those that are for one place in order, and what is for different places side by side,
+    /// so that the store flushes them together and no place waits for another.
+    async fn carry_all(&self, lane: &PartitionKey, mut rows: Vec<(RowKey, Bytes)>) -> Result<(), Stopped> {
+        rows.retain(|(row, _)| *row != IDLE);
+        if rows.len() == 1 {
+            return self.carry_in_order(lane, rows).await;
+        }
+        let mut places: BTreeMap<Option<Destination>, Vec<(RowKey, Bytes)>> = BTreeMap::new();
+        for (row, sealed) in rows {
+            // Opened again when it is carried, so that no more than one of them lies here open. What cannot be read is
+            // for nobody.
+            let place = self.opened(lane, &sealed).ok().map(|row| (row.to, row.service));
+            places.entry(place).or_default().push((row, sealed));
+        }
+        let carried = places.into_values().map(|rows| self.carry_in_order(lane, rows));
+        // All of them go as far as they can, before the lane stops for one.
+        join_all(carried).await.into_iter().collect()
+    }
+
+    async fn carry_in_order(&self, lane: &PartitionKey, rows: Vec<(RowKey, Bytes)>) -> Result<(), Stopped> {
+        for (row, sealed) in rows {
+            self.carry(lane, row, sealed).await?;
+        }
+        Ok(())
+    }
+
     async fn carry(&self, lane: &PartitionKey, row: RowKey, sealed: Bytes) -> Result<(), Stopped> {
         match self.try_carry(lane, row.clone(), &sealed).await {
             Ok(()) => Ok(()),
@@ -209,8 +234,11 @@ impl Lanes {
 
     async fn try_carry(&self, lane: &PartitionKey, row: RowKey, sealed: &[u8]) -> Result<(), Failure> {
         let fare = Fare::Row { lane: lane.clone(), row };
-        let row = LaneRow::decode(&self.shared.at_rest.open(lane.key(), sealed)?)?;
-        self.courier.carry(row, fare).await
+        self.courier.carry(self.opened(lane, sealed)?, fare).await
+    }
+
+    fn opened(&self, lane: &PartitionKey, sealed: &[u8]) -> Result<LaneRow, Failure> {
+        Ok(LaneRow::decode(&self.shared.at_rest.open(lane.key(), sealed)?)?)
     }
 
     /// Takes a row off its lane, so that it does not hold up those behind it, and keeps it for the operator.

@@ -10,29 +10,37 @@ mod handler;
 mod key_directory;
 mod lanes;
 mod locks;
+mod lossy;
+mod pushes;
 mod store;
+mod streams;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::channel::oneshot;
 
 pub use alarms::{Alarms, Ticker};
-pub use handler::{Handler, bind, bind_parts};
+pub use handler::{Handler, bind, bind_parts, bind_stream};
 pub use key_directory::KeyDirectory;
 pub use lanes::{Courier, LaneRow, Lanes};
+pub use lossy::Lossy;
+pub use pushes::Pushes;
+pub use streams::{Intake, OpenStream, Said, StreamPlace};
 
 use crate::{
-    Failure, Fault, Fqdn, Origin, Reject, Timestamp,
-    api::{Access, Description, Endpoint},
+    Delay, Delays, Failure, Fault, Fqdn, Origin, Reject, Timestamp,
+    api::{Access, Description, Endpoint, queue::FanOutMessage},
     costs::Costs,
     crypto::AtRestKey,
+    delay::DelayBoard,
     limit::{Limit, Limiter, Limits, Load},
     operation::{Context, Decoded, Effort, Fare, KeyRing, Operation, ReplyOf, RequestOf, Service},
-    port::{Job, Ports, Saturated},
+    port::{AbuseReport, Job, Ports, Saturated},
     token::{Token, TokenType},
     wire::{Call, Secret},
 };
 use locks::Stripes;
+use lossy::Bounds;
 
 /// What the three services of a homeserver share: ports, the key directory, and the lanes between them.
 pub struct Shared {
@@ -43,8 +51,13 @@ pub struct Shared {
     locks: Stripes,
     lanes: lanes::Bell,
     alarms: lanes::Bell,
+    pushes: pushes::Waiting,
+    streams: streams::Streams,
     limiter: Limiter,
     costs: Costs,
+    delays: DelayBoard,
+    ephemeral: Lossy<(Fqdn, FanOutMessage)>,
+    reports: Lossy<AbuseReport>,
 }
 
 impl Shared {
@@ -59,11 +72,27 @@ impl Shared {
     pub fn with_rules(ports: Ports, domain: Fqdn, at_rest: AtRestKey, rules: Rules) -> Arc<Self> {
         let Rules { limits, costs } = rules;
         let directory = KeyDirectory::new(domain.clone(), ports.transport.clone(), ports.clock.clone());
-        let (locks, lanes, alarms) = Default::default();
+        let (locks, lanes, alarms, pushes, streams, delays) = Default::default();
         let mut secret = [0; 16];
         ports.entropy.fill(&mut secret);
         let limiter = Limiter::new(limits, Secret::new(secret));
-        Arc::new(Self { ports, domain, at_rest, directory, locks, lanes, alarms, limiter, costs })
+        let (ephemeral, reports) = (Lossy::new(MOST_EPHEMERAL), Lossy::new(MOST_REPORTS));
+        Arc::new(Self {
+            ports,
+            domain,
+            at_rest,
+            directory,
+            locks,
+            lanes,
+            alarms,
+            pushes,
+            streams,
+            limiter,
+            costs,
+            delays,
+            ephemeral,
+            reports,
+        })
     }
 
     /// The ports.
@@ -88,6 +117,29 @@ impl Shared {
     #[must_use]
     pub const fn costs(&self) -> &Costs {
         &self.costs
+    }
+
+    /// Messages for open streams, each with the homeserver that it is for. Whoever runs the homeserver takes them.
+    #[must_use]
+    pub const fn ephemeral(&self) -> &Lossy<(Fqdn, FanOutMessage)> {
+        &self.ephemeral
+    }
+
+    /// Reports for the operator. Whoever runs the homeserver takes them.
+    #[must_use]
+    pub const fn reports(&self) -> &Lossy<AbuseReport> {
+        &self.reports
+    }
+
+    /// Towards which homeservers delivery is delayed, as far as this process knows.
+    #[must_use]
+    pub fn delays(&self) -> Arc<Delays> {
+        self.delays.current()
+    }
+
+    /// Notes whether delivery towards a homeserver is delayed.
+    pub fn note_delay(&self, domain: Fqdn, delay: Option<Delay>) {
+        self.delays.note(domain, delay, self.ports.clock.now());
     }
 
     /// Counts a request to an endpoint for the network that it came from (05, "Address"); one without an address came
@@ -204,6 +256,7 @@ impl<S: Service> Engine<S> {
             settings: self.settings.clone(),
             domain: self.shared.domain.clone(),
             limits: self.shared.limiter.limits().clone(),
+            delays: self.shared.delays.current(),
             seed: Secret::new(seed),
         }
     }
@@ -273,6 +326,10 @@ const LIGHT_BYTES: usize = 64 << 10;
 /// Requests that one with a token of type 0x0001 counts for: about what checking it takes in place of one of type
 /// 0x0005, so that forged ones buy no more work.
 const P384_AMOUNT: u32 = 10;
+/// Messages for open streams that wait to be handed on, which takes a moment: those of a busy second, in little memory.
+const MOST_EPHEMERAL: Bounds = Bounds { count: 1_024, bytes: 8 << 20 };
+/// Reports that wait for the operator's sink: people make them by hand.
+const MOST_REPORTS: Bounds = Bounds { count: 256, bytes: 4 << 20 };
 /// When to come back if too many computations wait.
 const SATURATED_RETRY_S: u32 = 1;
 

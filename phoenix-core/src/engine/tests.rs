@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod counter;
+mod lanes;
+mod pushes;
 mod rules;
 mod world;
 

@@ -33,11 +33,13 @@ pub enum Limit {
     SourceDeliveries,
     /// Bytes that one homeserver delivers.
     SourceBytes,
+    /// Pushes for messages through one queue config.
+    Pushes,
 }
 
 impl Limit {
     /// All limits.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Tokenless,
         Self::Token,
         Self::Homeserver,
@@ -52,6 +54,7 @@ impl Limit {
         Self::QueueBytes,
         Self::SourceDeliveries,
         Self::SourceBytes,
+        Self::Pushes,
     ];
 
     /// Where it stands among all.

@@ -4,10 +4,13 @@ use crate::api::federation::FederationLimits;
 
 use super::Limit;
 
-/// So much a second in the long run, and so much at once after a pause: a token bucket.
+/// So much in a time in the long run, and so much at once after a pause: a token bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    per_second: u32,
+    /// So much
+    amount: u32,
+    /// in so many seconds.
+    seconds: u32,
     burst: u32,
 }
 
@@ -16,16 +19,27 @@ impl Rate {
     /// that it comes through once nothing else is counted.
     #[must_use]
     pub const fn new(per_second: u32, burst: u32) -> Self {
-        Self {
-            per_second: if per_second == 0 { 1 } else { per_second },
-            burst: if burst == 0 { 1 } else { burst },
-        }
+        Self::within(per_second, 1, burst)
     }
 
-    /// How much may come each second in the long run.
+    /// So much an hour, all of it at once after an hour's pause; at least one.
+    #[must_use]
+    pub const fn hourly(per_hour: u32) -> Self {
+        Self::within(per_hour, SECONDS_PER_HOUR, per_hour)
+    }
+
+    const fn within(amount: u32, seconds: u32, burst: u32) -> Self {
+        let (amount, burst) = (if amount == 0 { 1 } else { amount }, if burst == 0 { 1 } else { burst });
+        Self { amount, seconds, burst }
+    }
+
+    /// How much may come each second in the long run, rounded down.
     #[must_use]
     pub const fn per_second(self) -> u32 {
-        self.per_second
+        match self.amount.checked_div(self.seconds) {
+            Some(per_second) => per_second,
+            None => self.amount,
+        }
     }
 
     /// How much may come at once after a pause.
@@ -36,8 +50,9 @@ impl Rate {
 
     /// Nanoseconds in which so much may come, and at most those in which the burst may.
     pub(super) fn span(self, amount: u32) -> u64 {
-        let span = u64::from(amount.min(self.burst)).saturating_mul(NANOS_PER_S);
-        span.checked_div(u64::from(self.per_second)).unwrap_or(u64::MAX)
+        let nanos = NANOS_PER_S.saturating_mul(u64::from(self.seconds));
+        let span = u64::from(amount.min(self.burst)).saturating_mul(nanos);
+        span.checked_div(u64::from(self.amount)).unwrap_or(u64::MAX)
     }
 }
 
@@ -87,6 +102,9 @@ pub struct Limits {
     /// Bytes of the deliveries of one homeserver, counted as they are sent: once for all recipients. By default 16 MiB
     /// a second and 256 MiB at once; told to it, too.
     pub source_bytes: Option<Rate>,
+    /// Pushes for messages that come through one queue config. By default 60 an hour (06), and 60 at once: so that what
+    /// its members cannot even decrypt does not keep a device ringing. What is over it waits in the queue unpushed.
+    pub pushes: Option<Rate>,
 }
 
 impl Default for Limits {
@@ -106,6 +124,7 @@ impl Default for Limits {
             queue_bytes: Some(Rate::new(1 << 20, 64 << 20)),
             source_deliveries: Some(Rate::new(2_000, 50_000)),
             source_bytes: Some(Rate::new(16 << 20, 256 << 20)),
+            pushes: Some(Rate::hourly(60)),
         }
     }
 }
@@ -129,6 +148,7 @@ impl Limits {
             queue_bytes: None,
             source_deliveries: None,
             source_bytes: None,
+            pushes: None,
         }
     }
 
@@ -150,6 +170,7 @@ impl Limits {
             Limit::QueueBytes => self.queue_bytes,
             Limit::SourceDeliveries => self.source_deliveries,
             Limit::SourceBytes => self.source_bytes,
+            Limit::Pushes => self.pushes,
         }
     }
 
@@ -166,3 +187,4 @@ impl Limits {
 }
 
 pub(super) const NANOS_PER_S: u64 = 1_000_000_000;
+const SECONDS_PER_HOUR: u32 = 3_600;

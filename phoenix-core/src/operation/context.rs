@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    Fault, Fingerprint, Fqdn, KeyId, Origin, Timestamp,
+    Delays, Fault, Fingerprint, Fqdn, KeyId, Origin, Timestamp,
     api::{ServiceName, delivery::DsPublicKeys, queue::QsPublicKeys},
     credential::AsKeys,
     crypto::{AtRestKey, Chance},
@@ -65,6 +65,8 @@ pub struct Context<S: Service> {
     pub domain: Fqdn,
     /// The limits in force, of which some are told to others.
     pub limits: Arc<Limits>,
+    /// Towards which homeservers delivery is delayed, as far as this process knows.
+    pub delays: Arc<Delays>,
     pub(crate) seed: Secret<32>,
 }
 
@@ -94,6 +96,7 @@ impl<S: Service> Context<S> {
             settings: Arc::new(settings),
             domain,
             limits: Arc::default(),
+            delays: Arc::default(),
             seed: Secret::new(seed),
         }
     }

@@ -4,9 +4,14 @@ use bytes::Bytes;
 
 use super::Local;
 use crate::{
-    Fqdn, Refusal, Timestamp,
-    api::ServiceName,
-    port::{Alarm, RowKey, Topic, Write},
+    Delay, Fqdn, QsClientId, Refusal, Timestamp,
+    api::{
+        ServiceName,
+        queue::{FanOutMessage, SealedPushToken},
+    },
+    limit::Load,
+    port::{AbuseReport, Alarm, RowKey, Topic, Urgency, Write},
+    wire::Secret,
 };
 
 /// What is to happen, all of it or nothing, and what is answered then.
@@ -85,8 +90,45 @@ pub struct Delivery {
 pub enum Hint {
     /// Wakes those who wait for a topic.
     Wake(Topic),
+    /// The same, and hands them this.
+    Tell(Topic, Bytes),
+    /// Pushes to a client that is not connected.
+    Push(Box<PushHint>),
     /// An alarm of this service was set to ring now.
     Ring,
+    /// Goes to those of its recipients that have a stream open, and is never stored (06, "Delivery").
+    Ephemeral {
+        /// The homeserver that it is for.
+        to: Fqdn,
+        /// The message.
+        message: Box<FanOutMessage>,
+    },
+    /// Goes to the operator.
+    Report(Box<AbuseReport>),
+    /// Whether delivery towards a homeserver is delayed.
+    Delay {
+        /// Which.
+        domain: Fqdn,
+        /// How; none where it is not.
+        delay: Option<Delay>,
+    },
+}
+
+/// A push that may be sent, for a message that is in the queue now (06, "Wake-ups").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushHint {
+    /// Whose push token it is.
+    pub client: QsClientId,
+    /// The push token as the client left it.
+    pub token: SealedPushToken,
+    /// Opens it; from the queue config that the message came through.
+    pub key: Secret<32>,
+    /// How soon the client's device need be woken.
+    pub urgency: Urgency,
+    /// What it counts for.
+    pub budget: Load,
+    /// Who listens here is connected, and need not be pushed to.
+    pub unless: Topic,
 }
 
 /// How a call goes on once its decision is committed.

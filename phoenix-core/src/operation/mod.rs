@@ -9,13 +9,15 @@ mod decision;
 mod frame;
 mod rows;
 mod stage;
+mod streamed;
 
 pub use context::{Context, KeyRing, Need, OnAlarm, Peers, Service};
-pub use decision::{Change, Decision, Delivery, Hint, Next, Work};
+pub use decision::{Change, Decision, Delivery, Hint, Next, PushHint, Work};
 pub use frame::{Anyone, Frame, LABEL as FRAME_LABEL, Proven};
 pub use rows::{Local, Purpose, Reading, Rows};
 pub(crate) use stage::Allowed;
 pub use stage::{Authenticated, Authorised, Decoded, FRAME_WINDOW_S, Fare};
+pub use streamed::{StreamTopics, Streamed};
 
 use bytes::Bytes;
 

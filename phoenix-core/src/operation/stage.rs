@@ -129,7 +129,8 @@ fn wanting(class: Class, reject: Reject) -> Refusal {
 fn check_sender(expected: SenderKind, frame: Option<&Frame>) -> Result<(), Reject> {
     match (expected, frame.map(|frame| frame.sender().kind())) {
         (SenderKind::Nobody | SenderKind::LeafOrNobody, None) => Ok(()),
-        (SenderKind::LeafOrNobody, Some(SenderKind::Leaf)) => Ok(()),
+        (SenderKind::LeafOrNobody, Some(SenderKind::Leaf))
+        | (SenderKind::QsUserOrClient, Some(SenderKind::QsUser | SenderKind::QsClient)) => Ok(()),
         (expected, Some(kind)) if expected == kind => Ok(()),
         (SenderKind::Nobody, Some(_)) => Err(Reject::Malformed("auth")),
         _ => Err(Reject::Unauthenticated),

@@ -1,8 +1,8 @@
 //! The port to wake-ups.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use async_trait::async_trait;
@@ -13,16 +13,21 @@ use event_listener::{Event, EventListener};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Topic(pub Bytes);
 
-/// Wakes those who wait for a topic.
+/// Wakes those who wait for a topic, and hands them what is kept nowhere.
 ///
 /// A wake-up is a hint: it may be lost or come twice, and whoever is woken reads again. But one that comes
-/// after `subscribe` returned and before the first wait is kept.
+/// after `subscribe` returned and before the first wait is kept. What is told may get lost, too.
 #[async_trait]
 pub trait Wake: Send + Sync + 'static {
     /// Subscribes at once.
     fn subscribe(&self, topic: &Topic) -> Box<dyn Wakened>;
     /// Wakes all who subscribed to one of these topics.
     async fn wake(&self, topics: &[Topic]);
+    /// Hands a message to all who subscribed to the topic, and wakes them.
+    async fn tell(&self, topic: &Topic, message: &Bytes);
+    /// Whether somebody has subscribed to the topic, as far as that is known here: what another process holds may not
+    /// be.
+    fn is_heard(&self, topic: &Topic) -> bool;
 }
 
 /// A subscription.
@@ -30,47 +35,80 @@ pub trait Wake: Send + Sync + 'static {
 pub trait Wakened: Send + Sync {
     /// Waits for the next wake-up since the subscription or the last call.
     async fn wakened(&mut self);
+    /// What was told since the subscription or the last call, in order, of which the latest may be missing where it was
+    /// much.
+    fn told(&mut self) -> Vec<Bytes>;
 }
 
 /// Wake-ups inside one process.
 #[derive(Clone, Default)]
 pub struct LocalWake {
-    topics: Arc<Mutex<HashMap<Topic, Weak<Event>>>>,
+    topics: Arc<Mutex<HashMap<Topic, Weak<Channel>>>>,
 }
 
+/// Those who subscribed to one topic.
+#[derive(Default)]
+struct Channel {
+    event: Event,
+    ears: Mutex<Vec<Weak<Ear>>>,
+}
+
+/// What one of them was told and has not fetched.
+type Ear = Mutex<VecDeque<Bytes>>;
+
 impl LocalWake {
-    fn event(&self, topic: &Topic) -> Arc<Event> {
-        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(event) = topics.get(topic).and_then(Weak::upgrade) {
-            return event;
+    fn channel(&self, topic: &Topic) -> Arc<Channel> {
+        let mut topics = locked(&self.topics);
+        if let Some(channel) = topics.get(topic).and_then(Weak::upgrade) {
+            return channel;
         }
         if topics.len() >= SWEEP_AT && topics.len().is_power_of_two() {
-            topics.retain(|_, event| event.strong_count() > 0);
+            topics.retain(|_, channel| channel.strong_count() > 0);
         }
-        let event = Arc::new(Event::new());
-        topics.insert(topic.clone(), Arc::downgrade(&event));
-        event
+        let channel = Arc::new(Channel::default());
+        topics.insert(topic.clone(), Arc::downgrade(&channel));
+        channel
+    }
+
+    fn known(&self, topic: &Topic) -> Option<Arc<Channel>> {
+        locked(&self.topics).get(topic).and_then(Weak::upgrade)
     }
 }
 
 #[async_trait]
 impl Wake for LocalWake {
     fn subscribe(&self, topic: &Topic) -> Box<dyn Wakened> {
-        let event = self.event(topic);
-        let listener = event.listen();
-        Box::new(LocalWakened { event, listener })
+        let (channel, ear) = (self.channel(topic), Arc::new(Ear::default()));
+        let listener = channel.event.listen();
+        let mut ears = locked(&channel.ears);
+        ears.retain(|ear| ear.strong_count() > 0);
+        ears.push(Arc::downgrade(&ear));
+        drop(ears);
+        Box::new(LocalWakened { channel, ear, listener })
     }
 
     async fn wake(&self, topics: &[Topic]) {
-        let known = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
-        for event in topics.iter().filter_map(|topic| known.get(topic)).filter_map(Weak::upgrade) {
-            event.notify(usize::MAX);
+        for channel in topics.iter().filter_map(|topic| self.known(topic)) {
+            channel.event.notify(usize::MAX);
         }
+    }
+
+    async fn tell(&self, topic: &Topic, message: &Bytes) {
+        let Some(channel) = self.known(topic) else { return };
+        for ear in locked(&channel.ears).iter().filter_map(Weak::upgrade) {
+            hear(&ear, message);
+        }
+        channel.event.notify(usize::MAX);
+    }
+
+    fn is_heard(&self, topic: &Topic) -> bool {
+        self.known(topic).is_some()
     }
 }
 
 struct LocalWakened {
-    event: Arc<Event>,
+    channel: Arc<Channel>,
+    ear: Arc<Ear>,
     listener: EventListener,
 }
 
@@ -78,9 +116,111 @@ struct LocalWakened {
 impl Wakened for LocalWakened {
     async fn wakened(&mut self) {
         (&mut self.listener).await;
-        self.listener = self.event.listen();
+        self.listener = self.channel.event.listen();
     }
+
+    fn told(&mut self) -> Vec<Bytes> {
+        locked(&self.ear).drain(..).collect()
+    }
+}
+
+/// Keeps a message for one who listens, unless too much waits already.
+fn hear(ear: &Ear, message: &Bytes) {
+    let mut waiting = locked(ear);
+    let bytes = waiting.iter().fold(message.len(), |sum, it| sum.saturating_add(it.len()));
+    if waiting.len() < MAX_TOLD && bytes <= MAX_TOLD_BYTES {
+        waiting.push_back(message.clone());
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Entries beyond which topics that nobody waits for any more are looked for, at each doubling.
 const SWEEP_AT: usize = 1_024;
+/// Messages that wait for one who listens: those of a busy second, since what comes late is of no use.
+const MAX_TOLD: usize = 64;
+/// Bytes of them: a few hundred a message are common, and a thousand slow listeners stay within 64 MiB.
+const MAX_TOLD_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::{FutureExt, executor::block_on};
+
+    use super::{LocalWake, MAX_TOLD, MAX_TOLD_BYTES, Topic, Wake, Wakened};
+
+    #[test]
+    fn all_who_listen_are_told_and_woken_and_nobody_else_is() {
+        let wake = LocalWake::default();
+        let mut listeners = [subscribed(&wake, "a"), subscribed(&wake, "a")];
+        let mut other = subscribed(&wake, "b");
+
+        tell(&wake, "typing");
+
+        for listener in &mut listeners {
+            assert!(listener.wakened().now_or_never().is_some());
+            assert_eq!((listener.told(), listener.told()), (vec![Bytes::from("typing")], Vec::new()));
+        }
+        assert!(other.wakened().now_or_never().is_none());
+        assert!(other.told().is_empty());
+    }
+
+    #[test]
+    fn what_is_told_to_nobody_is_lost() {
+        let wake = LocalWake::default();
+        tell(&wake, "typing");
+        let mut late = subscribed(&wake, "a");
+
+        assert!(late.wakened().now_or_never().is_none());
+        assert!(late.told().is_empty());
+    }
+
+    #[test]
+    fn a_topic_is_heard_as_long_as_somebody_listens() {
+        let wake = LocalWake::default();
+        assert!(!wake.is_heard(&topic("a")));
+
+        let listener = subscribed(&wake, "a");
+        assert!(wake.is_heard(&topic("a")));
+        assert!(!wake.is_heard(&topic("b")));
+
+        drop(listener);
+        assert!(!wake.is_heard(&topic("a")));
+    }
+
+    #[test]
+    fn who_does_not_fetch_is_told_boundedly_much() {
+        // given two who do not fetch
+        let wake = LocalWake::default();
+        let mut slow = subscribed(&wake, "a");
+        for _ in 0..=MAX_TOLD {
+            tell(&wake, "typing");
+        }
+        assert_eq!(slow.told().len(), MAX_TOLD);
+
+        // when messages are large
+        let large = "x".repeat(MAX_TOLD_BYTES / 2);
+        for _ in 0..3 {
+            tell(&wake, &large);
+        }
+
+        // then fewer wait; and after fetching there is room again
+        assert_eq!(slow.told().len(), 2);
+        tell(&wake, "typing");
+        assert_eq!(slow.told().len(), 1);
+    }
+
+    fn subscribed(wake: &LocalWake, name: &'static str) -> Box<dyn Wakened> {
+        wake.subscribe(&topic(name))
+    }
+
+    fn tell(wake: &LocalWake, message: &str) {
+        block_on(wake.tell(&topic("a"), &Bytes::from(message.to_owned())));
+    }
+
+    fn topic(name: &'static str) -> Topic {
+        Topic(Bytes::from(name))
+    }
+}

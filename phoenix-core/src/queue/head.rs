@@ -1,6 +1,6 @@
 //! What a queue is, beside its entries.
 
-use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+use tls_codec::{Size, TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use super::ratchet::{self, Fresh};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     api::queue::{Entry, EntryPayload, QueueEntry},
     crypto::{Chance, HpkePublicKey},
     time::DAY,
-    wire::{Secret, Wire},
+    wire::Secret,
 };
 
 /// A queue's record: its keys and counters. Its entries are rows, one for each number.
@@ -24,6 +24,7 @@ pub struct Head {
     next_seq: u64,
     /// Entries sealed since a fresh secret came into the ratchet.
     since_update: u32,
+    /// When that was, told no finer than it need be: sorted by it, queues of two services would line up (09).
     updated_at: Timestamp,
     /// Bytes of the stored entries; an estimate once some were acknowledged, at most half too low.
     bytes: u64,
@@ -66,6 +67,13 @@ pub enum WhenFull {
 impl RatchetPolicy {
     /// Every 100 entries, or 24 h with traffic (06).
     pub const DEFAULT: Self = Self { entries: 100, seconds: DAY };
+
+    /// The beginning of the interval that a time lies in, all counted from the epoch. So the first update of an interval
+    /// comes with its first traffic, and a record tells which interval it was, but no more.
+    fn coarse(self, time: Timestamp) -> Timestamp {
+        let into = time.as_secs().checked_rem(self.seconds).unwrap_or_default();
+        Timestamp::from_secs(time.as_secs().saturating_sub(into))
+    }
 }
 
 impl QueuePolicy {
@@ -131,7 +139,7 @@ impl Head {
         }
         let mut entries = Vec::with_capacity(2);
         if self.wants_update(policy.ratchet, now) {
-            entries.push(self.update(now, chance)?);
+            entries.push(self.update(policy.ratchet.coarse(now), chance)?);
         }
         let (sealed, next_key) = ratchet::seal(&self.ratchet_key, self.next_seq, entry, chance)?;
         self.ratchet_key = next_key;
@@ -222,7 +230,7 @@ impl Head {
             first_seq: seq,
             next_seq: seq,
             since_update: 0,
-            updated_at: now,
+            updated_at: RatchetPolicy::DEFAULT.coarse(now),
             bytes: 0,
             dropped: 0,
             gap_before: (seq > 0).then_some(seq),
@@ -232,12 +240,12 @@ impl Head {
     }
 
     /// Mixes a fresh secret into the ratchet, and tells it to the client.
-    fn update(&mut self, now: Timestamp, chance: &mut Chance) -> Result<QueueEntry, Reject> {
+    fn update(&mut self, at: Timestamp, chance: &mut Chance) -> Result<QueueEntry, Reject> {
         let secret = Secret::new(chance.bytes());
         let sealed = Fresh::Secret.seal(&self.queue_key, self.next_seq, &secret, chance)?;
         self.ratchet_key = ratchet::update(&self.ratchet_key, &secret);
         self.since_update = 0;
-        self.updated_at = now;
+        self.updated_at = at;
         self.number(EntryPayload::Ratchet(sealed))
     }
 
@@ -280,7 +288,7 @@ pub const fn row_key(seq: u64) -> [u8; 8] {
 }
 
 fn size(entry: &QueueEntry) -> u64 {
-    u64::try_from(entry.encode().len()).unwrap_or(u64::MAX)
+    u64::try_from(entry.tls_serialized_len()).unwrap_or(u64::MAX)
 }
 
 /// When to come back to a full direct queue: its owner has to read it first.

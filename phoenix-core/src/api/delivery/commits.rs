@@ -159,8 +159,8 @@ pub struct CommitAad {
 pub struct Accepted {
     /// The group's epoch now.
     pub epoch: Epoch,
-    /// Domains towards which delivery is delayed.
-    pub delayed: List<Delayed, 64>,
+    /// Domains of members towards which delivery is delayed, as far as this server knows.
+    pub delayed: List<Delayed, MAX_DELAYED>,
 }
 
 /// A domain that does not answer.
@@ -171,3 +171,6 @@ pub struct Delayed {
     /// Since when, in seconds.
     pub since: u64,
 }
+
+/// Delayed domains that an answer names at most.
+pub const MAX_DELAYED: usize = 64;

@@ -4,7 +4,7 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use super::{Accepted, GroupAccess, Mls};
 use crate::{
-    Epoch, LeafIndex, MessageId,
+    Epoch, LeafIndex, MessageId, Pseudonym,
     api::{
         Description, Empty, Endpoint, SenderKind, ServiceName,
         queue::{MAX_BACK, NotifyClass},
@@ -39,12 +39,17 @@ pub struct SendMessageRequest {
     pub notify: NotifyClass,
 }
 
-/// The authenticated data of an application message: names its kind, so that it cannot be passed on as another.
+/// The authenticated data of an application message: names its kind, so that it cannot be passed on as another, nor to
+/// others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 #[repr(u8)]
 pub enum MessageAad {
     /// For all members.
-    Application = 1,
+    #[tls_codec(discriminant = 1)]
+    Application,
+    /// For the member with this pseudonym alone.
+    #[tls_codec(discriminant = 2)]
+    Targeted(Pseudonym),
 }
 
 /// The content of a fan-out message, sealed for the group's members: AES-256-GCM under
@@ -53,7 +58,7 @@ pub enum MessageAad {
 pub struct GroupContent {
     /// What the message is.
     pub kind: ContentKind,
-    /// Who sent it, by the frame of its request.
+    /// Who sent it, by the frame of its request; [`DS_LEAF`](super::DS_LEAF) for a proposal of the DS's own.
     pub sender: LeafIndex,
     /// An MLSMessage, or what the kind says.
     pub message: Mls,
@@ -65,13 +70,13 @@ pub struct GroupContent {
 pub enum ContentKind {
     /// A commit.
     Commit = 1,
-    /// A proposal.
+    /// Proposals that were stored; [`Proposals`](super::Proposals).
     Proposal = 2,
     /// An application message for all.
     Application = 3,
     /// An application message for one.
     Targeted = 4,
-    /// A member's new profile key.
+    /// A member's new profile key; a [`ProfileKeyUpdated`](super::ProfileKeyUpdated).
     ProfileKey = 5,
     /// To the committer alone: its commit was accepted; a [`CommitAccepted`].
     CommitAccepted = 6,
@@ -86,7 +91,7 @@ pub struct CommitAccepted {
     pub hash: [u8; 32],
 }
 
-/// Tells the DS that queues of a group's members are gone.
+/// Tells the DS that a message of a group did not reach members' queues.
 pub struct Undelivered;
 
 impl Endpoint for Undelivered {
@@ -95,11 +100,23 @@ impl Endpoint for Undelivered {
     type Reply = Empty;
 }
 
-/// Queues that are gone.
+/// Queues that a message did not reach, and will not.
 #[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub struct UndeliveredRequest {
     /// As the DS gave it with the message.
     pub back: Opaque<MAX_BACK>,
-    /// SHA-256 of the sealed configs of the recipients that are gone.
-    pub gone: List<[u8; 32], 60>,
+    /// Why.
+    pub cause: Undeliverable,
+    /// SHA-256 of the sealed configs of the recipients.
+    pub queues: List<[u8; 32], 60>,
+}
+
+/// Why a message did not reach a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[repr(u8)]
+pub enum Undeliverable {
+    /// Its QS answered that there is no such queue.
+    Gone = 1,
+    /// Its homeserver did not take it for too long, which says nothing of the queue.
+    GivenUp = 2,
 }

@@ -2,8 +2,10 @@
 
 mod commits;
 mod groups;
+mod membership;
 mod messages;
 mod state;
+mod targeted;
 
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
@@ -19,20 +21,25 @@ use crate::{
 
 pub use commits::{
     Accepted, AddUsers, AddUsersRequest, CommitAad, CommitRequest, Delayed, GroupInfoUpdate,
-    JoinConnectionGroup, JoinConnectionGroupRequest, Joined, Joiner, RemoveUsers, UpdateClient,
+    JoinConnectionGroup, JoinConnectionGroupRequest, Joined, Joiner, MAX_DELAYED, RemoveUsers, UpdateClient,
     WelcomeBundle,
 };
 pub use groups::{
     CreateGroup, CreateGroupRequest, GroupReservation, RequestGroupId, UpdateQueueConfig,
     UpdateQueueConfigRequest,
 };
+pub use membership::{ChangeRoles, DS_LEAF, MAX_PROPOSAL, Proposals, Resync, SelfRemove, SelfRemoveRequest};
 pub use messages::{
-    CommitAccepted, ContentKind, GroupContent, MessageAad, SendMessage, SendMessageRequest, Undelivered,
-    UndeliveredRequest,
+    CommitAccepted, ContentKind, GroupContent, MessageAad, SendMessage, SendMessageRequest, Undeliverable,
+    Undelivered, UndeliveredRequest,
 };
 pub use state::{
     ExternalCommitInfo, ExternalCommitInfoReply, ExternalCommitInfoRequest, Roster, RosterMember,
     WelcomeInfo, WelcomeInfoReply, WelcomeInfoRequest,
+};
+pub use targeted::{
+    DeleteGroup, MAX_EVIDENCE, ProfileKeyUpdated, Report, ReportReason, ReportRequest, SendTargeted,
+    SendTargetedRequest, UpdateProfileKey, UpdateProfileKeyRequest,
 };
 
 /// An MLS message or structure (RFC 9420), as bytes.

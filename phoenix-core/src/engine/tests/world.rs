@@ -16,9 +16,9 @@ use crate::{
     engine::{Alarms, Courier, Engine, LaneRow, Lanes, Rules, Shared, Ticker, batch},
     operation::{FRAME_LABEL, Fare, KeyRing, Local, OnAlarm, Service},
     port::{
-        Alarm, Base, Batch, Clock, Commit, Entropy, Inline, LocalWake, Mark, OpenPolicy, Outgoing, Part,
-        PartitionKey, Place, Policy, Ports, Snapshot, Space, Store, StoreError, Transport, TransportError,
-        Write,
+        Alarm, Base, Batch, Clock, Commit, Entropy, Inline, LocalWake, Mark, NoPush, OpenPolicy, Outgoing,
+        Part, PartitionKey, Place, Policy, Ports, Push, Snapshot, Space, Store, StoreError, Transport,
+        TransportError, Write,
     },
     store::MemoryStore,
     time::DAY,
@@ -52,14 +52,19 @@ impl World {
 
     /// A world with other limits and costs, and a policy.
     pub(super) fn ruled(rules: Rules, policy: impl Policy) -> Self {
-        Self::made(Behaviour::Plain, rules, Arc::new(policy))
+        Self::made(Behaviour::Plain, rules, Arc::new(policy), Arc::new(NoPush))
+    }
+
+    /// A world that pushes, and has these limits.
+    pub(super) fn pushing(push: Arc<dyn Push>, rules: Rules) -> Self {
+        Self::made(Behaviour::Plain, rules, Arc::new(OpenPolicy), push)
     }
 
     fn over(behaviour: Behaviour) -> Self {
-        Self::made(behaviour, Rules::default(), Arc::new(OpenPolicy))
+        Self::made(behaviour, Rules::default(), Arc::new(OpenPolicy), Arc::new(NoPush))
     }
 
-    fn made(behaviour: Behaviour, rules: Rules, policy: Arc<dyn Policy>) -> Self {
+    fn made(behaviour: Behaviour, rules: Rules, policy: Arc<dyn Policy>, push: Arc<dyn Push>) -> Self {
         let store = MemoryStore::default();
         let clock = Arc::new(TestClock::default());
         let wrapped =
@@ -70,6 +75,7 @@ impl World {
             clock: clock.clone(),
             entropy: Arc::new(Counting::default()),
             wake: Arc::new(LocalWake::default()),
+            push,
             compute: Arc::new(Inline),
             policy,
         };

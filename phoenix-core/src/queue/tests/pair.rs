@@ -52,6 +52,25 @@ fn after_a_day_with_traffic_a_fresh_secret_comes_in() {
 }
 
 #[test]
+fn a_record_tells_the_day_of_its_last_fresh_secret_and_nothing_finer() {
+    let record = |later_s: u64| {
+        let mut chance = Chance::from_seed([1; 32]);
+        let key = HpkeSecretKey::generate(Suite::Ed25519, &mut chance);
+        let begun = NOW.plus_secs(later_s);
+        let (head, _) = Head::create(key.public_key().clone(), begun, &mut chance).unwrap();
+        let (head, _) = head.push(&entry(b"a"), &QueuePolicy::QS, begun, &mut chance).unwrap();
+        let next = begun.plus_secs(DAY);
+        let (updated, entries) =
+            head.clone().push(&entry(b"b"), &QueuePolicy::QS, next, &mut chance).unwrap();
+        assert_eq!(entries.len(), 2);
+        (head.encode(), updated.encode())
+    };
+
+    assert_eq!(record(0), record(3_600));
+    assert_ne!(record(0).0, record(DAY).0);
+}
+
+#[test]
 fn the_record_opens_nothing_stored_before_it_and_nothing_after_the_next_update() {
     let mut chance = Chance::from_seed([1; 32]);
     let (head, first, client) = pair(Suite::Ed25519, &mut chance);
