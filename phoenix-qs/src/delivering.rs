@@ -1,18 +1,25 @@
 //! Whom a message reaches: the checks of 06, "Delivery", for each recipient.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use phoenix_core::{
-    Fqdn, MAX_PART, QsClientId, Reject, Timestamp,
+    ConfigId, Failure, Fqdn, MAX_PART, QsClientId, Reject, Timestamp,
     api::{
         ServiceName,
-        delivery::UndeliveredRequest,
+        delivery::{Undeliverable, UndeliveredRequest},
         federation::RecipientResult,
-        queue::{DeliverRequest, MAX_BACK},
+        queue::{
+            ConfigRule, DeliverRequest, FanOutMessage, MAX_BACK, NotifyClass, QueueConfigTbs, SealedPushToken,
+        },
     },
     crypto::AtRestKey,
-    operation::{Context, Delivery},
+    limit::{Limit, Load},
+    operation::{Context, Delivery, PushHint, Rows},
+    port::{Urgency, Wanted},
     time::Month,
     wire::{List, Opaque, Wire},
 };
@@ -20,7 +27,8 @@ use phoenix_core::{
 use crate::{
     config_cache::OpenedConfig,
     keys::Closed,
-    record::{ClientRecord, QueueRecord},
+    kinds::{PUSH, QUEUE, RECORD, RULE, rule, stream_topic},
+    record::{ClientRecord, QueueRecord, RuleRecord, from_row},
     service::QueueService,
 };
 
@@ -39,6 +47,81 @@ pub(crate) struct Reached {
     pub(crate) client: QsClientId,
     pub(crate) record: ClientRecord,
     pub(crate) queue: QueueRecord,
+    /// What is to become of messages through some of its configs, where that is not the usual.
+    rules: BTreeMap<ConfigId, ConfigRule>,
+    push_token: Option<SealedPushToken>,
+}
+
+impl Reached {
+    /// A client as it was found at a place; none where there is no such client any more.
+    ///
+    /// # Errors
+    /// A fault where the rows are not what was written.
+    pub(crate) fn open(
+        client: QsClientId,
+        found: &Rows,
+        place: usize,
+        now: Timestamp,
+    ) -> Result<Option<Self>, Failure> {
+        let (record, queue) = (found.row(place, &RECORD)?, found.row(place, &QUEUE)?);
+        let Some((record, queue)) = record.zip(queue) else { return Ok(None) };
+        let Some(record) = from_row::<ClientRecord>(record)?.current(now) else { return Ok(None) };
+        let queue = from_row(queue)?;
+        let push_token = found.row(place, &PUSH)?.map(|row| from_row(row)).transpose()?;
+        let mut rules = BTreeMap::new();
+        for (key, row) in found.rows(place)? {
+            let Some(Ok(config)) = key.strip_prefix(RULE.as_ref()).map(ConfigId::decode) else { continue };
+            let rule: RuleRecord = from_row(row)?;
+            if rule.holds(now) {
+                rules.insert(config, rule.rule);
+            }
+        }
+        Ok(Some(Self { client, record, queue, rules, push_token }))
+    }
+
+    /// What is to become of messages through a config.
+    pub(crate) fn rule(&self, config: &ConfigId) -> ConfigRule {
+        self.rules.get(config).copied().unwrap_or(ConfigRule::Free)
+    }
+
+    /// The push for a message that has come through a config, where the client wants one: it has left a push token, the
+    /// config brings its key, and neither the sender nor the client says that it need not be woken.
+    pub(crate) fn push(
+        &self,
+        config: &QueueConfigTbs,
+        notify: NotifyClass,
+        key: &AtRestKey,
+    ) -> Option<PushHint> {
+        let urgency = match notify {
+            NotifyClass::Silent => return None,
+            NotifyClass::Normal => Urgency::Normal,
+            NotifyClass::Urgent => Urgency::High,
+        };
+        if self.rule(&config.config) != ConfigRule::Free {
+            return None;
+        }
+        let (token, secret) = self.push_token.clone().zip(config.push_key.clone())?;
+        let budget = Load::new(Limit::Pushes, (self.client, config.config).encode(), 1);
+        let unless = stream_topic(key, &self.client);
+        Some(PushHint { client: self.client, token, key: secret, urgency, budget, unless })
+    }
+}
+
+/// The rows of the queues that a message may reach, by client: with its push token, where it is pushed at all.
+pub(crate) fn wanted(targets: &[Target], message: &FanOutMessage) -> Vec<(QsClientId, Wanted)> {
+    let is_pushed = message.notify != NotifyClass::Silent && !message.ephemeral.is_set();
+    let rows = |client| {
+        let rules = targets.iter().filter_map(|target| match target {
+            Target::Queue(config) if config.payload().client == client => {
+                Some(rule(&config.payload().config))
+            }
+            _ => None,
+        });
+        let push = is_pushed.then_some(PUSH);
+        let keys = [QUEUE, RECORD].into_iter().chain(push).chain(rules);
+        (client, Wanted::Keys(keys.collect::<BTreeSet<_>>().into_iter().collect()))
+    };
+    clients(targets).into_iter().map(rows).collect()
 }
 
 /// Opens the recipients' queue configs: of as many as fit into one batch.
@@ -68,8 +151,7 @@ pub(crate) fn clients(targets: &[Target]) -> Vec<QsClientId> {
 
 /// Whether a client record stands behind a config.
 pub(crate) fn is_genuine(config: &OpenedConfig, record: &ClientRecord) -> bool {
-    let mut keys = std::iter::once(&record.auth_key).chain(record.former_keys.iter());
-    config.payload().generation >= record.min_generation && keys.any(|key| config.verify(key).is_ok())
+    record.keys_for(config.payload()).any(|key| config.verify(key).is_ok())
 }
 
 /// The keyed hashes of a recipient's queue config and of this delivery, where it came from another homeserver.
@@ -86,16 +168,18 @@ pub(crate) fn held_as(
     Some((config, key.prf("held delivery", part).first_chunk().copied()?))
 }
 
-/// Tells the DS of this homeserver which queue configs lead nowhere (07), in as many messages as it takes.
+/// Tells the DS of this homeserver which queue configs a message did not reach, and why (07, 08), in as many messages
+/// as it takes.
 pub(crate) fn undelivered(
     domain: &Fqdn,
     lane: Bytes,
     back: &Opaque<MAX_BACK>,
-    gone: &[[u8; 32]],
+    (cause, queues): (Undeliverable, &[[u8; 32]]),
 ) -> Result<Vec<Delivery>, Reject> {
     let mut deliveries = Vec::new();
-    for gone in gone.chunks(MAX_PART).filter(|_| !back.is_empty()) {
-        let body = UndeliveredRequest { back: back.clone(), gone: List::new(gone.to_vec())? }.encode();
+    for queues in queues.chunks(MAX_PART).filter(|_| !back.is_empty()) {
+        let queues = List::new(queues.to_vec())?;
+        let body = UndeliveredRequest { back: back.clone(), cause, queues }.encode();
         let (to, lane, back) = (domain.clone(), lane.clone(), Bytes::new());
         deliveries.push(Delivery { to, service: ServiceName::Ds, lane, back, body });
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use phoenix_core::{
-    Fqdn, QsClientId, QsUserId, Timestamp,
+    ConfigId, Fqdn, QsClientId, QsUserId, Timestamp,
     crypto::AtRestKey,
     operation::Local,
     port::Topic,
@@ -13,7 +13,8 @@ use phoenix_core::{
 /// A user record, by its id; row `RECORD`. Its alarm drops it.
 pub(crate) const USER: u8 = 1;
 /// A client and its queue, by the client's id, in one partition, so that a message changes one for each queue: rows
-/// `RECORD` and `QUEUE`, and each entry under its number. Its alarm drops it.
+/// `RECORD`, `QUEUE`, `PUSH` and `STREAM`, one for each rule of its blocklist, and each entry under its number. Its
+/// alarm drops it.
 pub(crate) const CLIENT: u8 = 2;
 /// A client's AddPackages, by the client's id: row `RECORD` lists them, each is a row under its number. Its alarm
 /// drops them.
@@ -39,6 +40,14 @@ pub const LATER: u8 = 9;
 pub(crate) const RECORD: Bytes = Bytes::from_static(b"record");
 /// The queue's head beside a client's record. Above all numbers.
 pub(crate) const QUEUE: Bytes = Bytes::from_static(b"queue");
+/// The name of the stream that the client opened last, beside its record. Above all numbers.
+pub(crate) const STREAM: Bytes = Bytes::from_static(b"stream");
+/// A client's push token, as it left it. Above all numbers.
+pub(crate) const PUSH: Bytes = Bytes::from_static(b"push");
+/// Begins the rows of a client's blocklist, each followed by a config id. Above all numbers.
+pub(crate) const RULE: Bytes = Bytes::from_static(b"rule");
+/// Above all rows of a client's blocklist.
+pub(crate) const ABOVE_RULES: Bytes = Bytes::from_static(b"rulf");
 /// Above all numbers of entries and messages, below all named rows.
 pub(crate) const ABOVE_NUMBERS: Bytes = Bytes::from_static(b"a");
 
@@ -91,6 +100,16 @@ pub(crate) fn later(mailbox: &[u8; 32]) -> Local {
 /// Where deliveries are that a domain refused as bad.
 pub(crate) fn aside(key: &AtRestKey, domain: &Fqdn) -> Local {
     Local::new(ASIDE, key.prf("aside", &domain.encode()).to_vec())
+}
+
+/// The row of what becomes of messages through a queue config.
+pub(crate) fn rule(config: &ConfigId) -> Bytes {
+    [RULE.as_ref(), config.as_bytes()].concat().into()
+}
+
+/// What an open stream of a client listens to: it is told what is ephemeral, and who listens is not pushed to.
+pub(crate) fn stream_topic(key: &AtRestKey, client: &QsClientId) -> Topic {
+    Topic(key.prf("stream topic", client.as_bytes()).to_vec().into())
 }
 
 /// What wakes those who wait at a queue.

@@ -8,6 +8,8 @@
 // What strangers send is added up here: no sum may wrap.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod callers;
+mod clients;
 mod config_cache;
 mod delivering;
 mod friendship;
@@ -17,7 +19,9 @@ mod kinds;
 mod loads;
 pub mod op;
 mod outgoing;
+mod reading;
 mod record;
+mod renewal;
 mod service;
 
 #[cfg(test)]
@@ -25,7 +29,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use phoenix_core::engine::{Engine, Handler, bind, bind_parts};
+use phoenix_core::engine::{Engine, Handler, bind, bind_parts, bind_stream};
 
 pub use keys::QueueKeys;
 pub use kinds::{LATER, MAILBOX, mailbox};
@@ -37,9 +41,18 @@ pub fn handlers(engine: &Arc<Engine<QueueService>>) -> Vec<Arc<dyn Handler>> {
     vec![
         bind::<op::qs_keys::QsKeys>(engine),
         bind::<op::create_user::CreateUser>(engine),
+        bind::<op::update_user::UpdateUser>(engine),
+        bind::<op::get_user::GetUser>(engine),
+        bind::<op::delete_user::DeleteUser>(engine),
+        bind::<op::create_client::CreateClient>(engine),
+        bind::<op::update_client::UpdateClient>(engine),
+        bind::<op::delete_client::DeleteClient>(engine),
+        bind::<op::update_blocklist::UpdateBlocklist>(engine),
+        bind::<op::set_push_token::SetPushToken>(engine),
         bind::<op::publish_add_packages::PublishAddPackages>(engine),
         bind::<op::get_add_packages::GetAddPackages>(engine),
         bind::<op::dequeue::Dequeue>(engine),
+        bind_stream::<op::stream::Stream>(engine),
         bind_parts::<op::federated_enqueue::FederatedEnqueue>(engine),
     ]
 }

@@ -1,8 +1,11 @@
 //! The operations through the driver, over memory: one or two homeservers, whose wire the tests hold in hand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+mod blocklist;
 mod client;
+mod clients;
 mod deliver;
+mod ephemeral;
 mod federation;
 mod fragile;
 mod held;
@@ -10,6 +13,11 @@ mod later;
 mod limits;
 mod mailboxes;
 mod packages;
+mod push;
 mod queues;
 mod races;
+mod streams;
+mod update_client;
+mod users;
+mod whispers;
 mod world;

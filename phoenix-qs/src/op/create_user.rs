@@ -5,8 +5,6 @@ use phoenix_core::{
     api::queue::{CreateUser as Endpoint, Route},
     operation::{Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Reading, Rows},
     port::{Alarm, Wanted, Write},
-    time::Month,
-    wire::List,
 };
 
 use crate::{
@@ -69,23 +67,13 @@ impl Operation for CreateUser {
             return Err(Reject::AlreadyExists.into());
         }
         let request = call.request();
-        let active = Month::of(cx.now);
-        let user_record = UserRecord {
-            auth_key: request.user_key.clone(),
-            friendship: friendship::hash(&cx.keys.at_rest, &request.user, &request.friendship_secret),
-            clients: List::new(vec![request.client]).map_err(Reject::from)?,
-        };
-        let client_record = ClientRecord {
-            user: request.user,
-            auth_key: request.client_key.clone(),
-            former_keys: List::default(),
-            min_generation: 0,
-            active,
-        };
+        let friendship = friendship::hash(&cx.keys.at_rest, &request.user, &request.friendship_secret);
+        let user_record = UserRecord::new(request.user_key.clone(), friendship, request.client, cx.now)?;
+        let client_record = ClientRecord::new(request.user, request.client_key.clone(), cx.now);
         let (queue, mut rows) =
             QueueRecord::create(request.queue_key.clone(), cx.now, &mut cx.chance("queue"))?;
         rows.extend([Write::Put(RECORD, to_row(&client_record)), queue.put()]);
-        let alarm = Alarm::At(end_of_use(active));
+        let alarm = Alarm::At(end_of_use(user_record.active));
         let route = friendship::route(&cx.keys.at_rest, &request.user, &mut cx.chance("route"))?;
         Ok(Decision::reply(route)
             .change(user(&request.user), vec![Write::Put(RECORD, to_row(&user_record))], alarm)

@@ -5,22 +5,29 @@ use std::sync::Arc;
 use phoenix_core::{
     Failure, Reject,
     api::{
+        delivery::Undeliverable,
         federation::RecipientResult,
-        queue::{Deliver as Endpoint, DeliverReply, DeliverRequest, Entry, EntryKind},
+        queue::{
+            ConfigRule, Deliver as Endpoint, DeliverReply, DeliverRequest, Entry, EntryKind, FanOutMessage,
+        },
     },
+    crypto::Chance,
     limit::Loads,
     operation::{
-        Anyone, Authorised, Context, Decision, Decoded, Effort, Hint, Operation, Peers, Proven, Reading, Rows,
+        Anyone, Authorised, Context, Decision, Decoded, Effort, Hint, Operation, Peers, Proven, PushHint,
+        Reading, Rows,
     },
     port::{Alarm, Wanted, Write},
     time::DAY,
-    wire::List,
+    wire::{List, Wire},
 };
 
 use crate::{
     config_cache::OpenedConfig,
-    delivering::{Reached, Target, clients, digests, held_as, is_genuine, lane_back, targets, undelivered},
-    kinds::{self, QUEUE, RECORD, client, receipt, topic},
+    delivering::{
+        Reached, Target, clients, digests, held_as, is_genuine, lane_back, targets, undelivered, wanted,
+    },
+    kinds::{self, RECORD, client, receipt, stream_topic, topic},
     loads,
     record::{HeldRecord, Reason, ReceiptRecord, from_row, to_row},
     service::QueueService,
@@ -68,8 +75,13 @@ impl Operation for Deliver {
         cx: &Context<QueueService>,
     ) -> Result<Vec<Reading>, Failure> {
         let request = call.request();
-        if !found.is_empty() || request.message.ephemeral.is_set() {
+        if !found.is_empty() {
             return Ok(Vec::new());
+        }
+        let wanted = wanted(&targets(request, cx), &request.message);
+        if request.message.ephemeral.is_set() {
+            // Nothing is written, so nothing need be checked.
+            return Ok(wanted.into_iter().map(|(id, rows)| Reading::glance(client(&id), rows)).collect());
         }
         let mut readings = Vec::new();
         if let Some(part) = &request.receipt {
@@ -78,9 +90,7 @@ impl Operation for Deliver {
             // Watched: it changes only where something is put off, and many deliveries of one source read it.
             readings.push(Reading::watch(kinds::held(key, &request.source), Wanted::Keys(vec![RECORD])));
         }
-        let queues = clients(&targets(request, cx));
-        let queue = |id| Reading::change(client(id), Wanted::Keys(vec![RECORD, QUEUE]));
-        readings.extend(queues.iter().map(queue));
+        readings.extend(wanted.into_iter().map(|(id, rows)| Reading::change(client(&id), rows)));
         Ok(readings)
     }
 
@@ -88,11 +98,8 @@ impl Operation for Deliver {
         let request = call.request();
         let mut state =
             State { fates: Vec::new(), reached: Vec::new(), earlier: None, held: HeldRecord::default() };
-        if request.message.ephemeral.is_set() {
-            return Ok(state);
-        }
         let mut place = 0;
-        if request.receipt.is_some() {
+        if request.receipt.is_some() && !request.message.ephemeral.is_set() {
             state.earlier = found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?;
             if let Some(row) = found.row(1, &RECORD)? {
                 state.held = from_row::<HeldRecord>(row)?.current(cx.now);
@@ -101,10 +108,7 @@ impl Operation for Deliver {
         }
         let targets = targets(request, cx);
         for (place, client) in (place..).zip(clients(&targets)) {
-            let (record, queue) = (found.row(place, &RECORD)?, found.row(place, &QUEUE)?);
-            if let Some((record, queue)) = record.zip(queue) {
-                state.reached.push(Reached { client, record: from_row(record)?, queue: from_row(queue)? });
-            }
+            state.reached.extend(Reached::open(client, &found, place, cx.now)?);
         }
         state.fates = state.fates(request, targets, cx);
         Ok(state)
@@ -153,8 +157,7 @@ impl Operation for Deliver {
             return Err(Reject::TooLarge("recipients").into());
         }
         if request.message.ephemeral.is_set() {
-            let results = vec![RecipientResult::Delivered; count];
-            return Ok(Decision::reply(DeliverReply { results: List::new(results).map_err(Reject::from)? }));
+            return ephemeral(&state, &call, cx);
         }
         if state.earlier.as_ref().is_some_and(|earlier| earlier.results.len() != count) {
             // The same delivery id with other recipients: the source does not know what it says.
@@ -208,6 +211,49 @@ impl State {
     }
 }
 
+/// Tells those who listen, and nobody else. A limit loses the message, since it is of no use later; what is told of a
+/// recipient is as for other messages, so that neither a block nor an open stream shows.
+fn ephemeral(
+    state: &State,
+    call: &Authorised<Deliver>,
+    cx: &Context<QueueService>,
+) -> Result<Decision<DeliverReply>, Failure> {
+    let request = call.request();
+    let (mut results, mut hints) = (Vec::new(), Vec::new());
+    for (place, fate) in state.fates.iter().enumerate() {
+        if matches!(fate, Fate::Gone) {
+            results.push(RecipientResult::Gone);
+            continue;
+        }
+        results.push(RecipientResult::Delivered);
+        let Fate::Queue(at, config) = fate else { continue };
+        let Some(reached) = state.reached.get(*at).filter(|_| call.held_back(place).is_none()) else {
+            continue;
+        };
+        if reached.rule(&config.payload().config) != ConfigRule::Blocked {
+            let to = stream_topic(&cx.keys.at_rest, &reached.client);
+            hints.push(Hint::Tell(to, entry(&request.message, config).encode()));
+        }
+    }
+    let gone = digests(request, &results, RecipientResult::Gone);
+    let lane = lane_back(&cx.keys.at_rest, &request.back);
+    let told = undelivered(&cx.domain, lane, &request.back, (Undeliverable::Gone, &gone))?;
+    let reply = DeliverReply { results: List::new(results).map_err(Reject::from)? };
+    let decision = told.into_iter().fold(Decision::reply(reply), Decision::deliver);
+    Ok(hints.into_iter().fold(decision, Decision::hint))
+}
+
+/// A message as its recipient finds it.
+fn entry(message: &FanOutMessage, config: &OpenedConfig) -> Entry {
+    Entry {
+        kind: EntryKind::FanOut,
+        config: config.payload().config,
+        notify: message.notify,
+        accepted_at: message.accepted_at,
+        content: message.content.clone(),
+    }
+}
+
 /// One message on its way into the queues.
 struct Round<'a> {
     call: &'a Authorised<Deliver>,
@@ -216,16 +262,21 @@ struct Round<'a> {
     state: State,
     /// The rows of each reached queue that the message went into.
     rows: Vec<Option<Vec<Write>>>,
+    /// Those who are to be pushed to.
+    pushes: Vec<PushHint>,
     /// Which deliveries are put off after this one.
     held: HeldRecord,
     results: Vec<RecipientResult>,
+    /// For all entries, one after the other.
+    chance: Chance,
 }
 
 impl<'a> Round<'a> {
     fn new(call: &'a Authorised<Deliver>, cx: &'a Context<QueueService>, state: State) -> Self {
         let rows = state.reached.iter().map(|_| None).collect();
         let held = state.held.clone();
-        Self { call, request: call.request(), cx, state, rows, held, results: Vec::new() }
+        let (results, chance) = (Vec::new(), cx.chance("entries"));
+        Self { call, request: call.request(), cx, state, rows, pushes: Vec::new(), held, results, chance }
     }
 
     fn run(mut self) -> Result<Decision<DeliverReply>, Failure> {
@@ -271,25 +322,22 @@ impl<'a> Round<'a> {
                 Err(Reject::Unavailable(retry_s).into())
             };
         }
-        self.enqueue(place, at, &config)?;
+        self.enqueue(at, &config)?;
         Ok(self.let_others_go(place, RecipientResult::Delivered))
     }
 
-    fn enqueue(&mut self, place: usize, at: usize, config: &OpenedConfig) -> Result<(), Failure> {
+    fn enqueue(&mut self, at: usize, config: &OpenedConfig) -> Result<(), Failure> {
         let message = &self.request.message;
-        let entry = Entry {
-            kind: EntryKind::FanOut,
-            config: config.payload().config,
-            notify: message.notify,
-            accepted_at: message.accepted_at,
-            content: message.content.clone(),
-        };
         let (Some(reached), Some(rows)) = (self.state.reached.get_mut(at), self.rows.get_mut(at)) else {
             return Ok(());
         };
-        let mut chance = self.cx.chance(&format!("entry {place}"));
+        if reached.rule(&config.payload().config) == ConfigRule::Blocked {
+            return Ok(());
+        }
+        let entry = entry(message, config);
+        self.pushes.extend(reached.push(config.payload(), message.notify, &self.cx.keys.at_rest));
         let policy = &self.cx.settings.queue;
-        let (queue, writes) = reached.queue.clone().push(&entry, policy, self.cx.now, &mut chance)?;
+        let (queue, writes) = reached.queue.clone().push(&entry, policy, self.cx.now, &mut self.chance)?;
         reached.queue = queue;
         rows.get_or_insert_default().extend(writes);
         Ok(())
@@ -316,7 +364,7 @@ impl<'a> Round<'a> {
     }
 
     fn decision(self, is_first: bool, is_new: bool) -> Result<Decision<DeliverReply>, Failure> {
-        let Self { call: _, request, cx, state, rows, held, results } = self;
+        let Self { call: _, request, cx, state, rows, pushes, held, results, chance: _ } = self;
         let reply = DeliverReply { results: List::new(results.clone()).map_err(Reject::from)? };
         let mut decision = Decision::reply(reply);
         for (reached, writes) in state.reached.into_iter().zip(rows) {
@@ -325,6 +373,9 @@ impl<'a> Round<'a> {
             decision = decision
                 .change(client(&reached.client), writes, Alarm::Keep)
                 .hint(Hint::Wake(topic(&cx.keys.at_rest, &reached.client)));
+        }
+        for push in pushes {
+            decision = decision.hint(Hint::Push(Box::new(push)));
         }
         // What was put off as a whole comes again as a whole: there is nothing to remember.
         let is_open = |result: &RecipientResult| matches!(result, RecipientResult::Later(_));
@@ -346,7 +397,7 @@ impl<'a> Round<'a> {
         // A repeat has told it before.
         let gone = if is_new { digests(request, &results, RecipientResult::Gone) } else { Vec::new() };
         let lane = lane_back(&cx.keys.at_rest, &request.back);
-        let told = undelivered(&cx.domain, lane, &request.back, &gone)?;
+        let told = undelivered(&cx.domain, lane, &request.back, (Undeliverable::Gone, &gone))?;
         Ok(told.into_iter().fold(decision, Decision::deliver))
     }
 }

@@ -5,6 +5,7 @@ use phoenix_core::{
     Failure, Fault, Fqdn, Reject, Timestamp,
     api::{
         Description, Endpoint, ServiceName,
+        delivery::Undeliverable,
         federation::{DeliveryAad, MAX_DELIVERIES, QsToQsTransaction, SealedDelivery},
         queue::QsPublicKeys,
     },
@@ -207,7 +208,7 @@ impl Packing<'_> {
         let transaction = self.cx.chance("transaction id").bytes();
         let until = self.cx.now.plus_secs(self.cx.settings.in_flight_s);
         let round_record =
-            RoundRecord { transaction: Some(transaction), until: until.0, attempts: state.round.attempts };
+            RoundRecord { transaction: Some(transaction), until: until.0, ..state.round.clone() };
         let dispatched = Dispatched {
             transaction: sign_transaction(&self.domain, transaction, deliveries, self.cx)?,
             destination: self.domain,
@@ -249,7 +250,8 @@ fn given_up(
     for (number, record) in too_old.iter().take(MAX_GIVEN_UP) {
         taken.push(Write::Take(entry_key(*number)));
         let lane = lane_back(&cx.keys.at_rest, key);
-        let told = undelivered(&cx.domain, lane, &record.back, &record.unreached())?;
+        let told =
+            undelivered(&cx.domain, lane, &record.back, (Undeliverable::GivenUp, &record.unreached()))?;
         decision = told.into_iter().fold(decision, Decision::deliver);
     }
     Ok(decision.change(mailbox(key), taken, Alarm::At(cx.now)).hint(Hint::Ring))

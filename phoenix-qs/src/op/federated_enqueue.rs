@@ -230,7 +230,7 @@ fn part_id(delivery: &[u8; 16], number: u32) -> Result<[u8; 16], Fault> {
 
 /// Lets a mailbox be sent at once.
 fn retried(decision: Decision<Plan>, key: &[u8; 32], cx: &Context<QueueService>) -> Decision<Plan> {
-    let next = RoundRecord { transaction: None, until: 0, attempts: 0 };
+    let next = RoundRecord::default();
     let forget = Alarm::At(cx.now.plus_secs(FORGET_DAYS * DAY));
     decision
         .change(mailbox(key), Vec::new(), Alarm::At(cx.now))

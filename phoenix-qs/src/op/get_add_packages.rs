@@ -1,24 +1,21 @@
 //! `get_add_packages`: one AddPackage of each client of a friend.
 
 use phoenix_core::{
-    ConfigId, Failure, Fault, QsClientId, Reject,
-    api::queue::{
-        AddPackage, AddPackages, Entry, EntryKind, GetAddPackages as Endpoint, KeyPackageBatch,
-        KeyPackageBatchTbs, NotifyClass,
-    },
+    Failure, Fault, QsClientId, Reject,
+    api::queue::{AddPackage, AddPackages, GetAddPackages as Endpoint, KeyPackageBatch, KeyPackageBatchTbs},
     crypto::Chance,
     operation::{
         Anyone, Authorised, Context, Decision, Decoded, Hint, Next, Operation, Peers, Proven, Reading, Rows,
     },
     port::{Alarm, Wanted, Write},
-    wire::{Flag, List, Opaque, Wire},
+    wire::{Flag, List, Wire},
 };
 
 use crate::{
     friendship,
     key_package::KeyPackage,
     kinds::{QUEUE, RECORD, client, packages, topic, user},
-    record::{PackageIndex, PackageNote, QueueRecord, UserRecord, from_row, to_row},
+    record::{PackageIndex, PackageNote, QueueRecord, UserRecord, from_row, packages_low, to_row},
     service::QueueService,
 };
 
@@ -138,7 +135,8 @@ fn clients(
     let token = &call.request().token;
     let id = friendship::follow(&cx.keys.at_rest, &token.route)?;
     let record: UserRecord = from_row(found.row(0, &RECORD)?.ok_or(Reject::NotFound)?)?;
-    if !friendship::is_of(&cx.keys.at_rest, &id, &token.secret, record.friendship) {
+    let record = record.current(cx.now).ok_or(Reject::NotFound)?;
+    if !record.is_opened_by(&cx.keys.at_rest, &id, &token.secret, cx.now) {
         return Err(Reject::NotFound.into());
     }
     Ok(record.clients.into_vec())
@@ -149,6 +147,7 @@ fn choices(
     found: &Rows,
     cx: &Context<QueueService>,
 ) -> Result<Vec<Choice>, Failure> {
+    let owner = friendship::follow(&cx.keys.at_rest, &call.request().token.route)?;
     let mut choices = Vec::new();
     for (place, client) in (1..).zip(clients(call, found, cx)?) {
         if place >= found.len() {
@@ -156,9 +155,12 @@ fn choices(
         }
         let Some(row) = found.row(place, &RECORD)? else { continue };
         let index: PackageIndex = from_row(row)?;
+        if index.user != owner {
+            continue;
+        }
         let Some(note) = index.choose(call.request().suite, cx.now) else { continue };
         let mut index = index.served(&note, cx.now);
-        let is_low = index.is_low(cx.now);
+        let is_low = index.is_low_in(note.suite, cx.now);
         if is_low {
             index.told = Flag::Yes;
         }
@@ -188,20 +190,15 @@ fn written(
     cx: &Context<QueueService>,
 ) -> Result<Decision<AddPackages>, Failure> {
     let Served { client: id, note, index, queue, .. } = served;
-    let mut writes = vec![Write::Put(RECORD, to_row(&index))];
+    // What is served no more goes, too.
+    let (index, mut writes) = index.without_stale(cx.now);
+    writes.push(Write::Put(RECORD, to_row(&index)));
     if !note.last_resort.is_set() {
         writes.push(Write::Delete(note.row()));
     }
     let decision = decision.change(packages(&id), writes, Alarm::Keep);
     let Some(queue) = queue else { return Ok(decision) };
-    let low = Entry {
-        kind: EntryKind::PackagesLow,
-        config: ConfigId([0; 16]),
-        notify: NotifyClass::Silent,
-        accepted_at: cx.now.as_secs(),
-        content: Opaque::default(),
-    };
-    let (queue, mut rows) = queue.push(&low, &cx.settings.queue, cx.now, chance)?;
+    let (queue, mut rows) = queue.push(&packages_low(cx.now), &cx.settings.queue, cx.now, chance)?;
     rows.push(queue.put());
     Ok(decision.change(client(&id), rows, Alarm::Keep).hint(Hint::Wake(topic(&cx.keys.at_rest, &id))))
 }

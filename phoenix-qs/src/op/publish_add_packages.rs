@@ -28,8 +28,9 @@ pub struct PublishAddPackages;
 
 /// Who publishes, and what it has published before.
 pub struct State {
-    record: ClientRecord,
-    index: PackageIndex,
+    record: Option<ClientRecord>,
+    /// None where there are none, or only those of another user whose client had this id before.
+    index: Option<PackageIndex>,
 }
 
 impl Operation for PublishAddPackages {
@@ -60,11 +61,12 @@ impl Operation for PublishAddPackages {
         ])
     }
 
-    fn open(_: &Decoded<Self>, found: Rows, _: &Context<QueueService>) -> Result<State, Failure> {
-        // Who does not exist and who cannot sign are told the same.
-        let record = from_row(found.row(0, &RECORD)?.ok_or(Reject::Unauthenticated)?)?;
-        let index = found.row(1, &RECORD)?.map(|row| from_row(row)).transpose()?.unwrap_or_default();
-        Ok(State { record, index })
+    fn open(_: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
+        let record = found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?;
+        let record = record.and_then(|record: ClientRecord| record.current(cx.now));
+        let index = found.row(1, &RECORD)?.map(|row| from_row(row)).transpose()?;
+        let is_own = |index: &PackageIndex| record.as_ref().is_some_and(|record| record.user == index.user);
+        Ok(State { index: index.filter(is_own), record })
     }
 
     fn authenticate(
@@ -73,7 +75,9 @@ impl Operation for PublishAddPackages {
         _: &Peers,
         _: &Context<QueueService>,
     ) -> Result<Proven<QsClientId>, Failure> {
-        Ok(call.frame()?.prove(&state.record.auth_key, call.request().client)?)
+        // Who does not exist and who cannot sign are told the same.
+        let key = state.record.as_ref().map(|record| &record.auth_key);
+        Ok(call.frame()?.prove_known(key, call.request().client)?)
     }
 
     fn decide(
@@ -83,15 +87,19 @@ impl Operation for PublishAddPackages {
         cx: &Context<QueueService>,
     ) -> Result<Decision<Empty>, Failure> {
         let request = call.request();
+        let record = record.ok_or(Reject::Unauthenticated)?;
         let checked = checked(request, &record, cx)?;
-        let mut writes = Vec::new();
-        let mut next = index.next;
-        let mut notes = if request.append.is_set() { index.packages.to_vec() } else { Vec::new() };
-        if !request.append.is_set() {
-            writes.push(Write::Drop);
-        }
-        for (package, suite, last_resort, lifetime) in checked {
-            let note = PackageNote { number: next, suite, last_resort, not_after: lifetime.not_after };
+        let is_first = index.is_none();
+        let index = index.unwrap_or_else(|| PackageIndex::new(record.user));
+        let (index, mut writes) = if request.append.is_set() && !is_first {
+            // Those that are served no more make room.
+            index.without_stale(cx.now)
+        } else {
+            (PackageIndex { packages: List::default(), ..index }, vec![Write::Drop])
+        };
+        let (mut next, mut notes) = (index.next, index.packages.to_vec());
+        for Checked { package, suite, last_resort, not_after, generation } in checked {
+            let note = PackageNote { number: next, suite, last_resort, generation, not_after };
             next = next.checked_add(1).ok_or(Reject::TooLarge("packages"))?;
             writes.push(Write::Put(note.row(), to_row(package)));
             notes.push(note);
@@ -105,8 +113,16 @@ impl Operation for PublishAddPackages {
     }
 }
 
-/// A package that may be published, with its suite, whether it is a last-resort one, and its lifetime.
-type Checked<'a> = (&'a AddPackage, u16, Flag, Lifetime);
+/// A package that may be published.
+struct Checked<'a> {
+    package: &'a AddPackage,
+    suite: u16,
+    last_resort: Flag,
+    /// Last second of its lifetime.
+    not_after: u64,
+    /// The generation of its queue config.
+    generation: u32,
+}
 
 fn checked<'a>(
     request: &'a PublishAddPackagesRequest,
@@ -117,14 +133,15 @@ fn checked<'a>(
     let mut checked = Vec::new();
     let ordinary = request.packages.iter().map(|package| (package, Flag::No));
     let last_resort = request.last_resort.iter().map(|package| (package, Flag::Yes));
-    for (package, is_last_resort) in ordinary.chain(last_resort) {
+    for (package, last_resort) in ordinary.chain(last_resort) {
         let view = KeyPackage::read(&package.key_package)?;
         if !view.public_keys().into_iter().all(|key| keys.insert(key.to_vec())) {
             return Err(Reject::DuplicateKey.into());
         }
         check_lifetime(view.lifetime(), cx.now)?;
-        check_config(package, &view, request.client, record, cx)?;
-        checked.push((package, view.cipher_suite, is_last_resort, view.lifetime()));
+        let generation = check_config(package, &view, (request.client, record), cx)?;
+        let (suite, not_after) = (view.cipher_suite, view.lifetime().not_after);
+        checked.push(Checked { package, suite, last_resort, not_after, generation });
     }
     Ok(checked)
 }
@@ -139,14 +156,13 @@ fn check_lifetime(Lifetime { not_before, not_after }: Lifetime, now: Timestamp) 
 }
 
 /// The queue config must be this client's own, usable by any DS until the package ends, and the one whose hash
-/// the package carries.
+/// the package carries. Its generation.
 fn check_config(
     package: &AddPackage,
     view: &KeyPackage,
-    client: QsClientId,
-    record: &ClientRecord,
+    (client, record): (QsClientId, &ClientRecord),
     cx: &Context<QueueService>,
-) -> Result<(), Reject> {
+) -> Result<u32, Reject> {
     const WRONG: Reject = Reject::Malformed("config");
     let config = &package.config;
     if config.domain != cx.domain || !config.any.is_set() || sha256(&config.encode()) != view.config_hash()? {
@@ -157,7 +173,8 @@ fn check_config(
     let payload = opened.payload();
     let end = Timestamp::from_secs(view.lifetime().not_after);
     let is_long = Month::of(cx.now) <= payload.expires && end <= payload.expires.plus(1).start();
-    if payload.client == client && is_genuine(&opened, record) && is_long { Ok(()) } else { Err(WRONG) }
+    let is_own = payload.client == client && is_genuine(&opened, record);
+    if is_own && is_long { Ok(payload.generation) } else { Err(WRONG) }
 }
 
 /// Each suite offered has one to eight last-resort packages (06).

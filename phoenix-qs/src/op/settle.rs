@@ -1,9 +1,10 @@
 //! `settle`: takes what was delivered or put off out of a mailbox, and says when to go on.
 
 use phoenix_core::{
-    Failure, Fault, Fqdn, Timestamp,
+    Delay, Failure, Fault, Fqdn, Timestamp,
     api::{
         Description, Empty, Endpoint, ServiceName,
+        delivery::Undeliverable,
         federation::{MAX_DELIVERIES, QsToQsReceipt, RecipientResult},
     },
     operation::{
@@ -138,14 +139,15 @@ impl Operation for Settle {
         if let Ok(receipt) = receipt {
             for (number, record) in messages {
                 let back = record.back.clone();
-                let unreached = settling.settled(number, record, receipt);
+                let (cause, unreached) = settling.settled(number, record, receipt);
                 let lane = lane_back(&cx.keys.at_rest, &request.mailbox);
-                let told = undelivered(&cx.domain, lane, &back, &unreached)?;
+                let told = undelivered(&cx.domain, lane, &back, (cause, &unreached))?;
                 decision = told.into_iter().fold(decision, Decision::deliver);
             }
         }
         let decision = settling.write(decision, &destination, first_later);
-        Ok(if is_ours { scheduled(decision, request.mailbox, &round, receipt, cx) } else { decision })
+        let of = (request.mailbox, destination);
+        Ok(if is_ours { scheduled(decision, of, &round, receipt, cx) } else { decision })
     }
 }
 
@@ -161,6 +163,12 @@ fn receipt<'a>(outcome: &'a Outcome, messages: &[(u64, MailboxRecord)]) -> Resul
         }
     }
 }
+
+/// Whom a message did not reach, and why.
+type Unreached = (Undeliverable, Vec<[u8; 32]>);
+
+/// A message that has reached all, or may still.
+const NOBODY: Unreached = (Undeliverable::Gone, Vec::new());
 
 /// What becomes of the messages of one mailbox.
 struct Settling<'a> {
@@ -179,17 +187,17 @@ impl<'a> Settling<'a> {
         Self { mailbox, is_ours, cx, taken, put_off, first_later: None, aside }
     }
 
-    /// Takes a message out, for good where nothing of it is open; tells then which recipients it did not reach.
-    fn settled(&mut self, number: u64, record: MailboxRecord, receipt: &QsToQsReceipt) -> Vec<[u8; 32]> {
+    /// Takes a message out, for good where nothing of it is open; tells then which recipients it did not reach, and why.
+    fn settled(&mut self, number: u64, record: MailboxRecord, receipt: &QsToQsReceipt) -> Unreached {
         let longest = self.cx.settings.max_pause_s;
         let Some(answer) = receipt.results.iter().find(|it| it.id == record.id) else {
             // An answer that comes late is not about what lies there now.
-            return if self.is_ours { self.put_off(number, record, longest) } else { Vec::new() };
+            return if self.is_ours { self.put_off(number, record, longest) } else { NOBODY };
         };
         let results = &answer.results;
         if results.len() != record.recipients.len() || results.is_empty() {
             self.set_aside(number, &record);
-            return Vec::new();
+            return NOBODY;
         }
         let record = record.reached(results);
         let rest = results.iter().filter_map(|result| match result {
@@ -198,14 +206,15 @@ impl<'a> Settling<'a> {
         });
         match rest.max() {
             Some(seconds) => self.put_off(number, record, seconds.clamp(1, longest)),
-            None => self.take_out(number, &record),
+            // All have answered, and those that it has not reached are gone.
+            None => (Undeliverable::Gone, self.take_out(number, &record)),
         }
     }
 
     /// Takes a message out for a while, so that it does not hold up others; for good where it is too old.
-    fn put_off(&mut self, number: u64, record: MailboxRecord, seconds: u64) -> Vec<[u8; 32]> {
+    fn put_off(&mut self, number: u64, record: MailboxRecord, seconds: u64) -> Unreached {
         if record.is_too_old(self.cx.settings.give_up_s, self.cx.now) {
-            return self.take_out(number, &record);
+            return (Undeliverable::GivenUp, self.take_out(number, &record));
         }
         let until = self.cx.now.plus_secs(seconds);
         let key = LaterKey { until: until.0, number, id: record.id }.encode();
@@ -214,7 +223,7 @@ impl<'a> Settling<'a> {
         self.taken.push(Write::Take(entry_key(number)));
         self.put_off.push(Write::Put(key, row));
         self.first_later = Some(self.first_later.map_or(until, |first| first.min(until)));
-        Vec::new()
+        NOBODY
     }
 
     fn take_out(&mut self, number: u64, record: &MailboxRecord) -> Vec<[u8; 32]> {
@@ -254,29 +263,34 @@ impl<'a> Settling<'a> {
 }
 
 /// When to send again: at once after a success, since more may have come; after a failure with full jitter, so that
-/// many servers do not come back to one at the same moment.
+/// many servers do not come back to one at the same moment. What goes there is delayed until then, which senders are
+/// told.
 fn scheduled(
     decision: Decision<Empty>,
-    key: [u8; 32],
+    (key, domain): ([u8; 32], Fqdn),
     before: &RoundRecord,
     receipt: Result<&QsToQsReceipt, u32>,
     cx: &Context<QueueService>,
 ) -> Decision<Empty> {
     let rest = |seconds: u32| u64::from(seconds).min(cx.settings.max_pause_s).saturating_mul(1_000);
-    let (attempts, pause) = match receipt {
-        Ok(receipt) => (0, rest(receipt.limits.retry_after_s)),
+    let (attempts, failing_since, pause) = match receipt {
+        Ok(receipt) => (0, None, rest(receipt.limits.retry_after_s)),
         Err(seconds) => {
             let attempts = before.attempts.saturating_add(1);
-            (attempts, pause_ms(attempts, cx).max(rest(seconds)))
+            let since = before.failing_since.unwrap_or(cx.now.0);
+            (attempts, Some(since), pause_ms(attempts, cx).max(rest(seconds)))
         }
     };
     let until = cx.now.plus_millis(pause);
-    let next = RoundRecord { transaction: None, until: until.0, attempts };
+    let next = RoundRecord { transaction: None, until: until.0, attempts, failing_since };
+    let over = until.plus_secs(cx.settings.in_flight_s).plus_secs(KNOWN_S);
+    let delay = failing_since.map(|since| Delay { since: Timestamp(since), until: over });
     let forget = Alarm::At(cx.now.plus_secs(FORGET_DAYS * DAY));
     decision
         .change(mailbox(&key), Vec::new(), Alarm::At(until))
         .change(round(&key), vec![Write::Put(RECORD, to_row(&next))], forget)
         .hint(Hint::Ring)
+        .hint(Hint::Delay { domain, delay })
 }
 
 /// A pause drawn between 0 and a ceiling that doubles from one second with each failure.
@@ -287,6 +301,8 @@ fn pause_ms(attempts: u32, cx: &Context<QueueService>) -> u64 {
     drawn.checked_rem(ceiling).unwrap_or_default()
 }
 
+/// Seconds for which a delay is told beyond the end of the next attempt: nobody is that punctual.
+const KNOWN_S: u64 = 60;
 /// Days for which messages that were refused as bad are kept for the operator.
 const ASIDE_DAYS: u64 = 7;
 /// Days after which it is forgotten how often a mailbox could not be sent: longer than any pause.

@@ -99,6 +99,8 @@ pub(crate) struct RoundRecord {
     pub(crate) until: u64,
     /// Attempts that failed since the last that did not.
     pub(crate) attempts: u32,
+    /// When the first of those failed, in milliseconds.
+    pub(crate) failing_since: Option<u64>,
 }
 
 #[cfg(test)]

@@ -1,16 +1,22 @@
 //! The list of a client's AddPackages.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::Bytes;
 use phoenix_core::{
-    Timestamp,
+    QsUserId, Timestamp,
+    api::queue::PackagesLeft,
+    port::Write,
     time::DAY,
     wire::{Flag, List},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 /// Which AddPackages a client has, and how many of them were fetched.
-#[derive(Clone, Debug, Default, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub(crate) struct PackageIndex {
+    /// Whose client it is: an id that was free again may be somebody else's.
+    pub(crate) user: QsUserId,
     /// The number of the next package.
     pub(crate) next: u32,
     /// Which last-resort package is next.
@@ -34,6 +40,8 @@ pub(crate) struct PackageNote {
     pub(crate) suite: u16,
     /// Whether it stays when it is served.
     pub(crate) last_resort: Flag,
+    /// The generation of its queue config.
+    pub(crate) generation: u32,
     /// Last second of its lifetime.
     pub(crate) not_after: u64,
 }
@@ -51,6 +59,12 @@ impl PackageNote {
 }
 
 impl PackageIndex {
+    /// No packages of a client of this user.
+    pub(crate) fn new(user: QsUserId) -> Self {
+        let packages = List::default();
+        Self { user, next: 0, turn: 0, day: 0, fetched: 0, told: Flag::No, packages }
+    }
+
     /// The package to serve now: the oldest ordinary one, or a last-resort one in turn where those are used up or
     /// too many were fetched today (06).
     pub(crate) fn choose(&self, suite: u16, now: Timestamp) -> Option<PackageNote> {
@@ -84,11 +98,54 @@ impl PackageIndex {
         self
     }
 
-    /// Whether the client must be told that few ordinary packages are left.
+    /// Without packages that are served no more, and the writes that delete their rows.
+    pub(crate) fn without_stale(self, now: Timestamp) -> (Self, Vec<Write>) {
+        self.keeping(|note| note.is_fresh(now))
+    }
+
+    /// Without packages whose queue config is void, and the writes that delete their rows.
+    pub(crate) fn without_void(self, min_generation: u32) -> (Self, Vec<Write>) {
+        self.keeping(|note| note.generation >= min_generation)
+    }
+
+    /// As if the client had not been told yet that few packages are left.
+    pub(crate) fn untold(self) -> Self {
+        Self { told: Flag::No, ..self }
+    }
+
+    /// How many can still be served, by suite.
+    pub(crate) fn left(&self, now: Timestamp) -> Vec<PackagesLeft> {
+        let mut left = BTreeMap::<u16, PackagesLeft>::new();
+        for note in self.packages.iter().filter(|note| note.is_fresh(now)) {
+            let none = PackagesLeft { suite: note.suite, ordinary: 0, last_resort: 0 };
+            let of_suite = left.entry(note.suite).or_insert(none);
+            let count =
+                if note.last_resort.is_set() { &mut of_suite.last_resort } else { &mut of_suite.ordinary };
+            *count = count.saturating_add(1);
+        }
+        left.into_values().collect()
+    }
+
+    fn keeping(self, keep: impl Fn(&PackageNote) -> bool) -> (Self, Vec<Write>) {
+        let (left, gone): (Vec<_>, Vec<_>) = self.packages.iter().copied().partition(keep);
+        let deleted = gone.iter().map(|note| Write::Delete(note.row())).collect();
+        // It has only become shorter.
+        (Self { packages: List::new(left).unwrap_or_default(), ..self }, deleted)
+    }
+
+    /// Whether the client must be told that few ordinary packages of a suite are left: those of another are of no use to
+    /// whoever asks for this one.
+    pub(crate) fn is_low_in(&self, suite: u16, now: Timestamp) -> bool {
+        let is_left =
+            |note: &&PackageNote| note.suite == suite && !note.last_resort.is_set() && note.is_fresh(now);
+        !self.told.is_set() && self.packages.iter().filter(is_left).count() < FEW
+    }
+
+    /// Whether that is so for any suite, or there are no packages at all.
     pub(crate) fn is_low(&self, now: Timestamp) -> bool {
-        let left =
-            self.packages.iter().filter(|note| !note.last_resort.is_set() && note.is_fresh(now)).count();
-        left < FEW && !self.told.is_set()
+        let suites: BTreeSet<u16> = self.packages.iter().map(|note| note.suite).collect();
+        let is_empty = suites.is_empty() && !self.told.is_set();
+        is_empty || suites.into_iter().any(|suite| self.is_low_in(suite, now))
     }
 
     fn fetched_on(&self, day: u64) -> u32 {
@@ -114,7 +171,12 @@ const FEW: usize = 10;
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use phoenix_core::{Timestamp, time::DAY, wire::Flag, wire::List};
+    use phoenix_core::{
+        QsUserId, Timestamp,
+        api::queue::PackagesLeft,
+        time::DAY,
+        wire::{Flag, List},
+    };
 
     use super::{PackageIndex, PackageNote};
 
@@ -147,7 +209,21 @@ mod tests {
     fn packages_of_another_suite_or_with_too_little_left_are_not_served() {
         assert_eq!(index(2, 2).choose(2, NOW), None);
         assert_eq!(index(2, 2).choose(1, NOW.plus_secs(180 * DAY)), None);
-        assert_eq!(PackageIndex::default().choose(1, NOW), None);
+        assert_eq!(PackageIndex::new(USER).choose(1, NOW), None);
+    }
+
+    #[test]
+    fn packages_that_are_served_no_more_go_with_their_rows() {
+        let full = index(2, 2);
+        assert_eq!(full.left(NOW), [PackagesLeft { suite: 1, ordinary: 2, last_resort: 2 }]);
+
+        let (fresh, deleted) = full.clone().without_stale(NOW.plus_secs(179 * DAY));
+        assert_eq!((fresh, deleted.len()), (full.clone(), 0));
+        let (stale, deleted) = full.clone().without_stale(NOW.plus_secs(180 * DAY));
+        assert_eq!((stale.left(NOW), deleted.len()), (Vec::new(), 4));
+        let (valid, deleted) = full.without_void(3);
+        assert_eq!(valid.left(NOW), [PackagesLeft { suite: 1, ordinary: 0, last_resort: 1 }]);
+        assert_eq!(deleted.len(), 3);
     }
 
     fn index(ordinary: u32, last_resort: u32) -> PackageIndex {
@@ -155,11 +231,14 @@ mod tests {
             number,
             suite: 1,
             last_resort: Flag::from(number >= ordinary),
+            generation: number,
             not_after: NOW.plus_secs(300 * DAY).as_secs(),
         };
         let packages = List::new((0..ordinary + last_resort).map(note).collect()).unwrap();
-        PackageIndex { next: ordinary + last_resort, packages, ..PackageIndex::default() }
+        PackageIndex { next: ordinary + last_resort, packages, ..PackageIndex::new(USER) }
     }
+
+    const USER: QsUserId = QsUserId([7; 16]);
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
 }

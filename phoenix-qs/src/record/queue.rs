@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use phoenix_core::{
-    Reject, Timestamp,
-    api::queue::{Entry, QueueEntry},
+    ConfigId, Reject, Timestamp,
+    api::queue::{Entry, EntryKind, NotifyClass, QueueEntry},
     crypto::{Chance, HpkePublicKey},
     port::Write,
     queue::{Head, QueuePolicy, row_key},
     time::Month,
-    wire::List,
+    wire::{List, Opaque},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
@@ -69,6 +69,22 @@ impl QueueRecord {
         Ok((Self { head, months: List::new(months)? }, entries.into_iter().map(put).collect()))
     }
 
+    /// The queue begun again with another key, and the rows that change: the unread entries go (06, "Ratchet").
+    ///
+    /// # Errors
+    /// [`Reject::Malformed`] where nothing can be sealed to the key.
+    pub(crate) fn restart(
+        self,
+        key: HpkePublicKey,
+        now: Timestamp,
+        chance: &mut Chance,
+    ) -> Result<Vec<Write>, Reject> {
+        let (head, entry) = self.head.restart(key, 0, now, chance)?;
+        let months = List::new(vec![MonthMark { month: Month::of(now), first_seq: entry.seq }])?;
+        let queue = Self { head, months };
+        Ok(vec![queue.delete_below(), put(entry), queue.put()])
+    }
+
     /// The queue without entries whose time is over (09); what was unread of them is told as a gap.
     pub(crate) fn expire(self, now: Timestamp) -> Self {
         let Self { head, months } = self;
@@ -97,6 +113,17 @@ impl QueueRecord {
     /// Deletes the rows of what was acknowledged or has expired.
     pub(crate) fn delete_below(&self) -> Write {
         Write::DeleteBelow(entry_key(self.head.first_seq()))
+    }
+}
+
+/// What tells a client that few AddPackages are left.
+pub(crate) fn packages_low(now: Timestamp) -> Entry {
+    Entry {
+        kind: EntryKind::PackagesLow,
+        config: ConfigId([0; 16]),
+        notify: NotifyClass::Silent,
+        accepted_at: now.as_secs(),
+        content: Opaque::default(),
     }
 }
 

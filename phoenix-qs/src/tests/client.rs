@@ -3,14 +3,15 @@
 use phoenix_core::{
     ConfigId, Fqdn, QsClientId, QsUserId, Reject,
     api::{
-        ServiceName,
+        Endpoint, ServiceName,
         queue::{
-            ClientQueueConfig, CreateUserRequest, DeliverRequest, DequeueReply, DequeueRequest, Entry,
-            FanOutMessage, FriendshipToken, NotifyClass, QueueConfigTbs, Recipient, Route,
+            ClientQueueConfig, CreateClientRequest, CreateUserRequest, DeliverRequest, DequeueReply,
+            DequeueRequest, Entry, FanOutMessage, FriendshipToken, NotifyClass, QueueConfigTbs, Recipient,
+            Route,
         },
     },
     crypto::{Chance, HpkeSecretKey, SigningKey, Suite},
-    operation::{Operation, RequestOf},
+    operation::{Operation, ReplyOf, RequestOf},
     queue::ClientRatchet,
     time::Month,
     token::{Class, Token},
@@ -20,7 +21,7 @@ use phoenix_core::{
 use super::world::{Home, envelope};
 use crate::{
     QueueService,
-    op::{create_user::CreateUser, dequeue::Dequeue},
+    op::{create_client::CreateClient, create_user::CreateUser, dequeue::Dequeue},
 };
 
 pub(super) struct Client {
@@ -78,6 +79,59 @@ impl Client {
         let sender = Sender::NewKey(self.user_key.verifying_key());
         let frame = self.signed::<CreateUser>(home, &request, (sender, &keys[0], &[&keys[1]]), Some(&token));
         home.call::<CreateUser>(&request, Some(frame), Some(token))
+    }
+
+    /// A further client of the same user, which has no record yet.
+    pub(super) fn sibling(&self, seed: u8) -> Self {
+        let route = self.route.clone();
+        Self {
+            user: self.user,
+            user_key: self.user_key.clone(),
+            secret: self.secret.clone(),
+            route,
+            ..Self::unknown(seed)
+        }
+    }
+
+    /// Adds this client to its user.
+    pub(super) fn join(&mut self, home: &Home) -> Result<(), Reject> {
+        let (client_key, queue_key) = (self.key.verifying_key(), self.queue_key.public_key().clone());
+        let request = CreateClientRequest { client: self.id, client_key, queue_key };
+        let co_signer = self.key.clone();
+        self.as_user::<CreateClient>(home, &request, &[&co_signer]).map(|_| ())
+    }
+
+    /// A call by this client, with what it costs.
+    pub(super) fn as_client<O: Operation<Service = QueueService>>(
+        &mut self,
+        home: &Home,
+        request: &RequestOf<O>,
+        co_signers: &[&SigningKey],
+    ) -> Result<ReplyOf<O>, Reject> {
+        let (sender, key) = (Sender::QsClient(self.id), self.key.clone());
+        self.as_sender::<O>(home, request, (sender, &key, co_signers))
+    }
+
+    /// A call for this client's user, with what it costs.
+    pub(super) fn as_user<O: Operation<Service = QueueService>>(
+        &mut self,
+        home: &Home,
+        request: &RequestOf<O>,
+        co_signers: &[&SigningKey],
+    ) -> Result<ReplyOf<O>, Reject> {
+        let (sender, key) = (Sender::QsUser(self.user), self.user_key.clone());
+        self.as_sender::<O>(home, request, (sender, &key, co_signers))
+    }
+
+    fn as_sender<O: Operation<Service = QueueService>>(
+        &mut self,
+        home: &Home,
+        request: &RequestOf<O>,
+        signers: (Sender, &SigningKey, &[&SigningKey]),
+    ) -> Result<ReplyOf<O>, Reject> {
+        let token = O::Endpoint::DESCRIPTION.token.map(|class| home.token(class));
+        let frame = self.signed::<O>(home, request, signers, token.as_ref());
+        home.call::<O>(request, Some(frame), token)
     }
 
     /// The frame of a call by this client.

@@ -21,9 +21,10 @@ pub(super) struct Fragile {
     fails_at: Arc<AtomicUsize>,
     reads: Arc<AtomicUsize>,
     race: Arc<Mutex<Option<Race>>>,
+    commit_race: Arc<Mutex<Option<Race>>>,
 }
 
-/// What happens, and before which read.
+/// What happens, and before which read or commit.
 type Race = (usize, BoxFuture<'static, ()>);
 
 impl Fragile {
@@ -34,6 +35,7 @@ impl Fragile {
             fails_at: Arc::new(AtomicUsize::new(usize::MAX)),
             reads: Arc::default(),
             race: Arc::default(),
+            commit_race: Arc::default(),
         }
     }
 
@@ -46,6 +48,12 @@ impl Fragile {
     pub(super) fn meanwhile(&self, reads: usize, race: impl Future<Output = ()> + Send + 'static) {
         let at = self.reads.load(Ordering::Relaxed) + reads;
         *self.race.lock().unwrap() = Some((at, Box::pin(race)));
+    }
+
+    /// Something else happens between the next call's decision and its commit.
+    pub(super) fn before_commit(&self, race: impl Future<Output = ()> + Send + 'static) {
+        let at = self.commits.load(Ordering::Relaxed);
+        *self.commit_race.lock().unwrap() = Some((at, Box::pin(race)));
     }
 }
 
@@ -62,6 +70,10 @@ impl Store for Fragile {
 
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
         let number = self.commits.fetch_add(1, Ordering::Relaxed);
+        let race = self.commit_race.lock().unwrap().take_if(|(at, _)| *at == number);
+        if let Some((_, race)) = race {
+            race.await;
+        }
         let fails_at = self.fails_at.load(Ordering::Relaxed);
         if (fails_at..fails_at.saturating_add(TRIES)).contains(&number) {
             return Err(StoreError::Unavailable);

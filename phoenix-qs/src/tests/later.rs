@@ -1,13 +1,20 @@
 //! What a mailbox's destination puts off, leaves unanswered or never takes.
 
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures::executor::block_on;
 use phoenix_core::{
-    KeyId,
+    Failure, KeyId, Reject,
     api::{
+        delivery::{Undeliverable, UndeliveredRequest},
         federation::{DeliveryResult, QsToQsReceipt, RecipientResult},
         queue::ClientQueueConfig,
     },
+    engine::{Courier, LaneRow, Lanes},
+    operation::Fare,
     time::DAY,
-    wire::List,
+    wire::{List, Wire},
 };
 
 use super::{
@@ -159,6 +166,49 @@ fn what_is_too_old_is_given_up_though_its_destinations_keys_cannot_be_had() {
     assert_eq!(alpha.lane_rows(), 1);
     assert_eq!(alpha.dispatch(mailbox), Ok(None));
     assert_eq!(alpha.partitions(MAILBOX).len(), 0);
+    assert_eq!(told(&alpha), [(Undeliverable::GivenUp, vec![config.sealed.digest()])]);
+}
+
+#[test]
+fn the_ds_is_told_that_a_queue_is_gone_only_where_its_qs_has_said_so() {
+    let (alpha, beta, _client, config) = town();
+    for (result, cause) in [
+        (RecipientResult::Gone, Undeliverable::Gone),
+        // To the end of the week in which it is tried.
+        (RecipientResult::Later(60), Undeliverable::GivenUp),
+    ] {
+        forward(&alpha, &beta, &[&config], "to nowhere");
+        let mailbox = alpha.due_mailboxes()[0];
+        let sent = alpha.dispatch(mailbox).unwrap().unwrap();
+        if cause == Undeliverable::GivenUp {
+            alpha.clock.advance_s(7 * DAY);
+        }
+        let outcome = Outcome::Receipt(Box::new(receipt(&sent, result)));
+        let (transaction, rows) = (Some(sent.transaction.payload.transaction), sent.rows);
+        alpha.internal::<Settle>(SettleRequest { mailbox, transaction, rows, outcome }).unwrap();
+
+        assert_eq!(told(&alpha), [(cause, vec![config.sealed.digest()])]);
+    }
+}
+
+/// What the DS is told of queues, and why.
+fn told(home: &Home) -> Vec<(Undeliverable, Vec<[u8; 32]>)> {
+    let told = Arc::new(Told::default());
+    block_on(Lanes::new(home.engine.shared().clone(), told.clone()).flush_all());
+    let told = std::mem::take(&mut *told.0.lock().unwrap());
+    told.into_iter().map(|it| (it.cause, it.queues.into_vec())).collect()
+}
+
+#[derive(Default)]
+struct Told(Mutex<Vec<UndeliveredRequest>>);
+
+#[async_trait]
+impl Courier for Told {
+    async fn carry(&self, row: LaneRow, _: Fare) -> Result<(), Failure> {
+        self.0.lock().unwrap().push(UndeliveredRequest::decode(&row.body).unwrap());
+        // Removes the row from its lane.
+        Err(Reject::Forbidden.into())
+    }
 }
 
 /// A config under a key that nobody has.

@@ -62,6 +62,28 @@ fn last_resort_packages_are_served_in_turn_and_stay_and_the_client_is_told_once(
 }
 
 #[test]
+fn a_client_is_told_that_few_packages_of_one_suite_are_left_though_it_has_many_of_another() {
+    // given a client with twelve packages of one suite and ten of another
+    let home = Home::alone();
+    let mut client = Client::at(&home, 1);
+    let mut request = client.publication(&home, 12, 1);
+    let of_suite_2: Vec<_> = (0..10).map(|_| client.package(&home, 2, 12)).collect();
+    let last_resort_2 = client.package(&home, 2, 12);
+    request.packages = List::new([request.packages.to_vec(), of_suite_2].concat()).unwrap();
+    request.last_resort = List::new([request.last_resort.to_vec(), vec![last_resort_2]].concat()).unwrap();
+    client.publish(&home, &request).unwrap();
+
+    // when enough are left of the suite that is fetched, nothing is told
+    client.fetch(&home, 1).unwrap();
+    assert_eq!(client.read(&home), []);
+
+    // when too few are, it is
+    client.fetch(&home, 2).unwrap();
+    let told = client.read(&home);
+    assert_eq!(told.iter().map(|entry| entry.kind).collect::<Vec<_>>(), [EntryKind::PackagesLow]);
+}
+
+#[test]
 fn a_publication_replaces_or_adds_and_only_as_a_whole() {
     let home = Home::alone();
     let mut client = Client::at(&home, 1);
@@ -180,6 +202,49 @@ fn packages_with_too_little_left_are_not_served() {
 }
 
 #[test]
+fn packages_that_became_too_old_go_when_the_client_reads_and_it_is_told() {
+    let home = Home::alone();
+    let mut client = Client::at(&home, 1);
+    let request = client.publication(&home, 12, 2);
+    client.publish(&home, &request).unwrap();
+    let mut told = Vec::new();
+    for _ in 0..7 {
+        home.clock.advance_s(31 * DAY);
+        told.extend(client.read(&home));
+        told.extend(client.read(&home));
+    }
+    assert_eq!((told.len(), home.partitions(PACKAGES)[0].1.rows.len()), (0, 15));
+
+    home.clock.advance_s(31 * DAY);
+    for _ in 0..3 {
+        told.extend(client.read(&home));
+    }
+
+    assert_eq!(told.iter().map(|entry| entry.kind).collect::<Vec<_>>(), [EntryKind::PackagesLow]);
+    assert_eq!(home.partitions(PACKAGES)[0].1.rows.len(), 1, "the list is empty");
+}
+
+#[test]
+fn a_publication_has_a_hundred_packages_and_a_client_two_hundred_and_thirty_two() {
+    let home = Home::alone();
+    let mut client = Client::at(&home, 1);
+    let full = client.publication(&home, 100, 4);
+    client.publish(&home, &full).unwrap();
+    let mut more = client.publication(&home, 100, 4);
+    more.append = Flag::Yes;
+    client.publish(&home, &more).unwrap();
+
+    let mut too_many = client.publication(&home, 25, 0);
+    too_many.append = Flag::Yes;
+    assert_eq!(client.publish(&home, &too_many), Err(Reject::TooLarge("packages")));
+    let mut last = client.publication(&home, 24, 0);
+    last.append = Flag::Yes;
+    client.publish(&home, &last).unwrap();
+
+    assert_eq!(home.partitions(PACKAGES)[0].1.rows.len(), 1 + 232);
+}
+
+#[test]
 fn only_the_client_itself_publishes() {
     let home = Home::alone();
     let mut client = Client::at(&home, 1);
@@ -290,7 +355,7 @@ impl Client {
     }
 }
 
-fn fetch(home: &Home, token: FriendshipToken, suite: u16) -> Result<AddPackages, Reject> {
+pub(super) fn fetch(home: &Home, token: FriendshipToken, suite: u16) -> Result<AddPackages, Reject> {
     let request = GetAddPackagesRequest { token, suite };
     home.call::<GetAddPackages>(&request, None, Some(home.token(Class::Standard)))
 }

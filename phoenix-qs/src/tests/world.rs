@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Poll,
 };
 
 use async_trait::async_trait;
@@ -16,15 +17,15 @@ use phoenix_core::{
     api::{
         Endpoint, ServiceName,
         federation::{QsToQsReceipt, QsToQsTransaction, RecipientResult},
-        queue::DeliverRequest,
+        queue::{DeliverRequest, PushToken},
     },
     crypto::{AtRestKey, Chance},
-    engine::{Alarms, Engine, Rules, Shared, Ticker},
+    engine::{Alarms, Engine, Pushes, Rules, Shared, Ticker},
     limit::Limits,
     operation::{Fare, KeyRing, Local, OnAlarm, Operation, ReplyOf, RequestOf, Service},
     port::{
-        Clock, Entropy, Inline, LocalWake, OpenPolicy, Outgoing, PartitionKey, Ports, Snapshot, Space,
-        Transport, TransportError,
+        Clock, Entropy, Inline, LocalWake, OpenPolicy, Outgoing, PartitionKey, Ports, Push, PushNotice,
+        Snapshot, Space, Transport, TransportError, Urgency,
     },
     published::{PublishedKeys, QsDocument},
     store::MemoryStore,
@@ -50,9 +51,12 @@ pub(super) struct Home {
     pub(super) store: MemoryStore,
     pub(super) fragile: Fragile,
     pub(super) clock: Arc<TestClock>,
+    pushed: Arc<Pushed>,
     wire: Arc<Documents>,
     tokens: Arc<TokenKeys>,
     drawn: AtomicU64,
+    /// Another instance of the homeserver on the same store.
+    pub(super) replica: Arc<Engine<QueueService>>,
 }
 
 impl Home {
@@ -98,6 +102,7 @@ impl Home {
         let domain: Fqdn = name.parse().unwrap();
         let store = MemoryStore::new();
         let fragile = Fragile::over(store.clone());
+        let pushed = Arc::<Pushed>::default();
         let mut chance = Chance::from_seed([name.len() as u8; 32]);
         let ports = Ports {
             store: Arc::new(fragile.clone()),
@@ -105,22 +110,57 @@ impl Home {
             clock: clock.clone(),
             entropy: Arc::new(Counting(AtomicU64::new(name.len() as u64 * 1_000_000))),
             wake: Arc::new(LocalWake::default()),
+            push: pushed.clone(),
             compute: Arc::new(Inline),
             policy: Arc::new(OpenPolicy),
         };
         let rotation = Rotation { period: 400 * DAY, grace: DAY, ahead: DAY };
         let tokens = Arc::new(TokenKeys::generate(domain.clone(), clock.now(), &rotation, &mut chance));
-        let ring = KeyRing {
+        let ring = KeyRing::<QueueService> {
             tokens: tokens.clone(),
             at_rest: AtRestKey::generate(&mut chance),
             service: QueueKeys::generate(&domain, clock.now(), &mut chance),
         };
-        let rules = Rules { limits, ..Rules::default() };
         let at_rest = AtRestKey::generate(&mut chance);
-        let shared = Shared::with_rules(ports, domain.clone(), at_rest, rules);
-        let engine = Engine::new(shared, settings, ring);
+        let engine = |ports, ring| {
+            let rules = Rules { limits: limits.clone(), ..Rules::default() };
+            let shared = Shared::with_rules(ports, domain.clone(), at_rest.clone(), rules);
+            Engine::new(shared, settings.clone(), ring)
+        };
+        let beside = Ports { store: Arc::new(store.clone()), ..ports.clone() };
+        let service = QueueKeys::decode(&ring.service.encode()).unwrap();
+        let ring_beside = KeyRing { tokens: tokens.clone(), at_rest: ring.at_rest.clone(), service };
+        let (engine, replica) = (engine(ports, ring), engine(beside, ring_beside));
         let (clock, wire, drawn) = (clock.clone(), wire.clone(), AtomicU64::new(0));
-        Self { domain, engine, store, fragile, clock, wire, tokens, drawn }
+        Self { domain, engine, store, fragile, clock, pushed, wire, tokens, drawn, replica }
+    }
+
+    /// Another replica that hears nothing of this one: the same store and keys, and wake-ups of its own.
+    pub(super) fn far_replica(&self) -> Self {
+        let (shared, ring) = (self.engine.shared(), self.engine.ring());
+        let ports = Ports { wake: Arc::new(LocalWake::default()), ..shared.ports().clone() };
+        let at_rest = ring.at_rest.derive("core");
+        let engine = Engine::new(
+            Shared::new(ports, self.domain.clone(), at_rest),
+            QueueSettings::default(),
+            KeyRing {
+                tokens: ring.tokens.clone(),
+                at_rest: ring.at_rest.clone(),
+                service: QueueKeys::decode(&ring.service.encode()).unwrap(),
+            },
+        );
+        Self {
+            domain: self.domain.clone(),
+            engine,
+            store: self.store.clone(),
+            fragile: self.fragile.clone(),
+            clock: self.clock.clone(),
+            pushed: self.pushed.clone(),
+            wire: self.wire.clone(),
+            tokens: self.tokens.clone(),
+            drawn: AtomicU64::new(1 << 32),
+            replica: self.replica.clone(),
+        }
     }
 
     pub(super) fn publish(&self) {
@@ -238,6 +278,12 @@ impl Home {
         due.into_iter().filter_map(mailbox).collect()
     }
 
+    /// What was pushed since the last call.
+    pub(super) fn pushed(&self) -> Vec<(PushToken, Urgency)> {
+        block_on(Pushes::new(self.engine.shared().clone()).run_once());
+        std::mem::take(&mut *self.pushed.0.lock().unwrap())
+    }
+
     /// All partitions of a kind.
     pub(super) fn partitions(&self, kind: u8) -> Vec<(PartitionKey, Snapshot)> {
         let all = self.store.dump().into_iter();
@@ -304,7 +350,7 @@ impl TestClock {
         self.passed_ms.fetch_add(seconds * 1_000, Ordering::Relaxed);
     }
 
-    /// Who waits for a time from now on waits for ever.
+    /// Who waits for a time from now on waits until a test lets it come, and is polled again.
     pub(super) fn stand_still(&self) {
         self.stands_still.store(true, Ordering::Relaxed);
     }
@@ -318,7 +364,8 @@ impl Clock for TestClock {
 
     async fn sleep_until(&self, at: Timestamp) {
         if self.stands_still.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
+            let has_come = || if self.now() < at { Poll::Pending } else { Poll::Ready(()) };
+            return std::future::poll_fn(|_| has_come()).await;
         }
         self.passed_ms.fetch_add(at.millis_since(self.now()), Ordering::Relaxed);
     }
@@ -332,6 +379,17 @@ impl Entropy for Counting {
         let count = self.0.fetch_add(1, Ordering::Relaxed);
         let mut chance = Chance::from_seed([count.to_be_bytes(); 4].concat().try_into().unwrap());
         buffer.fill_with(|| chance.bytes::<1>()[0]);
+    }
+}
+
+/// A push service that writes down what it is given.
+#[derive(Default)]
+struct Pushed(Mutex<Vec<(PushToken, Urgency)>>);
+
+#[async_trait]
+impl Push for Pushed {
+    async fn push(&self, notice: &PushNotice) {
+        self.0.lock().unwrap().push((notice.token.clone(), notice.urgency));
     }
 }
 

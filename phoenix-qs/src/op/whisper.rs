@@ -1,0 +1,108 @@
+//! `whisper`: makes a transaction of ephemeral messages for another homeserver.
+
+use phoenix_core::{
+    Failure, Fault, Fqdn,
+    api::{
+        Description, Endpoint, ServiceName,
+        federation::{DeliveryAad, MAX_DELIVERIES, QsToQsTransaction},
+        queue::FanOutMessage,
+    },
+    operation::{
+        Anyone, Authorised, Context, Decision, Decoded, Need, Operation, Peers, Proven, Reading, Rows,
+    },
+    wire::List,
+};
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+
+use crate::{
+    outgoing::{MAX_DELIVERY_BYTES, seal_delivery, sign_transaction},
+    service::QueueService,
+};
+
+/// Seals messages that are kept nowhere, and signs for them: they bypass the mailbox, and are sent once. Nobody is asked
+/// for the destination's keys: where they are not known, nothing has been sent there lately, and nothing is now.
+pub struct Whisper;
+
+impl Endpoint for Whisper {
+    const DESCRIPTION: Description =
+        Description::new(0x0226, ServiceName::Qs, "whisper").internal().body(2 << 20);
+    type Request = WhisperRequest;
+    type Reply = WhisperReply;
+}
+
+/// Ephemeral messages for another homeserver.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub struct WhisperRequest {
+    /// The homeserver.
+    pub to: Fqdn,
+    /// The messages; those that do not fit into one transaction are left out.
+    pub messages: List<FanOutMessage, MAX_DELIVERIES>,
+}
+
+/// A transaction to be sent once.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub struct WhisperReply {
+    /// None where the destination's keys are not known.
+    pub transaction: Option<QsToQsTransaction>,
+}
+
+impl Operation for Whisper {
+    type Endpoint = Self;
+    type Service = QueueService;
+    type State = ();
+    type Sender = Anyone;
+
+    fn wishes(call: &Decoded<Self>, _: &Context<QueueService>) -> Vec<Need> {
+        vec![need(call.request())]
+    }
+
+    fn locate(_: &Decoded<Self>, _: &Rows, _: &Context<QueueService>) -> Result<Vec<Reading>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn open(_: &Decoded<Self>, _: Rows, _: &Context<QueueService>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn authenticate(
+        _: &Decoded<Self>,
+        (): &(),
+        _: &Peers,
+        _: &Context<QueueService>,
+    ) -> Result<Proven<Anyone>, Failure> {
+        Ok(Proven::anyone())
+    }
+
+    fn decide(
+        (): (),
+        call: Authorised<Self>,
+        peers: &Peers,
+        cx: &Context<QueueService>,
+    ) -> Result<Decision<WhisperReply>, Failure> {
+        let WhisperRequest { to, messages } = call.request();
+        if *to == cx.domain || messages.iter().any(|message| !message.ephemeral.is_set()) {
+            return Err(Fault::Broken("a message that must not get lost was whispered").into());
+        }
+        if !peers.has(&need(call.request())) {
+            return Ok(Decision::reply(WhisperReply { transaction: None }));
+        }
+        let (keys, mut chance) = (peers.queue(to)?, cx.chance("whisper"));
+        let (mut deliveries, mut bytes) = (Vec::new(), 0_usize);
+        for message in messages {
+            let id = chance.bytes();
+            let aad = DeliveryAad { source: cx.domain.clone(), destination: to.clone(), id };
+            let delivery = seal_delivery(message, &aad, keys, cx.now, &mut chance)?;
+            bytes = bytes.saturating_add(delivery.sealed.ciphertext.len());
+            if bytes > MAX_DELIVERY_BYTES {
+                break;
+            }
+            deliveries.push(delivery);
+        }
+        let transaction = sign_transaction(to, chance.bytes(), deliveries, cx)?;
+        Ok(Decision::reply(WhisperReply { transaction: Some(transaction) }))
+    }
+}
+
+fn need(request: &WhisperRequest) -> Need {
+    Need::keys(request.to.clone(), ServiceName::Qs)
+}
