@@ -1,18 +1,18 @@
 //! The group after a commit: rows, fan-out and answer, all in one decision (07, "Accepting a commit").
 
 use bytes::Bytes;
-use openmls::prelude::Member as Leaf;
+use openmls::prelude::StagedCommit;
 use phoenix_core::{
     Epoch, Failure, Fault, KeyPackageRef, LeafIndex, Pseudonym, Reject,
     api::{
         delivery::{
-            Accepted, CommitAccepted, CommitRequest, ContentKind, GroupContent, MAX_ATTRIBUTION, MemberKeys,
-            Mls, WelcomeBundle,
+            Accepted, CommitAccepted, CommitRequest, ContentKind, DS_LEAF, Delayed, GroupContent,
+            MAX_ATTRIBUTION, MAX_DELAYED, MemberKeys, Mls, WelcomeBundle,
         },
         queue::{ClientQueueConfig, NotifyClass},
     },
     crypto::{Chance, HpkePublicKey, VerifyingKey, sha256},
-    operation::{Context, Decision},
+    operation::{Context, Decision, Local},
     port::Write,
     time::Month,
     wire::{Flag, List, Opaque, Wire},
@@ -22,6 +22,7 @@ use crate::{
     commit::{Committer, Staged, Submission, stage},
     fanout::FanOut,
     group::{self, Clear, Group, Members},
+    induced::{self, Induced},
     kinds,
     mls::{self, context},
     roster::{Awaited, Member, Roster},
@@ -63,12 +64,14 @@ pub(crate) struct Invitation {
 }
 
 /// Where a commit led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arrived {
     /// The new epoch.
     pub(crate) epoch: Epoch,
     /// The committer's leaf.
     pub(crate) committer: LeafIndex,
+    /// Domains of members before it towards which delivery is delayed.
+    pub(crate) delayed: List<Delayed, MAX_DELAYED>,
 }
 
 /// Decides a member's commit that needs nothing beside it: the member may act so, the commit does nothing else, and
@@ -83,7 +86,7 @@ pub(crate) fn decide_commit(
     let CommitRequest { access, commit, group_info: update } = request;
     rules::check_role(&group, sender, act)?;
     let staged = stage(group, Submission { access, commit, update }, Committer::Member(sender), act)?;
-    accept(staged, Vec::new(), cx, |arrived| Accepted { epoch: arrived.epoch, delayed: List::default() })
+    accept(staged, Vec::new(), cx, |arrived| Accepted { epoch: arrived.epoch, delayed: arrived.delayed })
 }
 
 /// Accepts a commit.
@@ -96,74 +99,124 @@ pub(crate) fn accept<R>(
     cx: &Context<DeliveryService>,
     reply: impl FnOnce(Arrived) -> R,
 ) -> Result<Decision<R>, Failure> {
-    let Staged { group, submission, committer, commit, path_keys, added_keys: _, crypto } = staged;
-    let Group { members: Members { site, roster: before }, clear, tree } = group;
-    let leaf = match committer {
-        Committer::Member(leaf) => leaf,
-        Committer::Joiner => {
-            mls::leaf_index(tree.group.ext_commit_sender_index(&commit).map_err(|_| NO_LEAF)?)
-        }
-    };
-    let path_changed = commit.update_path_leaf_node().is_some();
-    let tree = tree.advance(&crypto, commit, leaf, submission.update)?;
-    let change = Change { committer: leaf, path: path_changed, path_keys, newcomers: &newcomers };
-    let roster = advance_roster(&before, &tree, change, cx)?;
-    let fan_out = announce(
-        submission,
-        leaf,
-        (&before, &roster),
-        &newcomers,
-        FanOut::new(submission.access, &site.at, cx),
-    )?;
+    let Staged { group, submission, committer, commit, path_keys, crypto, change: _, added_keys: _ } = staged;
+    let Group { members: Members { site, roster: before }, clear, graveyard, tree } = group;
+    let wishes = induced::wishes(&tree, &commit);
+    let step = Step::new(&tree, &commit, committer, (path_keys, &newcomers))?;
+    let tree = tree.advance(&crypto, commit, step.leaf, submission.update)?;
+    let roster = advance_roster(&before, &tree, &step, cx)?;
+    let fan_out = FanOut::new(submission.access, &site.at, cx);
+    let mut fan_out = announce(submission, &step, (&before, &roster), fan_out)?;
     let clear = Clear { month: Month::of(cx.now), ..clear };
-    let group = Group { members: Members { site, roster }, clear, tree };
+    let group = Group { members: Members { site, roster }, clear, graveyard, tree };
+    let Induced { group, writes: noted, issued } = induced::propose(group, &wishes, step.leaf, cx)?;
+    fan_out.propose(&issued, DS_LEAF, &group.members.roster.members)?;
     let chance = &mut cx.chance("group");
     let mut writes = group.writes(chance)?;
+    writes.extend(noted);
     writes.extend(snapshots(&group, &before, &newcomers, chance)?);
-    let decision = Decision::reply(reply(Arrived { epoch: group.tree.epoch(), committer: leaf }));
+    let delayed = cx.delays.towards(before.others(step.leaf).map(|it| &it.config.domain), cx.now);
+    let arrived = Arrived { epoch: group.tree.epoch(), committer: step.leaf, delayed };
+    let decision = Decision::reply(reply(arrived));
     Ok(fan_out.decide(decision, group.members.site.at, writes, group::expiry(cx.now))?)
 }
 
-struct Change<'a> {
-    committer: LeafIndex,
-    path: bool,
+/// What is told of a commit that leaves its committer alone, where the group is not to go on, and where the group is.
+///
+/// # Errors
+/// [`Reject::Malformed`] where somebody else is left, or the GroupInfo does not verify.
+pub(crate) fn farewell(
+    staged: Staged<'_>,
+    cx: &Context<DeliveryService>,
+) -> Result<(FanOut, Accepted, Local), Failure> {
+    let Staged { group, submission, committer, commit, path_keys, crypto, change: _, added_keys: _ } = staged;
+    let Group { members: Members { site, roster: before }, tree, .. } = group;
+    let step = Step::new(&tree, &commit, committer, (path_keys, &[]))?;
+    // Verified like any other, though nobody will join by it.
+    let tree = tree.advance(&crypto, commit, step.leaf, submission.update)?;
+    let roster = advance_roster(&before, &tree, &step, cx)?;
+    if roster.members.len() != 1 {
+        return Err(Reject::Malformed("proposals").into());
+    }
+    let fan_out = FanOut::new(submission.access, &site.at, cx);
+    let fan_out = announce(submission, &step, (&before, &roster), fan_out)?;
+    let delayed = cx.delays.towards(before.others(step.leaf).map(|it| &it.config.domain), cx.now);
+    Ok((fan_out, Accepted { epoch: roster.epoch, delayed }, site.at))
+}
+
+/// What a commit does to the roster, beside what the tree tells.
+struct Step<'a> {
+    /// The committer's leaf after it.
+    leaf: LeafIndex,
+    /// The committer's leaf before it, where it had one.
+    before: Option<LeafIndex>,
+    /// Whether the committer's leaf is a new one of its own making.
+    renewed: bool,
+    /// Whether it comes back by an external commit.
+    returns: bool,
     path_keys: Option<MemberKeys>,
     newcomers: &'a [Newcomer],
+}
+
+impl<'a> Step<'a> {
+    fn new(
+        tree: &Tree,
+        commit: &StagedCommit,
+        committer: Committer,
+        (path_keys, newcomers): (Option<MemberKeys>, &'a [Newcomer]),
+    ) -> Result<Self, Fault> {
+        let external =
+            || tree.group.ext_commit_sender_index(commit).map(mls::leaf_index).map_err(|_| NO_LEAF);
+        let (leaf, before) = match committer {
+            Committer::Member(leaf) => (leaf, Some(leaf)),
+            Committer::Joiner => (external()?, None),
+            Committer::Returning(leaf) => (external()?, Some(leaf)),
+        };
+        let renewed = matches!(committer, Committer::Member(_)) && commit.update_path_leaf_node().is_some();
+        let returns = matches!(committer, Committer::Returning(_));
+        Ok(Self { leaf, before, renewed, returns, path_keys, newcomers })
+    }
+
+    /// Whom the commit's messages name as their sender: the leaf by its frame, or that of who has just come.
+    fn sender(&self) -> LeafIndex {
+        self.before.unwrap_or(self.leaf)
+    }
 }
 
 /// The roster of the next epoch, in the order of the tree's leaves.
 fn advance_roster(
     before: &Roster,
     tree: &Tree,
-    change: Change<'_>,
+    step: &Step<'_>,
     cx: &Context<DeliveryService>,
 ) -> Result<Roster, Failure> {
     let roles = context::roles(tree.group.group_context())?;
     let (epoch, month) = (tree.epoch(), Month::of(cx.now));
     let mut members = Vec::new();
     for leaf in tree.group.members() {
-        let mut member = match change.newcomers.iter().find(|it| it.key.key.as_slice() == leaf.signature_key)
-        {
-            Some(newcomer) => join(newcomer, leaf.index.u32(), epoch, month),
-            None => stay(before, &leaf, tree, &change, month)?,
+        let index = mls::leaf_index(leaf.index);
+        let mut member = match step.newcomers.iter().find(|it| it.key.key.as_slice() == leaf.signature_key) {
+            Some(newcomer) => join(newcomer, index, epoch, month),
+            None if index == step.leaf => act(before, tree, step, month)?,
+            None => before.member(index).cloned().ok_or(NO_MEMBER)?,
         };
         member.admin = roles.admins.contains(&member.pseudonym).into();
         member.awaited = member.awaited.filter(|it| it.expires >= cx.now.as_secs());
         members.push(member);
     }
     // A group may be over a limit that was lowered since: then nobody joins, and all else goes on.
-    if !change.newcomers.is_empty() && members.len() > cx.settings.max_members {
+    if !step.newcomers.is_empty() && members.len() > cx.settings.max_members {
         return Err(Reject::TooLarge("members").into());
     }
-    let closed = Flag::from(before.closed.is_set() || !change.newcomers.is_empty());
+    let closed = Flag::from(before.closed.is_set() || !step.newcomers.is_empty());
     forget_oldest(&mut members);
     Ok(Roster { epoch, closed, members: List::new(members).map_err(Reject::from)? })
 }
 
-fn join(newcomer: &Newcomer, leaf: u32, epoch: Epoch, month: Month) -> Member {
+fn join(newcomer: &Newcomer, leaf: LeafIndex, epoch: Epoch, month: Month) -> Member {
     let awaited = newcomer.invitation.as_ref().map(|it| Awaited { epoch, expires: it.expires });
     Member {
-        leaf: LeafIndex(leaf),
+        leaf,
         pseudonym: newcomer.pseudonym,
         key: newcomer.key.clone(),
         config: newcomer.config.clone(),
@@ -177,25 +230,19 @@ fn join(newcomer: &Newcomer, leaf: u32, epoch: Epoch, month: Month) -> Member {
     }
 }
 
-fn stay(
-    before: &Roster,
-    leaf: &Leaf,
-    tree: &Tree,
-    change: &Change<'_>,
-    month: Month,
-) -> Result<Member, Failure> {
-    let index = LeafIndex(leaf.index.u32());
-    let member = before.member(index).cloned().ok_or(Fault::Broken("a leaf without a member"))?;
-    if index != change.committer {
-        return Ok(member);
-    }
-    let node = tree.leaf(index).ok_or(NO_LEAF)?;
+/// The committer after its own commit. Who comes back by one is a member from then on: what it sends is of the new
+/// epoch.
+fn act(before: &Roster, tree: &Tree, step: &Step<'_>, month: Month) -> Result<Member, Failure> {
+    let member = step.before.and_then(|leaf| before.member(leaf)).cloned().ok_or(NO_MEMBER)?;
+    let node = tree.leaf(step.leaf).ok_or(NO_LEAF)?;
     let key = mls::signature_key(tree.suite()?, node)?;
-    let pseudonym = if change.path { mls::credential(node)?.pseudonym } else { member.pseudonym };
-    let keys = change.path_keys.clone().unwrap_or_else(|| member.keys.clone());
-    let last_resort = if change.path { Flag::No } else { member.last_resort };
-    let active_epoch = tree.epoch();
-    Ok(Member { key, pseudonym, keys, last_resort, active: month, active_epoch, awaited: None, ..member })
+    let pseudonym = if step.renewed { mls::credential(node)?.pseudonym } else { member.pseudonym };
+    let keys = step.path_keys.clone().unwrap_or_else(|| member.keys.clone());
+    let last_resort = if step.renewed { Flag::No } else { member.last_resort };
+    let (leaf, active_epoch) = (step.leaf, tree.epoch());
+    let since = if step.returns { active_epoch } else { member.since };
+    let seen = Member { awaited: None, active: month, active_epoch, ..member };
+    Ok(Member { leaf, key, pseudonym, keys, last_resort, since, ..seen })
 }
 
 /// At most so many snapshots are kept: the joiners of older ones resync (07).
@@ -213,23 +260,20 @@ fn forget_oldest(members: &mut [Member]) {
 /// became of it in the same order; those that it adds are invited.
 fn announce(
     submission: Submission<'_>,
-    committer: LeafIndex,
+    step: &Step<'_>,
     (before, after): (&Roster, &Roster),
-    newcomers: &[Newcomer],
     mut fan_out: FanOut,
 ) -> Result<FanOut, Failure> {
     let message = submission.commit.clone();
-    let own = after.member(committer).ok_or(NO_LEAF)?;
-    // A joiner may land on the leaf of a member that its commit removes.
-    let is_committer = |member: &Member| member.leaf == committer && member.since == own.since;
-    let others = before.members.iter().filter(|member| !is_committer(member)).map(|member| &member.config);
+    let own = after.member(step.leaf).ok_or(NO_LEAF)?;
+    let others = before.members.iter().filter(|member| Some(member.leaf) != step.before);
     let accepted = CommitAccepted { epoch: after.epoch, hash: sha256(&message) };
-    let content = GroupContent { kind: ContentKind::Commit, sender: committer, message };
-    fan_out.send(NotifyClass::Silent, &content, others)?;
+    let content = GroupContent { kind: ContentKind::Commit, sender: step.sender(), message };
+    fan_out.send(NotifyClass::Silent, &content, others.map(|member| &member.config))?;
     let message = Opaque::new(accepted.encode()).map_err(Reject::from)?;
-    let content = GroupContent { kind: ContentKind::CommitAccepted, sender: committer, message };
+    let content = GroupContent { kind: ContentKind::CommitAccepted, sender: step.sender(), message };
     fan_out.send(NotifyClass::Silent, &content, std::iter::once(&own.config))?;
-    for newcomer in newcomers {
+    for newcomer in step.newcomers {
         invite(newcomer, submission, after, &mut fan_out)?;
     }
     Ok(fan_out)
@@ -264,8 +308,8 @@ fn snapshots(
     let Members { site, roster } = &group.members;
     let mut writes = forgotten(&group.members, before);
     let joiner = |it: &Newcomer| {
-        let package = it.invitation.as_ref()?.package;
-        Some(SnapshotJoiner { package, key: it.key.clone() })
+        let Invitation { package, expires, .. } = it.invitation.as_ref()?;
+        Some(SnapshotJoiner { package: *package, key: it.key.clone(), expires: *expires })
     };
     let joiners: Vec<_> = newcomers.iter().filter_map(joiner).collect();
     if !joiners.is_empty() {
@@ -284,4 +328,5 @@ pub(crate) fn forgotten(members: &Members, before: &Roster) -> Vec<Write> {
     gone.map(|epoch| Write::Delete(kinds::snapshot(&members.site.ear, epoch))).collect()
 }
 
+const NO_MEMBER: Fault = Fault::Broken("a leaf without a member");
 const NO_LEAF: Fault = Fault::Broken("a committer or joiner without a leaf");

@@ -62,6 +62,7 @@ pub(crate) fn newcomers(
         let newcomer = newcomer(staged, package, joiner, keys, &welcome)?;
         check_lifetime(package, cx)?;
         check_config(package, joiner)?;
+        rules::check_domain(&joiner.config, cx)?;
         check_new(staged, &newcomer, &mut seen)?;
         let reference = newcomer.invitation.as_ref().map(|it| it.package);
         batches.check(reference.ok_or(PACKAGE)?, joiner)?;

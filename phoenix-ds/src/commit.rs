@@ -15,7 +15,8 @@ use phoenix_core::{
 
 use crate::{
     group::Group,
-    mls::frames,
+    mls::{context::Change, frames},
+    roles::{self, Effect},
     rules::{self, Act},
 };
 
@@ -37,6 +38,8 @@ pub(crate) enum Committer {
     Member(LeafIndex),
     /// Who joins by it.
     Joiner,
+    /// The member at this leaf, which comes back by it.
+    Returning(LeafIndex),
 }
 
 /// A commit that is valid for its group and allowed at its endpoint; nothing is changed yet.
@@ -49,6 +52,8 @@ pub(crate) struct Staged<'a> {
     pub(crate) committer: Committer,
     /// What it does.
     pub(crate) commit: StagedCommit,
+    /// What it changes of the group's context.
+    pub(crate) change: Option<Change>,
     /// Keys of the path's leaf, where its credential is new.
     pub(crate) path_keys: Option<MemberKeys>,
     /// Keys of added leaves, in the order of the Adds.
@@ -73,17 +78,29 @@ pub(crate) fn stage<'a>(
     let crypto = RustCrypto::default();
     let (commit, aad) = process(&group, &crypto, message, committer)?;
     rules::check_proposals(&commit, act)?;
+    let change = rules::context_change(&group, &commit)?;
     let new_path = match committer {
         Committer::Member(leaf) => {
-            rules::check_coverage(&group, &commit)?;
+            rules::check_coverage(&group, &commit, leaf)?;
+            let effect = Effect::of(&group.members.roster, &commit, leaf)?;
+            roles::check(&effect, change.as_ref(), &rules::roles(&group)?, act)?;
+            rules::check_path_key(&group, &commit, Some(leaf))?;
             rules::check_path(&group, &commit, leaf)?
         }
-        Committer::Joiner => true,
+        Committer::Joiner => {
+            rules::check_path_key(&group, &commit, None)?;
+            true
+        }
+        Committer::Returning(leaf) => {
+            rules::check_return(&group, &commit, leaf)?;
+            false
+        }
     };
     rules::check_keys(&aad, new_path, commit.add_proposals().count())?;
     let mut keys = aad.keys.into_vec();
     let added_keys = keys.split_off(usize::from(new_path).min(keys.len()));
-    Ok(Staged { group, submission, committer, commit, path_keys: keys.pop(), added_keys, crypto })
+    let path_keys = keys.pop();
+    Ok(Staged { group, submission, committer, commit, change, path_keys, added_keys, crypto })
 }
 
 /// The commit, if it is for the group's current epoch.
@@ -105,7 +122,7 @@ fn process(
     let processed = group.tree.group.process_message(crypto, message).map_err(|error| refusal(&error))?;
     let expected = match (committer, processed.sender()) {
         (Committer::Member(leaf), MlsSender::Member(index)) => index.u32() == leaf.0,
-        (Committer::Joiner, MlsSender::NewMemberCommit) => true,
+        (Committer::Joiner | Committer::Returning(_), MlsSender::NewMemberCommit) => true,
         _ => false,
     };
     if !expected {

@@ -4,29 +4,31 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use phoenix_core::{
-    Fqdn, Reject,
+    Fqdn, LeafIndex, Reject,
     api::{
         ServiceName,
-        delivery::{GroupAccess, GroupContent},
+        delivery::{ContentKind, GroupAccess, GroupContent, Proposals},
         queue::{ClientQueueConfig, FanOutMessage, MAX_ENTRY, NotifyClass, Recipient},
     },
     crypto::Chance,
     group::ContentHead,
-    operation::{Context, Decision, Delivery, Local},
+    operation::{Context, Decision, Delivery, Hint, Local},
     port::{Alarm, MAX_BATCH_BYTES, MAX_VALUE, Write},
     wire::{Flag, List, Opaque, Secret, Wire},
 };
 
-use crate::{kinds, service::DeliveryService};
+use crate::{kinds, roster::Member, service::DeliveryService};
 
-/// Collects the deliveries of one decision, all on the group's lane.
+/// Collects the deliveries of one decision, all on the group's lane; or hints, where a message is ephemeral.
 pub(crate) struct FanOut {
     ear_key: Secret<32>,
     lane: Bytes,
     back: Bytes,
     now: u64,
     chance: Chance,
+    ephemeral: Flag,
     deliveries: Vec<Delivery>,
+    hints: Vec<Hint>,
     bytes: usize,
 }
 
@@ -40,9 +42,16 @@ impl FanOut {
             back: cx.keys.at_rest.seal(BACK, &at.key, &mut chance),
             now: cx.now.as_secs(),
             chance,
+            ephemeral: Flag::No,
             deliveries: Vec::new(),
+            hints: Vec::new(),
             bytes: 0,
         }
+    }
+
+    /// The same for what is not kept: it goes to open streams, and is on no lane.
+    pub(crate) fn ephemeral(access: &GroupAccess, at: &Local, cx: &Context<DeliveryService>) -> Self {
+        Self { ephemeral: Flag::Yes, ..Self::new(access, at, cx) }
     }
 
     /// Adds a message for members: one delivery for each domain, which names that domain's recipients alone. Nothing
@@ -70,6 +79,24 @@ impl FanOut {
             self.push(domain, head, recipients, sealed)?;
         }
         Ok(())
+    }
+
+    /// Adds proposals that were stored, for these members; nothing where there are none.
+    ///
+    /// # Errors
+    /// [`Reject::TooLarge`] as for [`FanOut::send`].
+    pub(crate) fn propose<'a>(
+        &mut self,
+        proposals: &Proposals,
+        sender: LeafIndex,
+        to: impl IntoIterator<Item = &'a Member>,
+    ) -> Result<(), Reject> {
+        if proposals.is_empty() {
+            return Ok(());
+        }
+        let message = Opaque::new(proposals.encode())?;
+        let content = GroupContent { kind: ContentKind::Proposal, sender, message };
+        self.send(NotifyClass::Silent, &content, to.into_iter().map(|member| &member.config))
     }
 
     /// Adds a message for one queue that is sealed already.
@@ -111,8 +138,13 @@ impl FanOut {
         Ok(self.deliveries.into_iter().fold(decision.change(at, writes, alarm), Decision::deliver))
     }
 
+    /// The decision that also hints at what was collected of ephemeral messages.
+    pub(crate) fn hint<R>(self, decision: Decision<R>) -> Decision<R> {
+        self.hints.into_iter().fold(decision, Decision::hint)
+    }
+
     fn head(&self, notify: NotifyClass) -> ContentHead {
-        ContentHead { notify, ephemeral: Flag::No, accepted_at: self.now }
+        ContentHead { notify, ephemeral: self.ephemeral, accepted_at: self.now }
     }
 
     fn push(
@@ -129,6 +161,10 @@ impl FanOut {
         self.bytes = self.bytes.saturating_add(body.len()).saturating_add(MAX_ROW_OVERHEAD);
         if body.len() > MAX_DELIVERY || self.bytes > MAX_DECISION {
             return Err(TOO_LARGE);
+        }
+        if self.ephemeral.is_set() {
+            self.hints.push(Hint::Ephemeral { to: to.clone(), message: Box::new(message) });
+            return Ok(());
         }
         let (to, lane, back) = (to.clone(), self.lane.clone(), self.back.clone());
         self.deliveries.push(Delivery { to, service: ServiceName::Qs, lane, back, body });

@@ -4,16 +4,17 @@ use bytes::Bytes;
 use phoenix_core::{
     Failure, GroupId, LeafIndex, Reject, Timestamp,
     api::delivery::GroupAccess,
-    crypto::{Chance, HpkePublicKey},
+    crypto::{Chance, HpkePublicKey, HpkeSecretKey, Suite},
     operation::{Context, Frame, Local, Proven, Purpose, Reading, Rows},
     port::{Alarm, Wanted, Write},
     time::{DAY, Month},
-    wire::Sender,
+    wire::{Secret, Sender, Wire},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::{
     kinds,
+    notes::Notes,
     roster::Roster,
     sealed::{Ear, LEAST_ROSTER, LEAST_TREE, unversioned, versioned},
     service::DeliveryService,
@@ -57,6 +58,21 @@ impl Site {
     pub(crate) fn reading(&self, rows: Vec<Bytes>, purpose: Purpose) -> Reading {
         Reading { at: self.at.clone(), wanted: Wanted::Keys(rows), purpose }
     }
+
+    /// A row of the group, whose place was read first. A group that was given up may not have been dropped yet; it
+    /// opens no more than one that has.
+    ///
+    /// # Errors
+    /// [`Reject::NotFound`] where there is no such group or row, or its key is another.
+    pub(crate) fn open<T: Wire>(
+        &self,
+        row: &Bytes,
+        found: &Rows,
+        cx: &Context<DeliveryService>,
+    ) -> Result<T, Failure> {
+        let is_over = found.place(0)?.alarm.is_some_and(|alarm| alarm <= cx.now);
+        Ok(self.ear.open(row, found.row(0, row)?.filter(|_| !is_over))?)
+    }
 }
 
 /// The members of a group; all that an application message needs.
@@ -78,7 +94,7 @@ impl Members {
         cx: &Context<DeliveryService>,
     ) -> Result<Self, Failure> {
         let site = Site::of(access, cx)?;
-        let roster = site.ear.open(&kinds::ROSTER, found.row(0, &kinds::ROSTER)?)?;
+        let roster = site.open(&kinds::ROSTER, found, cx)?;
         Ok(Self { site, roster })
     }
 
@@ -95,8 +111,35 @@ pub struct Group {
     pub(crate) members: Members,
     /// Its row in clear.
     pub(crate) clear: Clear,
+    /// What is known of its queues that are gone.
+    pub(crate) graveyard: Graveyard,
     /// Its public MLS group.
     pub(crate) tree: Tree,
+}
+
+/// Notes about queues that are gone, and the sealed key to them: opened only where there are any.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Graveyard {
+    /// The notes.
+    pub(crate) notes: Notes,
+    /// The secret half of the tombstone key, under the EAR key.
+    pub(crate) key: Option<Bytes>,
+}
+
+impl Graveyard {
+    fn open(found: &Rows) -> Result<Self, Failure> {
+        let notes = found.row(0, &kinds::NOTES)?.map(|row| unversioned(row)).transpose()?;
+        Ok(Self { notes: notes.unwrap_or_default(), key: found.row(0, &kinds::TOMBSTONE)?.cloned() })
+    }
+
+    /// The key that opens notes.
+    ///
+    /// # Errors
+    /// [`Reject::NotFound`] where the site's EAR key does not open it.
+    pub(crate) fn secret(&self, site: &Site, suite: Suite) -> Result<HpkeSecretKey, Reject> {
+        let secret: Secret<32> = site.ear.open(&kinds::TOMBSTONE, self.key.as_ref())?;
+        HpkeSecretKey::from_secret_bytes(suite, &secret)
+    }
 }
 
 impl Group {
@@ -109,7 +152,7 @@ impl Group {
         purpose: Purpose,
         cx: &Context<DeliveryService>,
     ) -> Result<Reading, Reject> {
-        let rows = vec![kinds::CLEAR, kinds::ROSTER, kinds::TREE];
+        let rows = vec![kinds::CLEAR, kinds::TOMBSTONE, kinds::NOTES, kinds::ROSTER, kinds::TREE];
         Ok(Site::of(access, cx)?.reading(rows, purpose))
     }
 
@@ -126,10 +169,10 @@ impl Group {
         let clear = found.row(0, &kinds::CLEAR)?.ok_or(Reject::NotFound)?;
         let record: TreeRecord = members.site.ear.open(&kinds::TREE, found.row(0, &kinds::TREE)?)?;
         let tree = Tree::load(record, &access.group)?;
-        Ok(Self { members, clear: unversioned(clear)?, tree })
+        Ok(Self { members, clear: unversioned(clear)?, graveyard: Graveyard::open(found)?, tree })
     }
 
-    /// The writes of the group's rows.
+    /// The writes of the group's rows, but for its notes.
     ///
     /// # Errors
     /// [`Reject::TooLarge`] where the group is over the bound of stored values.
@@ -169,3 +212,6 @@ pub(crate) fn expiry(now: Timestamp) -> Alarm {
 
 /// A group without a commit for so long is dropped.
 const UNUSED_DAYS: u64 = 90;
+
+#[cfg(test)]
+mod tests;

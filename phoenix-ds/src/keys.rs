@@ -13,7 +13,10 @@ use phoenix_core::{
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 use zeroize::Zeroizing;
 
-use crate::sealed::{unversioned, versioned};
+use crate::{
+    mls::context::SenderKey,
+    sealed::{unversioned, versioned},
+};
 
 /// What the delivery service signs and vouches with: one signing key of each suite, since a group's external senders
 /// (RFC 9420 §12.1.8.1) sign with the group's own, and a key for reservations of group ids.
@@ -101,6 +104,22 @@ impl DeliveryKeys {
     pub(crate) fn current(&self, suite: Suite, now: Timestamp) -> Option<&VerifyingKey> {
         let mut keys = self.known.iter();
         keys.find(|it| it.key.suite == suite && it.is_valid_at(now)).map(|it| &it.key)
+    }
+
+    /// The key that signs for a group that lists these external senders, and its place in the list: the current one,
+    /// else one that has ended or is still to come, since the group knows no other.
+    pub(crate) fn signer(
+        &self,
+        listed: &[SenderKey],
+        suite: Suite,
+        now: Timestamp,
+    ) -> Option<(u32, &SigningKey)> {
+        let of_suite = self.record.signing.iter().filter(|it| it.key.suite() == suite);
+        let place = |it: &TimedKey| listed.iter().position(|key| *key == it.key.verifying_key().key);
+        let found = of_suite.filter_map(|it| Some((it, u32::try_from(place(it)?).ok()?)));
+        let is_current = |it: &TimedKey| (it.not_before..=it.not_after).contains(&now.as_secs());
+        let best = found.max_by_key(|(it, _)| (is_current(it), it.not_after));
+        best.map(|(it, place)| (place, &it.key))
     }
 
     /// The code of a reservation: it shows that this DS made the id, and until when it holds.

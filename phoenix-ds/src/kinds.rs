@@ -12,7 +12,8 @@ use crate::sealed::Ear;
 
 /// A group, under a keyed hash of its id. Its alarm rings 90 days after the month of its last commit, and drops it.
 ///
-/// Rows: [`CLEAR`], [`TOMBSTONE`], notes (see [`note`]), [`ROSTER`], joiner snapshots (see [`snapshot`]), [`TREE`].
+/// Rows: [`CLEAR`], [`TOMBSTONE`], [`NOTES`], [`ROSTER`], joiner snapshots (see [`snapshot`]), [`TREE`]. Of a group that
+/// was deleted there is [`BARRED`] alone.
 pub(crate) const GROUP: u8 = 1;
 /// That a message was accepted, under a keyed hash of group, leaf and message id. Its alarm rings after an hour, and
 /// drops it.
@@ -27,14 +28,15 @@ pub(crate) const fn on_alarm(_kind: u8) -> OnAlarm {
 pub(crate) const CLEAR: Bytes = Bytes::from_static(b"c");
 /// The secret half of the tombstone key, under the EAR key.
 pub(crate) const TOMBSTONE: Bytes = Bytes::from_static(b"k");
-/// The first possible note.
-pub(crate) const NOTES_FROM: Bytes = Bytes::from_static(b"n");
-/// The first key after all notes.
-pub(crate) const NOTES_BELOW: Bytes = Bytes::from_static(b"o");
+/// Notes that queues are gone: [`Notes`](crate::notes::Notes), each under the tombstone key.
+pub(crate) const NOTES: Bytes = Bytes::from_static(b"n");
 /// The members: a [`Roster`](crate::roster::Roster) under the EAR key.
 pub(crate) const ROSTER: Bytes = Bytes::from_static(b"r");
 /// The public MLS group: a [`TreeRecord`](crate::tree::TreeRecord) under the EAR key.
 pub(crate) const TREE: Bytes = Bytes::from_static(b"t");
+
+/// That a group was deleted, and its id is barred until the partition's alarm rings. Behind all other rows.
+pub(crate) const BARRED: Bytes = Bytes::from_static(b"x");
 
 /// The partition of a group.
 pub(crate) fn group(at_rest: &AtRestKey, group: &GroupId) -> Local {
@@ -55,11 +57,4 @@ pub(crate) fn lane(at_rest: &AtRestKey, group: &GroupId) -> Bytes {
 /// does not tell the epoch.
 pub(crate) fn snapshot(ear: &Ear, epoch: Epoch) -> Bytes {
     [b"s".as_slice(), &ear.prf("snapshot", &epoch.encode())].concat().into()
-}
-
-/// The row of a note that a queue is gone, under the tombstone key: the first such note of a queue, or the latest.
-/// The key does not tell the queue, but two notes of one queue have one key.
-pub(crate) fn note(at_rest: &AtRestKey, group: &[u8], queue: &[u8; 32], latest: bool) -> Bytes {
-    let name = at_rest.prf("note", &[group, queue].concat());
-    [b"n".as_slice(), &name, &[u8::from(latest)]].concat().into()
 }

@@ -67,9 +67,19 @@ impl Roster {
         self.members.get(place)
     }
 
+    /// All members but the one at a leaf.
+    pub(crate) fn others(&self, leaf: LeafIndex) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(move |member| member.leaf != leaf)
+    }
+
+    /// The member that goes by this pseudonym.
+    pub(crate) fn named(&self, pseudonym: &Pseudonym) -> Option<&Member> {
+        self.members.iter().find(|member| member.pseudonym == *pseudonym)
+    }
+
     /// Whether a member goes by this pseudonym.
     pub(crate) fn has_pseudonym(&self, pseudonym: &Pseudonym) -> bool {
-        self.members.iter().any(|member| member.pseudonym == *pseudonym)
+        self.named(pseudonym).is_some()
     }
 
     /// Whether a member other than the one at `leaf` uses this config.

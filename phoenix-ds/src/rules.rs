@@ -1,15 +1,21 @@
 //! What may stand in a commit, by endpoint (07, "Endpoints", "Roles", "Proposal store").
 
-use openmls::prelude::{Proposal, ProposalOrRefType, StagedCommit};
+use openmls::prelude::{Proposal, ProposalOrRefType, QueuedProposal, StagedCommit};
 use phoenix_core::{
-    Failure, LeafIndex, Refusal, Reject,
-    api::{delivery::CommitAad, mls::Roles},
+    Failure, LeafIndex, Pseudonym, Refusal, Reject,
+    api::{delivery::CommitAad, mls::Roles, queue::ClientQueueConfig},
+    operation::Context,
     wire::Wire,
 };
 
 use crate::{
     group::Group,
-    mls::{self, context},
+    mls::{
+        self,
+        context::{self, Change},
+    },
+    service::DeliveryService,
+    tree::{Pending, Reason},
 };
 
 /// What an endpoint is for.
@@ -19,60 +25,98 @@ pub(crate) enum Act {
     Add,
     /// Removing members.
     Remove,
+    /// Changing roles, or the external senders.
+    Roles,
     /// Updating one's leaf.
     Update,
     /// Joining by external commit.
     Join,
+    /// Removing all others, to end the group.
+    Delete,
+    /// Coming back by external commit.
+    Return,
 }
 
-/// Checks that the sender may do what the endpoint is for.
+/// Checks that the sender may do what the endpoint is for: who is proposed for removal may do nothing, but for
+/// inactivity, which its commit withdraws (07, "Proposal store").
 ///
 /// # Errors
-/// [`Reject::Forbidden`] for members that are no admins.
+/// [`Reject::Forbidden`] for members that may not.
 pub(crate) fn check_role(group: &Group, sender: LeafIndex, act: Act) -> Result<(), Reject> {
     let member = group.members.roster.member(sender).ok_or(Reject::Unauthenticated)?;
+    if group.tree.pending(sender).is_some_and(|pending| pending.reason != Reason::Inactive) {
+        return Err(Reject::Forbidden);
+    }
     match act {
-        Act::Add | Act::Remove if !group.members.roster.is_admin(member) => Err(Reject::Forbidden),
-        Act::Add | Act::Remove | Act::Update | Act::Join => Ok(()),
+        Act::Add | Act::Remove | Act::Roles | Act::Delete if !group.members.roster.is_admin(member) => {
+            Err(Reject::Forbidden)
+        }
+        Act::Add | Act::Remove | Act::Roles | Act::Delete | Act::Update | Act::Join | Act::Return => Ok(()),
     }
 }
 
-/// Checks that a commit brings by itself what the endpoint is for, and nothing else. Stored proposals were checked
-/// when they were stored.
+/// Checks that a commit brings by itself what the endpoint is for, and nothing else; a member's may also change the
+/// group's context, if [`roles::check`](crate::roles::check) allows it. Stored proposals were checked when they were
+/// stored.
 ///
 /// # Errors
 /// [`Reject::Malformed`] where it does not.
 pub(crate) fn check_proposals(staged: &StagedCommit, act: Act) -> Result<(), Reject> {
-    let inline =
-        |it: &&openmls::prelude::QueuedProposal| it.proposal_or_ref_type() == ProposalOrRefType::Proposal;
-    let mut count = 0_usize;
-    for proposal in staged.queued_proposals().filter(inline) {
-        match (proposal.proposal(), act) {
+    let (mut count, mut own) = (0_usize, 0_usize);
+    for proposal in inline(staged) {
+        let counted = match (proposal, act) {
             (Proposal::Add(_), Act::Add)
-            | (Proposal::Remove(_), Act::Remove)
-            | (Proposal::ExternalInit(_), Act::Join) => count = count.saturating_add(1),
+            | (Proposal::Remove(_), Act::Remove | Act::Delete)
+            | (Proposal::GroupContextExtensions(_), Act::Roles)
+            | (Proposal::ExternalInit(_), Act::Join | Act::Return) => &mut count,
+            (Proposal::GroupContextExtensions(_), Act::Add | Act::Remove | Act::Update)
+            | (Proposal::Remove(_), Act::Return) => &mut own,
             _ => return Err(Reject::Malformed("proposal")),
-        }
+        };
+        *counted = counted.saturating_add(1);
     }
     let enough = match act {
-        Act::Add | Act::Remove | Act::Join => count > 0,
+        Act::Add | Act::Remove | Act::Roles | Act::Join => count > 0,
+        Act::Return => count > 0 && own == 1,
         Act::Update => staged.update_path_leaf_node().is_some(),
+        // That nobody else is left is seen once it is merged: there may be nobody else, or others may leave by proposal.
+        Act::Delete => true,
     };
     if enough { Ok(()) } else { Err(Reject::Malformed("proposals")) }
 }
 
-/// Checks that a member's commit covers all stored proposals.
+/// What a commit changes of the group's context.
+///
+/// # Errors
+/// [`Reject::Malformed`] where it changes what stays for ever.
+pub(crate) fn context_change(group: &Group, staged: &StagedCommit) -> Result<Option<Change>, Reject> {
+    let mut proposed = inline(staged).filter_map(|proposal| match proposal {
+        Proposal::GroupContextExtensions(it) => Some(it.extensions()),
+        _ => None,
+    });
+    let context = group.tree.group.group_context();
+    proposed.next().map(|extensions| context::change(context, extensions)).transpose()
+}
+
+fn inline(staged: &StagedCommit) -> impl Iterator<Item = &Proposal> {
+    let inline =
+        staged.queued_proposals().filter(|it| it.proposal_or_ref_type() == ProposalOrRefType::Proposal);
+    inline.map(QueuedProposal::proposal)
+}
+
+/// Checks that a member's commit covers all stored proposals. Its own removal for inactivity it cannot take along:
+/// that lapses.
 ///
 /// # Errors
 /// [`Reject::PendingProposals`] with them where it does not.
-pub(crate) fn check_coverage(group: &Group, staged: &StagedCommit) -> Result<(), Failure> {
-    let stored = group.tree.stored()?;
-    let covered =
-        |reference: &_| staged.queued_proposals().any(|it| it.proposal_reference_ref() == reference);
-    if stored.iter().all(covered) {
+pub(crate) fn check_coverage(group: &Group, staged: &StagedCommit, sender: LeafIndex) -> Result<(), Failure> {
+    let covered = |it: &Pending| {
+        staged.queued_proposals().any(|queued| *queued.proposal_reference_ref() == it.reference)
+    };
+    if group.tree.pending.iter().all(|it| it.leaf == sender || covered(it)) {
         return Ok(());
     }
-    Err(Refusal { reject: Reject::PendingProposals, detail: group.tree.proposals.encode() }.into())
+    Err(Refusal { reject: Reject::PendingProposals, detail: group.tree.proposals().encode() }.into())
 }
 
 /// Checks the path's leaf of a member's commit: a LeafCredential, with the pseudonym that the member has. Tells
@@ -95,15 +139,57 @@ pub(crate) fn check_path(group: &Group, staged: &StagedCommit, sender: LeafIndex
     Ok(leaf.credential() != before.credential())
 }
 
+/// Checks that a member that comes back is the one that it was, byte for byte, and takes nobody's place but its own.
+///
+/// # Errors
+/// [`Reject::Malformed`] where it is another, or removes another.
+pub(crate) fn check_return(group: &Group, staged: &StagedCommit, sender: LeafIndex) -> Result<(), Reject> {
+    let is_own =
+        |it: &Proposal| !matches!(it, Proposal::Remove(it) if mls::leaf_index(it.removed()) != sender);
+    if !inline(staged).all(is_own) {
+        return Err(Reject::Malformed("proposal"));
+    }
+    let before = group.tree.leaf(sender).ok_or(Reject::Unauthenticated)?;
+    let leaf = staged.update_path_leaf_node().ok_or(Reject::Malformed("commit"))?;
+    if leaf.signature_key() != before.signature_key() || leaf.credential() != before.credential() {
+        return Err(Reject::Malformed("leaf"));
+    }
+    Ok(())
+}
+
+/// Checks that the signature key of a path's leaf is nobody else's: neither a member's nor that of a member that the
+/// same commit adds. OpenMLS compares those of added leaves only.
+///
+/// # Errors
+/// [`Reject::DuplicateKey`] where it is somebody's.
+pub(crate) fn check_path_key(
+    group: &Group,
+    staged: &StagedCommit,
+    own: Option<LeafIndex>,
+) -> Result<(), Reject> {
+    let Some(leaf) = staged.update_path_leaf_node() else { return Ok(()) };
+    let key = mls::signature_key(group.tree.suite()?, leaf)?;
+    let mut others = group.members.roster.members.iter().filter(|member| Some(member.leaf) != own);
+    let is_added = |it: &Proposal| matches!(it, Proposal::Add(it) if it.key_package().leaf_node().signature_key() == leaf.signature_key());
+    if others.any(|member| member.key == key) || inline(staged).any(is_added) {
+        return Err(Reject::DuplicateKey);
+    }
+    Ok(())
+}
+
+/// Checks that the operator has not blocked the domain of a queue.
+///
+/// # Errors
+/// [`Reject::Forbidden`] where it has.
+pub(crate) fn check_domain(config: &ClientQueueConfig, cx: &Context<DeliveryService>) -> Result<(), Reject> {
+    if cx.settings.blocked_domains.contains(&config.domain) { Err(Reject::Forbidden) } else { Ok(()) }
+}
+
 /// Checks that a pseudonym is nobody's, neither in the tree nor among the roles.
 ///
 /// # Errors
 /// [`Reject::DuplicateKey`] where it is somebody's.
-pub(crate) fn check_pseudonym(
-    group: &Group,
-    roles: &Roles,
-    pseudonym: &phoenix_core::Pseudonym,
-) -> Result<(), Reject> {
+pub(crate) fn check_pseudonym(group: &Group, roles: &Roles, pseudonym: &Pseudonym) -> Result<(), Reject> {
     if group.members.roster.has_pseudonym(pseudonym) || roles.admins.contains(pseudonym) {
         return Err(Reject::DuplicateKey);
     }

@@ -84,3 +84,34 @@ pub(crate) const LEAST_TREE: usize = 16 << 10;
 pub(crate) const LEAST_KEY: usize = 64;
 /// The version of the records of this crate.
 const VERSION: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+
+    use phoenix_core::crypto::{SEAL_OVERHEAD, pad};
+
+    use super::{LEAST_ROSTER, LEAST_TREE};
+    use crate::testing::{Member, World};
+
+    #[test]
+    fn rows_have_the_lengths_of_the_ladder_and_no_others() {
+        let world = World::new();
+        let mut a = Member::new(&world, "alpha.test");
+        a.create(&world, None).unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let rows = world.group_rows();
+            for (row, value) in rows.iter().filter(|(row, _)| matches!(row[0], b'r' | b't' | b's')) {
+                let (length, least) =
+                    (value.len() - SEAL_OVERHEAD, if row[0] == b'r' { LEAST_ROSTER } else { LEAST_TREE });
+                // Four bytes tell the length of what is padded; nothing is added to what is as long as a step.
+                assert!(length >= least);
+                assert_eq!(pad(&vec![0; length - 4], least).len(), length);
+                seen.push(length > least);
+            }
+            a.grow(&world, 14, |_| "alpha.test".to_owned());
+        }
+        assert!(seen.contains(&true) && seen.contains(&false));
+    }
+}

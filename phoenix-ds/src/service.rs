@@ -1,6 +1,9 @@
 //! The delivery service as the driver knows it.
 
+use std::collections::BTreeSet;
+
 use phoenix_core::{
+    Fqdn,
     api::{ServiceName, delivery::MAX_MEMBERS},
     operation::{OnAlarm, Service},
     port::Space,
@@ -29,10 +32,13 @@ pub struct DeliverySettings {
     pub max_members: usize,
     /// Bytes of one application message at most, sealed by its sender; 256 KiB by default (05).
     pub max_message_bytes: usize,
+    /// Homeservers whose users are members of no group here: none by default. Members with queues there are proposed
+    /// for removal, and no queue there is taken (07, "DS-induced removals").
+    pub blocked_domains: BTreeSet<Fqdn>,
 }
 
 impl Default for DeliverySettings {
     fn default() -> Self {
-        Self { max_members: MAX_MEMBERS, max_message_bytes: 256 << 10 }
+        Self { max_members: MAX_MEMBERS, max_message_bytes: 256 << 10, blocked_domains: BTreeSet::new() }
     }
 }

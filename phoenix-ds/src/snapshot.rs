@@ -26,6 +26,8 @@ pub(crate) struct SnapshotJoiner {
     pub(crate) package: KeyPackageRef,
     /// The KeyPackage's signature key: verifies its frame.
     pub(crate) key: VerifyingKey,
+    /// Last second of the KeyPackage, after which nobody joins by it.
+    pub(crate) expires: u64,
 }
 
 /// Snapshots kept for a group at most; then the oldest goes, and its joiners resync (07).

@@ -1,32 +1,19 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use openmls::prelude::{DeserializeBytes as _, LeafNodeParameters, MlsMessageIn, ProcessedMessageContent};
-use openmls_rust_crypto::RustCrypto;
+use openmls::prelude::LeafNodeParameters;
 use phoenix_core::{
     LeafIndex, Pseudonym, Reject,
-    api::delivery::{CommitRequest, MAX_PROPOSALS, Mls},
-    wire::{List, Wire},
+    api::delivery::{CommitRequest, Proposals},
+    wire::Wire,
 };
 
 use super::{Committer, Submission, stage};
 use crate::{
     AddUsers, DeliverySettings, UpdateClient,
     accept::accept,
-    group::Group,
     rules::Act,
     testing::{Member, World, refusal, rejected},
 };
-
-/// The group with a proposal stored, as an endpoint that takes proposals would leave it.
-fn with_proposal(mut group: Group, message: &Mls) -> Group {
-    let crypto = RustCrypto::default();
-    let proposal =
-        MlsMessageIn::tls_deserialize_exact_bytes(message).unwrap().try_into_protocol_message().unwrap();
-    let processed = group.tree.group.process_message(&crypto, proposal).unwrap();
-    let ProcessedMessageContent::ProposalMessage(queued) = processed.into_content() else { unreachable!() };
-    group.tree.store(*queued, message.clone()).unwrap();
-    group
-}
 
 fn submission(request: &CommitRequest) -> Submission<'_> {
     Submission { access: &request.access, commit: &request.commit, update: &request.group_info }
@@ -38,24 +25,20 @@ fn a_members_commit_covers_all_stored_proposals_or_learns_them() {
     let [mut a, mut b, mut c] = ["alpha.test"; 3].map(|it| Member::new(&world, it));
     a.create(&world, None).unwrap();
     a.add(&world, &mut [&mut b, &mut c]).unwrap();
-    let access = a.access.clone().unwrap();
     let proposal = b.leaving();
-    let committer = Committer::Member(LeafIndex(0));
+    b.self_remove(&world, proposal.clone()).unwrap();
 
     let deaf = a.commit(Vec::new(), &[], 0).request;
-    let group = with_proposal(world.group(&access), &proposal);
-    let refused = refusal(stage(group, submission(&deaf), committer, Act::Update));
-    let told = List::<Mls, MAX_PROPOSALS>::decode(&refused.detail).unwrap();
+    let refused = refusal(world.call::<UpdateClient>(&deaf, Some(a.leaf())));
+    let told = Proposals::decode(&refused.detail).unwrap();
     a.hear(&told[0]);
-    let covering = a.commit(Vec::new(), &[], 0).request;
-    let group = with_proposal(world.group(&access), &proposal);
-    let staged = stage(group, submission(&covering), committer, Act::Update).unwrap();
-    let cx = world.context();
-    let outcome = accept(staged, Vec::new(), &cx, |arrived| arrived).map(drop);
+    let covering = a.update(&world);
 
     assert_eq!(refused.reject, Reject::PendingProposals);
     assert_eq!(told[..], [proposal]);
-    assert!(outcome.is_ok());
+    assert_eq!(covering.unwrap().epoch.0, 2);
+    b.forget_proposals();
+    assert_eq!(rejected(b.send(&world, b"still here?")), Reject::Unauthenticated);
 }
 
 #[test]
@@ -64,13 +47,14 @@ fn stored_proposals_come_back_with_the_group() {
     let [mut a, mut b] = ["alpha.test"; 2].map(|it| Member::new(&world, it));
     a.create(&world, None).unwrap();
     a.add(&world, &mut [&mut b]).unwrap();
-    let access = a.access.clone().unwrap();
-    let group = with_proposal(world.group(&access), &b.leaving());
+    let (access, proposal) = (a.access.clone().unwrap(), b.leaving());
+    b.self_remove(&world, proposal).unwrap();
+    let group = world.group(&access);
 
     let again = crate::tree::Tree::load(group.tree.record().unwrap(), &access.group).unwrap();
 
-    assert_eq!(again.stored().unwrap(), group.tree.stored().unwrap());
-    assert_eq!(again.proposals, group.tree.proposals);
+    assert_eq!(again.pending.len(), 1);
+    assert_eq!(again.pending, group.tree.pending);
     assert_eq!(again.record().unwrap(), group.tree.record().unwrap());
 }
 

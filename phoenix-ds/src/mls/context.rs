@@ -4,6 +4,7 @@ use openmls::prelude::{CredentialType, Extension, ExtensionType, Extensions, Gro
 use phoenix_core::{
     Reject, Timestamp,
     api::{
+        delivery::DsPublicKeys,
         mls::{CONNECTION_EXTENSION, Connection, LEAF_CREDENTIAL, ROLES_EXTENSION, Roles},
         queue::ServiceKey,
     },
@@ -65,9 +66,61 @@ pub(crate) fn check_new(
     if senders.iter().all(is_ours) && senders.iter().any(|sender| sender.key == current.key) {
         Ok(())
     } else {
-        Err(Reject::Malformed("external senders"))
+        Err(SENDERS)
     }
 }
+
+/// What a GroupContextExtensions proposal changes.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    /// The new roles, where they are others.
+    pub(crate) roles: Option<Roles>,
+    /// The keys of the new external senders, where they are others.
+    pub(crate) senders: Option<Vec<SenderKey>>,
+}
+
+/// What a proposal changes of a context: roles and external senders may be others, and nothing else may.
+///
+/// # Errors
+/// [`Reject::Malformed`] where something else is, or where what is new cannot be read.
+pub(crate) fn change(context: &GroupContext, proposed: &Extensions<GroupContext>) -> Result<Change, Reject> {
+    let current = context.extensions();
+    if current.iter().count() != proposed.iter().count() {
+        return Err(PROPOSAL);
+    }
+    let mut change = Change::default();
+    for before in current.iter() {
+        let kind = before.extension_type();
+        let after = proposed.iter().find(|it| it.extension_type() == kind).ok_or(PROPOSAL)?;
+        match after {
+            after if after == before => {}
+            Extension::Unknown(ROLES_EXTENSION, content) => change.roles = Some(Roles::decode(&content.0)?),
+            Extension::ExternalSenders(_) => change.senders = Some(sender_keys(proposed)?),
+            _ => return Err(PROPOSAL),
+        }
+    }
+    Ok(change)
+}
+
+/// Checks that external senders are the published keys of this DS, each once, and no others.
+///
+/// # Errors
+/// [`Reject::Malformed`] where they are not.
+pub(crate) fn check_published(senders: &[SenderKey], published: &DsPublicKeys) -> Result<(), Reject> {
+    let all = published.verifying.iter().all(|it| senders.contains(&it.key.key));
+    if all && senders.len() == published.verifying.len() { Ok(()) } else { Err(SENDERS) }
+}
+
+/// The keys of a group's external senders, in their order.
+///
+/// # Errors
+/// [`Reject::Malformed`] where there are none.
+pub(crate) fn sender_keys(extensions: &Extensions<GroupContext>) -> Result<Vec<SenderKey>, Reject> {
+    Ok(external_senders(extensions)?.into_iter().map(|sender| sender.key).collect())
+}
+
+/// The key of an external sender.
+pub(crate) type SenderKey = Opaque<65>;
 
 fn check_required(context: &GroupContext) -> Result<(), Reject> {
     let required = context.required_capabilities().ok_or(REQUIRED)?;
@@ -86,14 +139,14 @@ fn external_senders(
         Extension::ExternalSenders(senders) => Some(senders.tls_serialize_detached()),
         _ => None,
     });
-    let encoded = found.and_then(Result::ok).ok_or(Reject::Malformed("external senders"))?;
+    let encoded = found.and_then(Result::ok).ok_or(SENDERS)?;
     List::decode(&encoded)
 }
 
 /// An external sender (RFC 9420 §12.1.8.1).
 #[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 struct ExternalSender {
-    key: Opaque<65>,
+    key: SenderKey,
     credential_type: u16,
     credential: Opaque<256>,
 }
@@ -107,6 +160,8 @@ const fn is_known(extension: ExtensionType) -> bool {
     )
 }
 
+const PROPOSAL: Reject = Reject::Malformed("proposal");
 const REQUIRED: Reject = Reject::Malformed("required capabilities");
+const SENDERS: Reject = Reject::Malformed("external senders");
 /// Keys that a DS publishes at once.
 const MAX_SENDERS: usize = phoenix_core::api::queue::MAX_KEYS;

@@ -26,6 +26,17 @@ pub(crate) fn commit(message: &Mls, group: &GroupId) -> Result<PublicMessageIn, 
     Ok(commit)
 }
 
+/// The proposal that a request brings.
+///
+/// # Errors
+/// [`Reject::Malformed`] where it is not a proposal in a PublicMessage of this group.
+pub(crate) fn proposal(message: &[u8], group: &[u8]) -> Result<PublicMessageIn, Reject> {
+    let message = MlsMessageIn::tls_deserialize_exact_bytes(message).map_err(|_| PROPOSAL)?;
+    let MlsMessageBodyIn::PublicMessage(proposal) = message.extract() else { return Err(PROPOSAL) };
+    let is_proposal = proposal.content_type() == ContentType::Proposal;
+    if is_proposal && proposal.group_id().as_slice() == group { Ok(proposal) } else { Err(PROPOSAL) }
+}
+
 /// The GroupInfo that stands in an MLSMessage.
 ///
 /// # Errors
@@ -57,14 +68,14 @@ pub(crate) fn group_info_message(
 ///
 /// # Errors
 /// [`Reject::Malformed`] where it is not an application PrivateMessage of this group whose authenticated data names
-/// its kind.
-pub(crate) fn application_epoch(message: &Mls, group: &GroupId) -> Result<Epoch, Reject> {
+/// this kind.
+pub(crate) fn application_epoch(message: &Mls, group: &GroupId, aad: MessageAad) -> Result<Epoch, Reject> {
     let frame = PrivateFrame::decode(message).map_err(|_| MESSAGE)?;
     let is_application = frame.version == MLS_10
         && frame.wire_format == WIRE_PRIVATE_MESSAGE
         && frame.content_type == CONTENT_APPLICATION
         && frame.group.as_slice() == group.encode().as_ref()
-        && MessageAad::decode(&frame.aad) == Ok(MessageAad::Application);
+        && MessageAad::decode(&frame.aad) == Ok(aad);
     if is_application { Ok(Epoch(frame.epoch)) } else { Err(MESSAGE) }
 }
 
@@ -129,6 +140,7 @@ struct JoinerSecrets {
 const COMMIT: Reject = Reject::Malformed("commit");
 const GROUP_INFO: Reject = Reject::Malformed("group info");
 const MESSAGE: Reject = Reject::Malformed("message");
+const PROPOSAL: Reject = Reject::Malformed("proposal");
 const WELCOME: Reject = Reject::Malformed("welcome");
 /// `mls10` of RFC 9420 §6.
 const MLS_10: u16 = 1;
@@ -141,9 +153,13 @@ const CONTENT_APPLICATION: u8 = 1;
 
 #[cfg(test)]
 mod tests {
-    use phoenix_core::{GroupId, Reject, Uuid, api::delivery::Mls, wire::Opaque};
+    use phoenix_core::{
+        GroupId, Reject, Uuid,
+        api::delivery::{MessageAad, Mls},
+        wire::Opaque,
+    };
 
-    use super::{Welcome, application_epoch, commit, group_info};
+    use super::{Welcome, application_epoch, commit, group_info, proposal};
 
     #[test]
     fn no_bytes_of_a_stranger_are_taken_for_a_message_and_none_panic() -> Result<(), Reject> {
@@ -154,7 +170,8 @@ mod tests {
                     Opaque::new([vec![0, 1, 0, byte % 6], vec![byte; length.into()]].concat())?;
                 assert!(commit(&message, &group).is_err());
                 assert!(group_info(&message).is_err());
-                assert!(application_epoch(&message, &group).is_err());
+                assert!(proposal(&message, b"").is_err());
+                assert!(application_epoch(&message, &group, MessageAad::Application).is_err());
                 assert!(Welcome::decode(&message, phoenix_core::crypto::Suite::P256).is_err());
             }
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod context;
 pub(crate) mod frames;
+pub(crate) mod signer;
 pub(crate) mod storage;
 
 use openmls::prelude::{Ciphersuite, CredentialType, LeafNode, LeafNodeIndex};

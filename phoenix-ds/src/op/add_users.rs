@@ -8,7 +8,7 @@ use phoenix_core::{
         Authorised, Context, Decision, Decoded, Effort, Need, Operation, Peers, Proven, Purpose, Reading,
         Rows,
     },
-    wire::{List, Sender},
+    wire::Sender,
 };
 
 use crate::{
@@ -78,7 +78,7 @@ impl Operation for AddUsers {
         rules::check_role(&group, sender, Act::Add)?;
         let staged = stage(group, submission(request), Committer::Member(sender), Act::Add)?;
         let newcomers = adds::newcomers(&staged, request, peers, cx)?;
-        accept(staged, newcomers, cx, |arrived| Accepted { epoch: arrived.epoch, delayed: List::default() })
+        accept(staged, newcomers, cx, |arrived| Accepted { epoch: arrived.epoch, delayed: arrived.delayed })
     }
 }
 

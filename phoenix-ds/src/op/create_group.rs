@@ -18,10 +18,11 @@ use phoenix_core::{
 };
 
 use crate::{
-    group::{self, Clear, Group, Members, Site},
+    group::{self, Clear, Graveyard, Group, Members, Site},
     kinds,
     mls::{self, context},
     roster::{Member, Roster},
+    rules,
     sealed::LEAST_KEY,
     service::DeliveryService,
     tree::Tree,
@@ -51,6 +52,7 @@ impl Operation for CreateGroup {
         if call.request().config.any.is_set() {
             return Err(Reject::Malformed("queue config").into());
         }
+        rules::check_domain(&call.request().config, cx)?;
         Ok(vec![site.reading(vec![kinds::CLEAR], Purpose::Change)])
     }
 
@@ -92,7 +94,7 @@ impl Operation for CreateGroup {
         };
         let secret: Secret<32> = tombstone.to_secret_bytes();
         let sealed = members.site.ear.seal(&kinds::TOMBSTONE, &secret, LEAST_KEY, chance)?;
-        let group = Group { members, clear, tree };
+        let group = Group { members, clear, graveyard: Graveyard::default(), tree };
         let mut writes = group.writes(chance)?;
         writes.push(Write::Put(kinds::TOMBSTONE, sealed));
         Ok(Decision::reply(Empty {}).change(group.members.site.at, writes, group::expiry(cx.now)))

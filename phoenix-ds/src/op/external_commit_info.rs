@@ -69,7 +69,7 @@ impl Operation for ExternalCommitInfo {
     ) -> Result<Decision<ExternalCommitInfoReply>, Failure> {
         let tree = group.tree.ratchet_tree()?;
         let roster = group.members.roster.published()?;
-        let (group_info, proposals) = (group.tree.group_info, group.tree.proposals);
+        let (proposals, group_info) = (group.tree.proposals(), group.tree.group_info);
         Ok(Decision::reply(ExternalCommitInfoReply { group_info, tree, roster, proposals }))
     }
 }

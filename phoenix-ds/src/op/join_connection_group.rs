@@ -43,6 +43,7 @@ impl Operation for JoinConnectionGroup {
         if call.request().config.any.is_set() {
             return Err(Reject::Malformed("queue config").into());
         }
+        rules::check_domain(&call.request().config, cx)?;
         Ok(vec![reading])
     }
 

@@ -1,54 +1,42 @@
-//! `undelivered`: queues of members are gone.
+//! `undelivered`: a message did not reach queues of members.
 
-use std::collections::BTreeSet;
-
-use bytes::Bytes;
 use phoenix_core::{
     Failure,
     api::{
         Empty,
-        delivery::{self as api, UndeliveredRequest},
+        delivery::{self as api, Undeliverable, UndeliveredRequest},
     },
     operation::{
         Anyone, Authorised, Context, Decision, Decoded, Local, Operation, Peers, Proven, Reading, Rows,
     },
     port::{Alarm, Wanted, Write},
-    wire::Wire,
 };
-use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::{
     fanout::returned,
     group::Clear,
     kinds,
+    notes::{Desk, Notes},
     sealed::{unversioned, versioned},
     service::DeliveryService,
 };
 
-/// Keeps a note of queues that are gone, until the group is next opened: the first and the latest of each queue,
-/// since a member is removed only for two that are an hour apart (07, "DS-induced removals").
+/// Keeps a note of queues that are gone, until a commit brings the group's key: the first and the latest of each
+/// queue, since a member is removed only for two that are an hour apart (07, "DS-induced removals"). Nothing is kept of
+/// messages that were given up: a homeserver that is away for long loses none of its members for it.
 pub struct Undelivered;
 
 /// What is known of the group without its key.
-pub struct Notes {
+pub struct Noted {
     at: Local,
     clear: Option<Clear>,
-    rows: BTreeSet<Bytes>,
-}
-
-/// That a queue was gone at a time.
-#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
-pub(crate) struct Note {
-    /// SHA-256 of the sealed config.
-    pub(crate) queue: [u8; 32],
-    /// When, in seconds.
-    pub(crate) at: u64,
+    notes: Notes,
 }
 
 impl Operation for Undelivered {
     type Endpoint = api::Undelivered;
     type Service = DeliveryService;
-    type State = Notes;
+    type State = Noted;
     type Sender = Anyone;
 
     fn locate(
@@ -60,20 +48,19 @@ impl Operation for Undelivered {
             return Ok(Vec::new());
         }
         let at = returned(&call.request().back, cx)?;
-        let wanted = Wanted::Range { from: kinds::CLEAR, below: kinds::NOTES_BELOW, limit: MAX_ROWS };
-        Ok(vec![Reading::change(at, wanted)])
+        Ok(vec![Reading::change(at, Wanted::Keys(vec![kinds::CLEAR, kinds::NOTES]))])
     }
 
-    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Notes, Failure> {
+    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Noted, Failure> {
         let at = returned(&call.request().back, cx)?;
         let clear = found.row(0, &kinds::CLEAR)?.map(|row| unversioned(row)).transpose()?;
-        let rows = found.rows(0)?.iter().map(|(key, _)| key.clone()).filter(|key| *key >= kinds::NOTES_FROM);
-        Ok(Notes { at, clear, rows: rows.collect() })
+        let notes = found.row(0, &kinds::NOTES)?.map(|row| unversioned(row)).transpose()?;
+        Ok(Noted { at, clear, notes: notes.unwrap_or_default() })
     }
 
     fn authenticate(
         _: &Decoded<Self>,
-        _: &Notes,
+        _: &Noted,
         _: &Peers,
         _: &Context<DeliveryService>,
     ) -> Result<Proven<Anyone>, Failure> {
@@ -81,42 +68,29 @@ impl Operation for Undelivered {
     }
 
     fn decide(
-        notes: Notes,
+        noted: Noted,
         call: Authorised<Self>,
         _: &Peers,
         cx: &Context<DeliveryService>,
     ) -> Result<Decision<Empty>, Failure> {
-        let Notes { at, clear, mut rows } = notes;
-        // The group was given up meanwhile.
-        let Some(clear) = clear else { return Ok(Decision::reply(Empty {})) };
+        let Noted { at, clear, notes: before } = noted;
+        let UndeliveredRequest { cause, queues, .. } = call.request();
+        let is_gone = *cause == Undeliverable::Gone && !queues.is_empty();
+        // The group was given up meanwhile, or nothing is gone.
+        let Some(clear) = clear.filter(|_| is_gone) else { return Ok(Decision::reply(Empty {})) };
         let chance = &mut cx.chance("notes");
-        let mut writes = Vec::new();
-        let UndeliveredRequest { gone, .. } = call.request();
-        for queue in gone {
-            let name = |latest| kinds::note(&cx.keys.at_rest, &at.key, queue, latest);
-            let latest = rows.contains(&name(false));
-            let row = name(latest);
-            if !rows.contains(&row) && rows.len() >= MAX_NOTES {
-                continue;
-            }
-            let note = Note { queue: *queue, at: cx.now.as_secs() };
-            let sealed = clear.tombstone.seal(NOTE, &at.key, &note.encode(), chance)?;
-            rows.insert(row.clone());
-            writes.push(Write::Put(row, versioned(&sealed).to_vec().into()));
+        let desk = Desk { group: &at.key, tombstone: &clear.tombstone, at_rest: &cx.keys.at_rest };
+        let mut notes = before.clone();
+        for queue in queues {
+            notes = notes.with(&desk, *queue, cx.now.as_secs(), chance)?;
         }
-        if writes.is_empty() {
+        if notes == before {
             return Ok(Decision::reply(Empty {}));
         }
-        Ok(Decision::reply(Empty {}).change(at, writes, Alarm::Keep))
+        let row = versioned(&notes).to_vec().into();
+        Ok(Decision::reply(Empty {}).change(at, vec![Write::Put(kinds::NOTES, row)], Alarm::Keep))
     }
 }
-
-/// HPKE info of notes.
-const NOTE: &[u8] = b"phoenix note";
-/// Notes of a group at most (07).
-const MAX_NOTES: usize = 64;
-/// Notes, and the two rows before them.
-const MAX_ROWS: u32 = 66;
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use crate::{
     group::{Members, Site, prove_leaf},
     kinds, loads,
     roster::Member,
+    rules,
     service::DeliveryService,
 };
 
@@ -38,6 +39,7 @@ impl Operation for UpdateQueueConfig {
         if call.request().config.any.is_set() {
             return Err(Reject::Malformed("queue config").into());
         }
+        rules::check_domain(&call.request().config, cx)?;
         Ok(vec![site.reading(vec![kinds::ROSTER], Purpose::Change)])
     }
 

@@ -9,7 +9,12 @@ use phoenix_core::{
     wire::Sender,
 };
 
-use crate::{group::Site, kinds, service::DeliveryService, snapshot::Snapshot};
+use crate::{
+    group::Site,
+    kinds,
+    service::DeliveryService,
+    snapshot::{Snapshot, SnapshotJoiner},
+};
 
 /// Gives a joiner the tree and the roster of the epoch that it was added in.
 pub struct WelcomeInfo;
@@ -38,19 +43,22 @@ impl Operation for WelcomeInfo {
         let WelcomeInfoRequest { access, epoch, .. } = call.request();
         let site = Site::of(access, cx)?;
         let row = kinds::snapshot(&site.ear, *epoch);
-        Ok(site.ear.open(&row, found.row(0, &row)?)?)
+        site.open(&row, &found, cx)
     }
 
     fn authenticate(
         call: &Decoded<Self>,
         snapshot: &Snapshot,
         _: &Peers,
-        _: &Context<DeliveryService>,
+        cx: &Context<DeliveryService>,
     ) -> Result<Proven<Anyone>, Failure> {
         let (frame, request) = (call.frame()?, call.request());
         let named = matches!(frame.sender(), Sender::KeyPackage(group, package)
             if *group == request.access.group && *package == request.package);
-        let joiner = snapshot.joiners.iter().find(|it| named && it.package == request.package);
+        // A snapshot stays until the next commit, but not for those whose KeyPackage has expired since.
+        let is_joiner =
+            |it: &&SnapshotJoiner| it.package == request.package && cx.now.as_secs() <= it.expires;
+        let joiner = snapshot.joiners.iter().find(|it| named && is_joiner(it));
         Ok(frame.prove(&joiner.ok_or(Reject::Unauthenticated)?.key, Anyone)?)
     }
 

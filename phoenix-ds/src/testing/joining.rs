@@ -9,8 +9,8 @@ use phoenix_core::{
     Failure, KeyPackageRef,
     api::{
         delivery::{
-            Accepted, AddUsersRequest, CommitRequest, ExternalCommitInfoReply, GroupAccess,
-            JoinConnectionGroupRequest, Joined, Joiner, WelcomeBundle, WelcomeInfoRequest,
+            Accepted, AddUsersRequest, CommitRequest, ExternalCommitInfoReply, ExternalCommitInfoRequest,
+            GroupAccess, JoinConnectionGroupRequest, Joined, Joiner, WelcomeBundle, WelcomeInfoRequest,
         },
         mls::{QUEUE_CONFIG_EXTENSION, QueueConfigHash},
     },
@@ -25,7 +25,7 @@ use super::{
     mls::{aad, capabilities, ciphersuite, join_config, lifetime, message, read, update},
     world::Arrived,
 };
-use crate::{AddUsers, JoinConnectionGroup, WelcomeInfo};
+use crate::{AddUsers, ExternalCommitInfo, JoinConnectionGroup, Resync, WelcomeInfo};
 
 impl Member {
     /// A KeyPackage for this member, and what goes with it.
@@ -47,7 +47,7 @@ impl Member {
         let content = UnknownExtension(hash.encode().to_vec());
         let extension = Extension::Unknown(QUEUE_CONFIG_EXTENSION, content);
         let builder = KeyPackage::builder()
-            .leaf_node_capabilities(capabilities())
+            .leaf_node_capabilities(capabilities(&self.lists))
             .key_package_extensions(Extensions::from_vec(vec![extension]).unwrap());
         let bundle = how(builder)
             .build(ciphersuite(self.suite), &self.provider, &self.signer(), self.credential_with_key())
@@ -74,10 +74,17 @@ impl Member {
         joiners: &[&mut Self],
         packages: Vec<KeyPackage>,
     ) -> AddUsersRequest {
+        let commit = self.commit(packages, &[], joiners.len());
+        let joiners: Vec<_> = joiners.iter().map(|it| &**it).collect();
+        Self::adding_by(world, commit, &joiners)
+    }
+
+    /// The request that goes with a commit that adds these members.
+    pub(crate) fn adding_by(world: &World, commit: Commit, joiners: &[&Self]) -> AddUsersRequest {
         let batches = joiners.iter().map(|it| world.batch(&it.config.domain, vec![it.reference()])).collect();
-        let joiner = |it: &&mut Self| Joiner { config: it.config.clone(), attribution: Opaque::default() };
+        let joiner = |it: &&Self| Joiner { config: it.config.clone(), attribution: Opaque::default() };
         let described = joiners.iter().map(joiner).collect();
-        let Commit { request, welcome } = self.commit(packages, &[], joiners.len());
+        let Commit { request, welcome } = commit;
         let CommitRequest { access, commit, group_info } = request;
         AddUsersRequest {
             access,
@@ -157,15 +164,58 @@ impl Member {
         info: &ExternalCommitInfoReply,
         code: Secret<32>,
     ) -> JoinConnectionGroupRequest {
+        let CommitRequest { access, commit, group_info } = self.entering(access, info, 1);
+        JoinConnectionGroupRequest {
+            access,
+            join_code: code,
+            commit,
+            group_info,
+            config: self.config.clone(),
+        }
+    }
+
+    /// The external commit that brings this member back.
+    pub(crate) fn resyncing(&mut self, info: &ExternalCommitInfoReply) -> CommitRequest {
+        self.entering(self.access.clone().unwrap(), info, 0)
+    }
+
+    /// Fetches what an external commit needs, and comes back.
+    pub(crate) fn resync(&mut self, world: &World) -> Result<Joined, Failure> {
+        let (sender, key) = (self.leaf().0, self.key.clone());
+        let info = self.external_commit_info(world)?;
+        let request = self.resyncing(&info);
+        world.call::<Resync>(&request, Some((sender, &key)))
+    }
+
+    pub(crate) fn external_commit_info(&self, world: &World) -> Result<ExternalCommitInfoReply, Failure> {
+        let access = self.access.clone().unwrap();
+        let request = ExternalCommitInfoRequest { access, join_code: None };
+        world.call::<ExternalCommitInfo>(&request, Some(self.leaf()))
+    }
+
+    /// An external commit, which takes along what proposals it can. The signature key decides whose place it takes.
+    pub(crate) fn entering(
+        &mut self,
+        access: GroupAccess,
+        info: &ExternalCommitInfoReply,
+        keys: usize,
+    ) -> CommitRequest {
         let MlsMessageBodyIn::GroupInfo(group_info) = read(&info.group_info).extract() else { panic!() };
+        let stored = info.proposals.iter().map(|it| match read(it).extract() {
+            MlsMessageBodyIn::PublicMessage(proposal) => proposal,
+            _ => panic!(),
+        });
         let signer = self.signer();
         let (group, bundle) = MlsGroup::external_commit_builder()
             .with_ratchet_tree(RatchetTreeIn::tls_deserialize_exact_bytes(&info.tree).unwrap())
+            .with_proposals(stored.collect())
             .with_config(join_config())
-            .with_aad(aad(1))
+            .with_aad(aad(keys))
             .build_group(&self.provider, group_info, self.credential_with_key())
             .unwrap()
-            .leaf_node_parameters(LeafNodeParameters::builder().with_capabilities(capabilities()).build())
+            .leaf_node_parameters(
+                LeafNodeParameters::builder().with_capabilities(capabilities(&self.lists)).build(),
+            )
             .load_psks(self.provider.storage())
             .unwrap()
             .create_group_info(true)
@@ -175,13 +225,7 @@ impl Member {
             .unwrap();
         (self.group, self.access) = (Some(group), Some(access.clone()));
         let (commit, group_info) = (message(bundle.commit()), update(bundle.group_info().unwrap()));
-        JoinConnectionGroupRequest {
-            access,
-            join_code: code,
-            commit,
-            group_info,
-            config: self.config.clone(),
-        }
+        CommitRequest { access, commit, group_info }
     }
 
     pub(crate) fn join_connection(

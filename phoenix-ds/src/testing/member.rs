@@ -1,9 +1,13 @@
 //! A member of one group.
 
-use openmls::prelude::{
-    Credential, CredentialType, CredentialWithKey, KeyPackage, KeyPackageBundle, LeafNodeIndex,
-    LeafNodeParameters, MlsGroup, MlsGroupCreateConfig, PURE_PLAINTEXT_WIRE_FORMAT_POLICY,
-    ProcessedMessageContent, SignatureScheme,
+use openmls::{
+    group::{CommitBuilder, Initial},
+    prelude::{
+        Credential, CredentialType, CredentialWithKey, Extension, Extensions, GroupContext, KeyPackage,
+        KeyPackageBundle, LeafNodeIndex, LeafNodeParameters, MlsGroup, MlsGroupCreateConfig,
+        PURE_PLAINTEXT_WIRE_FORMAT_POLICY, ProcessedMessageContent, Proposal, ProposalType, SignatureScheme,
+        UnknownExtension,
+    },
 };
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
@@ -13,24 +17,27 @@ use phoenix_core::{
     api::{
         Empty,
         delivery::{
-            Accepted, CommitRequest, CreateGroupRequest, GroupAccess, MessageAad, Mls, SendMessageRequest,
+            Accepted, CommitRequest, ContentKind, CreateGroupRequest, DsPublicKeys, GroupAccess,
+            GroupContent, MessageAad, Mls, Proposals, SelfRemoveRequest, SendMessageRequest,
             UpdateQueueConfigRequest,
         },
-        mls::{Connection, LEAF_CREDENTIAL},
+        mls::{Connection, LEAF_CREDENTIAL, ROLES_EXTENSION, Roles},
         queue::{ClientQueueConfig, NotifyClass, SealedQueueConfig},
     },
     credential::{LeafCredential, MonthRange},
     crypto::{Chance, HpkeCiphertext, SigningKey, Suite, sha256},
+    group::ContentHead,
     time::Month,
-    wire::{Flag, Opaque, Secret, Sender, Wire},
+    wire::{Flag, List, Opaque, Secret, Sender, Wire},
 };
 use tls_codec::Serialize as _;
 
 use super::{
     World,
-    mls::{aad, capabilities, ciphersuite, context, keys, lifetime, message, read, update},
+    mls::{aad, capabilities, ciphersuite, context, external_senders, keys, lifetime, message, read, update},
+    world::Arrived,
 };
-use crate::{CreateGroup, RequestGroupId, SendMessage, UpdateQueueConfig};
+use crate::{CreateGroup, RequestGroupId, SelfRemove, SendMessage, UpdateClient, UpdateQueueConfig};
 
 pub(crate) struct Member {
     pub(crate) key: SigningKey,
@@ -39,6 +46,8 @@ pub(crate) struct Member {
     pub(crate) group: Option<MlsGroup>,
     pub(crate) access: Option<GroupAccess>,
     pub(crate) suite: Suite,
+    /// Kinds of proposals that its leaf lists.
+    pub(crate) lists: Vec<ProposalType>,
     pub(super) provider: OpenMlsRustCrypto,
     pub(super) package: Option<KeyPackageBundle>,
 }
@@ -65,7 +74,8 @@ impl Member {
         let config = Self::fresh_config(domain, chance);
         let key = SigningKey::generate(suite, chance);
         let provider = OpenMlsRustCrypto::default();
-        Self { key, credential, config, group: None, access: None, suite, provider, package: None }
+        let lists = vec![ProposalType::SelfRemove];
+        Self { key, credential, config, group: None, access: None, suite, lists, provider, package: None }
     }
 
     pub(crate) fn fresh_config(domain: &str, chance: &mut Chance) -> ClientQueueConfig {
@@ -92,7 +102,7 @@ impl Member {
             .ciphersuite(ciphersuite(self.suite))
             .wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
             .use_ratchet_tree_extension(false)
-            .capabilities(capabilities())
+            .capabilities(capabilities(&self.lists))
             .lifetime(lifetime(world))
             .with_group_context_extensions(context(
                 &ring.service.public(world.now()),
@@ -132,16 +142,25 @@ impl Member {
         keys_sent: usize,
         leaf: LeafNodeParameters,
     ) -> Commit {
+        self.commit_by(keys_sent, |it| {
+            it.force_self_update(true)
+                .leaf_node_parameters(leaf)
+                .propose_adds(adds)
+                .propose_removals(removals.iter().copied().map(LeafNodeIndex::new))
+        })
+    }
+
+    /// Makes a commit that holds whatever is asked for.
+    pub(crate) fn commit_by(
+        &mut self,
+        keys_sent: usize,
+        how: impl FnOnce(CommitBuilder<'_, Initial>) -> CommitBuilder<'_, Initial>,
+    ) -> Commit {
         let (signer, access) = (self.signer(), self.access.clone().unwrap());
         let group = self.group.as_mut().unwrap();
         group.clear_pending_commit(self.provider.storage()).unwrap();
         group.set_aad(aad(keys_sent));
-        let bundle = group
-            .commit_builder()
-            .force_self_update(true)
-            .leaf_node_parameters(leaf)
-            .propose_adds(adds)
-            .propose_removals(removals.iter().copied().map(LeafNodeIndex::new))
+        let bundle = how(group.commit_builder())
             .load_psks(self.provider.storage())
             .unwrap()
             .create_group_info(true)
@@ -158,16 +177,107 @@ impl Member {
     pub(crate) fn leaving(&mut self) -> Mls {
         let signer = self.signer();
         let group = self.group.as_mut().unwrap();
+        group.clear_pending_commit(self.provider.storage()).unwrap();
         message(&group.leave_group_via_self_remove(&self.provider, &signer).unwrap())
     }
 
-    /// Takes a proposal of somebody else, to be committed next.
+    /// Proposes to leave by a Remove of its own leaf, as clients do that know no SelfRemove.
+    pub(crate) fn removing_itself(&mut self) -> Mls {
+        let signer = self.signer();
+        let group = self.group.as_mut().unwrap();
+        group.clear_pending_commit(self.provider.storage()).unwrap();
+        message(&group.leave_group(&self.provider, &signer).unwrap())
+    }
+
+    /// Asks to leave by this proposal.
+    pub(crate) fn self_remove(&self, world: &World, proposal: Mls) -> Result<Accepted, Failure> {
+        let request = SelfRemoveRequest { access: self.access.clone().unwrap(), proposal };
+        world.call::<SelfRemove>(&request, Some(self.leaf()))
+    }
+
+    /// The group's context with other roles.
+    pub(crate) fn roles(&self, admins: &[&Self]) -> Extensions<GroupContext> {
+        let admins = admins.iter().map(|it| it.credential.pseudonym).collect();
+        let roles = Roles { admins: List::new(admins).unwrap() };
+        self.context_with(Extension::Unknown(ROLES_EXTENSION, UnknownExtension(roles.encode().to_vec())))
+    }
+
+    /// The group's context with one extension replaced, or more.
+    pub(crate) fn context_with(&self, extension: Extension) -> Extensions<GroupContext> {
+        let mut extensions = self.group.as_ref().unwrap().extensions().clone();
+        extensions.add_or_replace(extension).unwrap();
+        extensions
+    }
+
+    /// The group's context with these external senders.
+    pub(crate) fn senders(&self, published: &DsPublicKeys) -> Extensions<GroupContext> {
+        self.context_with(external_senders(published))
+    }
+
+    /// A commit that changes the group's context.
+    pub(crate) fn changing(&mut self, extensions: Extensions<GroupContext>) -> CommitRequest {
+        self.commit_by(0, |it| {
+            it.force_self_update(true).propose_group_context_extensions(extensions).unwrap()
+        })
+        .request
+    }
+
+    /// Commits an update of its leaf, and merges it.
+    pub(crate) fn update(&mut self, world: &World) -> Result<Accepted, Failure> {
+        let commit = self.commit(Vec::new(), &[], 0);
+        let accepted = world.call::<UpdateClient>(&commit.request, Some(self.leaf()))?;
+        self.merge();
+        Ok(accepted)
+    }
+
+    /// What came for this member, opened; welcomes are left out.
+    pub(crate) fn contents(&self, arrived: &[Arrived]) -> Vec<GroupContent> {
+        let ear_key = &self.access.as_ref().unwrap().ear_key;
+        let is_own = |it: &&Arrived| it.message.recipients.iter().any(|to| to.config == self.config.sealed);
+        let open = |it: &Arrived| ContentHead::of(&it.message).open(ear_key, &it.message.content).ok();
+        arrived.iter().filter(is_own).filter_map(open).collect()
+    }
+
+    /// The proposals that came for this member, and who is named as their sender.
+    pub(crate) fn proposals(&self, arrived: &[Arrived]) -> Vec<(LeafIndex, Mls)> {
+        let contents = self.contents(arrived).into_iter().filter(|it| it.kind == ContentKind::Proposal);
+        contents
+            .flat_map(|it| {
+                let proposals = Proposals::decode(&it.message).unwrap();
+                proposals.into_iter().map(move |proposal| (it.sender, proposal))
+            })
+            .collect()
+    }
+
+    /// Does what a client does with what came: takes commits and proposals, and merges its own.
+    pub(crate) fn follow(&mut self, arrived: &[Arrived]) {
+        for GroupContent { kind, sender: _, message } in self.contents(arrived) {
+            match kind {
+                ContentKind::Commit => self.process(&message),
+                ContentKind::CommitAccepted => {
+                    if self.group.as_ref().unwrap().pending_commit().is_some() {
+                        self.merge();
+                    }
+                }
+                ContentKind::Proposal => {
+                    Proposals::decode(&message).unwrap().iter().for_each(|it| self.hear(it));
+                }
+                ContentKind::Application | ContentKind::Targeted | ContentKind::ProfileKey => {}
+            }
+        }
+    }
+
+    /// Takes a proposal of somebody else, to be committed next; but not that it be removed itself, which nobody
+    /// can commit.
     pub(crate) fn hear(&mut self, proposal: &[u8]) {
         let group = self.group.as_mut().unwrap();
         let message = read(proposal).try_into_protocol_message().unwrap();
         let processed = group.process_message(&self.provider, message).unwrap();
         let ProcessedMessageContent::ProposalMessage(queued) = processed.into_content() else { panic!() };
-        group.store_pending_proposal(self.provider.storage(), *queued).unwrap();
+        let own = group.own_leaf_index();
+        if !matches!(queued.proposal(), Proposal::Remove(it) if it.removed() == own) {
+            group.store_pending_proposal(self.provider.storage(), *queued).unwrap();
+        }
     }
 
     pub(crate) fn merge(&mut self) {

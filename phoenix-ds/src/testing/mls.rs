@@ -30,14 +30,10 @@ pub(super) fn context(
     creator: Pseudonym,
     connection: Option<&Connection>,
 ) -> Extensions<GroupContext> {
-    let domain: Fqdn = "alpha.test".parse().unwrap();
-    let credential = Credential::new(CredentialType::Basic, domain.as_str().as_bytes().to_vec());
-    let sender = |key: &[u8]| ExternalSender::new(key.to_vec().into(), credential.clone());
-    let senders = published.verifying.iter().map(|it| sender(&it.key.key)).collect();
     let roles = Roles { admins: List::new(vec![creator]).unwrap() };
     let mut required = vec![ExtensionType::Unknown(ROLES_EXTENSION)];
     let mut extensions = vec![
-        Extension::ExternalSenders(senders),
+        external_senders(published),
         Extension::Unknown(ROLES_EXTENSION, UnknownExtension(roles.encode().to_vec())),
     ];
     if let Some(connection) = connection {
@@ -51,11 +47,18 @@ pub(super) fn context(
     Extensions::from_vec(extensions).unwrap()
 }
 
-pub(super) fn capabilities() -> Capabilities {
+pub(super) fn external_senders(published: &DsPublicKeys) -> Extension {
+    let domain: Fqdn = "alpha.test".parse().unwrap();
+    let credential = Credential::new(CredentialType::Basic, domain.as_str().as_bytes().to_vec());
+    let sender = |key: &[u8]| ExternalSender::new(key.to_vec().into(), credential.clone());
+    Extension::ExternalSenders(published.verifying.iter().map(|it| sender(&it.key.key)).collect())
+}
+
+pub(super) fn capabilities(proposals: &[ProposalType]) -> Capabilities {
     let ours = [ROLES_EXTENSION, CONNECTION_EXTENSION, QUEUE_CONFIG_EXTENSION, VERSIONS_EXTENSION];
     Capabilities::builder()
         .extensions(ours.into_iter().map(ExtensionType::Unknown).chain([ExtensionType::LastResort]).collect())
-        .proposals(vec![ProposalType::SelfRemove])
+        .proposals(proposals.to_vec())
         .credentials(vec![CredentialType::Other(LEAF_CREDENTIAL)])
         .build()
 }

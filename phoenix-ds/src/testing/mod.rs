@@ -8,10 +8,13 @@
     reason = "tests"
 )]
 
+pub(crate) mod calendar;
+mod hostile;
 mod joining;
+mod letters;
 mod member;
 mod mls;
 mod world;
 
 pub(crate) use member::Member;
-pub(crate) use world::{World, refusal, rejected};
+pub(crate) use world::{Arrived, World, refusal, rejected};

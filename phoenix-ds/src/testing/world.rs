@@ -15,16 +15,18 @@ use phoenix_core::{
     ErrorReply, Failure, Fingerprint, Fqdn, KeyId, Origin, Refusal, Reject, Timestamp,
     api::{
         Endpoint, ServiceName,
-        delivery::{CreateGroupRequest, GroupAccess, GroupReservation},
-        queue::{FanOutMessage, KeyPackageBatch, KeyPackageBatchTbs, QsPublicKeys, ServiceKey},
+        delivery::{CreateGroupRequest, GroupAccess, GroupReservation, Undeliverable, UndeliveredRequest},
+        queue::{
+            ClientQueueConfig, FanOutMessage, KeyPackageBatch, KeyPackageBatchTbs, QsPublicKeys, ServiceKey,
+        },
     },
     crypto::{AtRestKey, Chance, SigningKey, Suite},
     engine::{Courier, Engine, LaneRow, Lanes, Rules, Shared},
     limit::Limits,
     operation::{Context, FRAME_LABEL, Fare, KeyRing, Operation, ReplyOf, RequestOf},
     port::{
-        Clock, Entropy, Inline, LocalWake, OpenPolicy, Outgoing, PartitionKey, Place, Ports, Space,
-        Store as _, Transport, TransportError, Wanted,
+        Clock, Entropy, Inline, LocalWake, NoPush, OpenPolicy, Outgoing, PartitionKey, Place, Ports, Space,
+        Store, Transport, TransportError, Wanted,
     },
     published::{PublishedKeys, QsDocument},
     store::MemoryStore,
@@ -33,14 +35,14 @@ use phoenix_core::{
     wire::{Audience, AuthFrame, Call, CallTbs, List, Opaque, Sender, VERSION, Wire},
 };
 
-use crate::{DeliveryKeys, DeliveryService, DeliverySettings, group::Group};
+use crate::{DeliveryKeys, DeliveryService, DeliverySettings, Undelivered, group::Group};
 
 pub(crate) struct World {
     pub(crate) store: MemoryStore,
     pub(crate) engine: Arc<Engine<DeliveryService>>,
     clock: Arc<TestClock>,
     qs: Arc<SigningKey>,
-    tokens: Arc<TokenKeys>,
+    tokens: Mutex<Arc<TokenKeys>>,
     carried: Arc<Carried>,
     drawn: AtomicU64,
 }
@@ -78,24 +80,34 @@ impl World {
     fn made(settings: DeliverySettings, limits: Limits, seed: u8) -> Self {
         let (store, clock) = (MemoryStore::default(), Arc::new(TestClock::default()));
         let qs = Arc::new(SigningKey::generate(Suite::Ed25519, &mut Chance::from_seed([9; 32])));
-        let ports = Ports {
-            store: Arc::new(store.clone()),
-            transport: Arc::new(Peer(qs.clone())),
-            clock: clock.clone(),
-            entropy: Arc::new(Counting::default()),
-            wake: Arc::new(LocalWake::default()),
-            compute: Arc::new(Inline),
-            policy: Arc::new(OpenPolicy),
-        };
         let (domain, chance) = (alpha(), &mut Chance::from_seed([seed; 32]));
         let tokens = Arc::new(TokenKeys::generate(domain.clone(), clock.now(), &ROTATION, chance));
         let rules = Rules { limits, ..Rules::default() };
-        let shared = Shared::with_rules(ports, domain.clone(), AtRestKey::new([2; 32].into()), rules);
-        shared.directory().publish(ServiceName::Qs, PublishedKeys::Qs(Box::new(published(&qs))));
+        let shared = shared((Arc::new(store.clone()), 0), clock.clone(), qs.clone(), rules);
         let service = DeliveryKeys::generate(&domain, clock.now(), chance);
         let ring = KeyRing { tokens: tokens.clone(), at_rest: AtRestKey::new([3; 32].into()), service };
-        let engine = Engine::new(shared, settings, ring);
+        let (engine, tokens) = (Engine::new(shared, settings, ring), Mutex::new(tokens));
         Self { store, engine, clock, qs, tokens, carried: Arc::default(), drawn: AtomicU64::new(0) }
+    }
+
+    /// Another process of the same homeserver, over this store and with these settings: it shares nothing else.
+    pub(crate) fn instance(
+        &self,
+        store: Arc<dyn Store>,
+        settings: DeliverySettings,
+    ) -> Arc<Engine<DeliveryService>> {
+        let ring = self.engine.ring();
+        let KeyRing { tokens, at_rest, service } = &*ring;
+        let ring = KeyRing { tokens: tokens.clone(), at_rest: at_rest.clone(), service: service.clone() };
+        let rules = Rules { limits: Limits::unlimited(), ..Rules::default() };
+        // What it draws is no other's: batches are told apart by it.
+        let number = self.drawn.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        Engine::new(shared((store, number), self.clock.clone(), self.qs.clone(), rules), settings, ring)
+    }
+
+    /// From now on with other settings, as after a restart.
+    pub(crate) fn restart(&mut self, settings: DeliverySettings) {
+        self.engine = self.instance(Arc::new(self.store.clone()), settings);
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -106,12 +118,46 @@ impl World {
         self.clock.0.fetch_add(seconds * 1_000, Ordering::Relaxed);
     }
 
+    /// Lets days go by, and the keys of the homeserver rotate as they would.
+    pub(crate) fn advance_days(&self, days: u64) {
+        self.advance_s(days * DAY);
+        let (now, mut chance) = (self.now(), Chance::from_seed(self.seed()));
+        let mut tokens = self.tokens.lock().unwrap();
+        if let Some(rotated) = tokens.rotated(now, &ROTATION, &mut chance) {
+            *tokens = Arc::new(rotated);
+        }
+        let ring = self.engine.ring();
+        let service = ring.service.rotated(now, &mut chance).unwrap_or_else(|| ring.service.clone());
+        self.engine.rotate(KeyRing { tokens: tokens.clone(), at_rest: ring.at_rest.clone(), service });
+    }
+
+    /// Tells the DS, as a QS does, that these members' queues are gone.
+    pub(crate) fn tell_gone(&self, back: &[u8], gone: &[&ClientQueueConfig]) {
+        self.tell_undelivered(back, Undeliverable::Gone, gone);
+    }
+
+    /// Tells the DS, as a QS does, that a message did not reach these members' queues.
+    pub(crate) fn tell_undelivered(&self, back: &[u8], cause: Undeliverable, queues: &[&ClientQueueConfig]) {
+        let queues = List::new(queues.iter().map(|it| it.sealed.digest()).collect()).unwrap();
+        let request = UndeliveredRequest { back: Opaque::new(back.to_vec()).unwrap(), cause, queues };
+        block_on(self.engine.internal::<Undelivered>(request, Fare::Free)).unwrap();
+    }
+
     /// Calls an endpoint with the right kind of token, signed by whoever is named.
     pub(crate) fn call<O: Operation<Service = DeliveryService>>(
         &self,
         request: &RequestOf<O>,
         signer: Option<(Sender, &SigningKey)>,
     ) -> Result<ReplyOf<O>, Failure> {
+        block_on(self.engine.call::<O>(self.prepared::<O>(request, signer), Origin::default()))
+    }
+
+    /// A call that may be given to any instance.
+    pub(crate) fn prepared<O: Operation<Service = DeliveryService>>(
+        &self,
+        request: &RequestOf<O>,
+        signer: Option<(Sender, &SigningKey)>,
+    ) -> Call {
         let description = O::Endpoint::DESCRIPTION;
         let token = description.token.map(|class| self.token(class));
         let body = Opaque::new(request.encode()).unwrap();
@@ -124,7 +170,7 @@ impl World {
             frame.signature = key.sign(FRAME_LABEL, &CallTbs::encoding(&call, &frame, audience));
             call.auth = Some(frame);
         }
-        block_on(self.engine.call::<O>(call, Origin::default()))
+        call
     }
 
     /// What another DS would have reserved for this request.
@@ -189,12 +235,13 @@ impl World {
     }
 
     fn token(&self, class: phoenix_core::token::Class) -> Token {
-        let list = self.tokens.list(Fingerprint([0; 32])).unwrap();
+        let tokens = self.tokens.lock().unwrap().clone();
+        let list = tokens.list(Fingerprint([0; 32])).unwrap();
         let public_key = &list.issuing(class, self.now()).unwrap().public_key;
         let mut chance = Chance::from_seed(self.seed());
         let blinding = Blinding::new(public_key, challenge_digest(&alpha()), 1, &mut chance).unwrap();
         let request = blinding.request(class).unwrap();
-        let key = self.tokens.issuing(class, &request.key, self.now()).unwrap();
+        let key = tokens.issuing(class, &request.key, self.now()).unwrap();
         let reply = key.secret.evaluate(&request.blinded, &mut chance).unwrap();
         blinding.finalize(&reply).unwrap().remove(0)
     }
@@ -210,6 +257,28 @@ pub(crate) fn refusal<T>(outcome: Result<T, Failure>) -> Refusal {
 
 pub(crate) fn rejected<T>(outcome: Result<T, Failure>) -> Reject {
     refusal(outcome).reject
+}
+
+fn shared(
+    (store, number): (Arc<dyn Store>, u64),
+    clock: Arc<TestClock>,
+    qs: Arc<SigningKey>,
+    rules: Rules,
+) -> Arc<Shared> {
+    let keys = PublishedKeys::Qs(Box::new(published(&qs)));
+    let ports = Ports {
+        store,
+        transport: Arc::new(Peer(qs)),
+        clock,
+        entropy: Arc::new(Counting(AtomicU64::new(number << 32))),
+        wake: Arc::new(LocalWake::default()),
+        push: Arc::new(NoPush),
+        compute: Arc::new(Inline),
+        policy: Arc::new(OpenPolicy),
+    };
+    let shared = Shared::with_rules(ports, alpha(), AtRestKey::new([2; 32].into()), rules);
+    shared.directory().publish(ServiceName::Qs, keys);
+    shared
 }
 
 fn alpha() -> Fqdn {
@@ -242,7 +311,6 @@ impl Clock for TestClock {
     }
 }
 
-#[derive(Default)]
 struct Counting(AtomicU64);
 
 impl Entropy for Counting {

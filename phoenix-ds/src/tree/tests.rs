@@ -1,14 +1,19 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use openmls::prelude::ProcessedMessageContent;
+use openmls_rust_crypto::RustCrypto;
 use phoenix_core::{
-    Epoch, Fqdn, GroupId, Uuid,
-    api::delivery::{GroupAccess, MAX_MEMBERS, MAX_MLS, MAX_TREE},
+    Epoch, Fqdn, GroupId, LeafIndex, Reject, Uuid,
+    api::delivery::{GroupAccess, MAX_MEMBERS, MAX_MLS, MAX_PROPOSAL, MAX_TREE},
     crypto::{Suite, pad},
     wire::Wire,
 };
 
-use super::{Tree, TreeRecord};
-use crate::testing::{Member, World};
+use super::{Reason, Tree, TreeRecord};
+use crate::{
+    mls::frames,
+    testing::{Member, World, rejected},
+};
 
 /// A group of two in epoch 1, as version 1 of the record holds it: OpenMLS's parts are not self-describing, so a
 /// library that encodes them differently must be noticed here and not on an operator's disk.
@@ -24,6 +29,27 @@ fn a_record_of_the_first_version_is_read_and_written_as_ever() {
     assert_eq!(tree.epoch(), Epoch(1));
     assert_eq!(tree.group.members().count(), 2);
     assert_eq!(tree.record().unwrap().encode(), GOLDEN);
+}
+
+#[test]
+fn a_group_keeps_so_many_proposals_and_no_more() {
+    let world = World::new();
+    let [mut a, mut b] = ["alpha.test"; 2].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    a.add(&world, &mut [&mut b]).unwrap();
+    let (access, message) = (a.access.clone().unwrap(), b.leaving());
+    let mut tree = world.group(&access).tree;
+    let proposal = frames::proposal(&message, &access.group.encode()).unwrap();
+    let processed = tree.group.process_message(&RustCrypto::default(), proposal).unwrap();
+    let ProcessedMessageContent::ProposalMessage(queued) = processed.into_content() else { unreachable!() };
+
+    let mut store = |leaf| tree.store((*queued).clone(), (LeafIndex(leaf), Reason::Left), message.clone());
+    let stored = (0..64).all(|leaf| store(leaf).is_ok());
+
+    assert!(stored);
+    assert_eq!(rejected(store(64)), Reject::TooLarge("proposals"));
+    // They fit into the detail of an error, if each is as long as it may be.
+    const { assert!(64 * (MAX_PROPOSAL + 2) + 4 <= 64 << 10) };
 }
 
 #[test]

@@ -123,8 +123,11 @@ fn a_package_needs_the_word_of_its_own_queues_qs_and_a_fresh_one() {
     }
     world.advance_s(DAY + 1);
     assert_eq!(rejected(world.call::<AddUsers>(&request, Some(a.leaf()))), Reject::Forbidden);
-    let batches = List::new(vec![world.batch(&b.config.domain, vec![b.reference()])]).unwrap();
-    assert!(world.call::<AddUsers>(&AddUsersRequest { batches, ..request }, Some(a.leaf())).is_ok());
+    let just_in_time = world.batch(&b.config.domain, vec![b.reference()]);
+    world.advance_s(DAY);
+    let batches = List::new(vec![just_in_time]).unwrap();
+    let request = AddUsersRequest { batches, ..request };
+    assert!(world.call::<AddUsers>(&request, Some(a.leaf())).is_ok());
 }
 
 #[test]
@@ -146,9 +149,14 @@ fn a_package_must_fit_its_config_and_last_for_months() {
     let [mut a, mut b] = ["alpha.test"; 2].map(|it| Member::new(&world, it));
     a.create(&world, None).unwrap();
     let now = world.now().as_secs();
-    let short = b.package_until(Lifetime::init(now - DAY, now + 119 * DAY));
+    let short = b.package_until(Lifetime::init(now - DAY, now + 120 * DAY - 1));
     let short = a.adding_packages(&world, &[&mut b], vec![short]);
     assert_eq!(rejected(world.call::<AddUsers>(&short, Some(a.leaf()))), Reject::Malformed("lifetime"));
+    let mut c = Member::new(&world, "alpha.test");
+    let enough = c.package_until(Lifetime::init(now - DAY, now + 120 * DAY));
+    let enough = a.adding_packages(&world, &[&mut c], vec![enough]);
+    assert!(world.call::<AddUsers>(&enough, Some(a.leaf())).is_ok());
+    a.merge();
 
     let package = b.package(&world);
     b.config = Member::new(&world, "alpha.test").config;

@@ -4,7 +4,7 @@ use phoenix_core::{
     Reject, Uuid,
     api::delivery::CreateGroupRequest,
     crypto::{Chance, SigningKey, Suite},
-    wire::{Flag, Sender},
+    wire::{Flag, Opaque, Sender, Wire},
 };
 
 use super::CreateGroup;
@@ -140,4 +140,34 @@ fn what_is_stored_of_a_group_names_nothing_and_is_padded() {
     }
     let lengths: Vec<_> = rows.iter().map(|(key, value)| (key[0], value.len())).collect();
     assert_eq!(lengths[1..], [(b'k', 64 + 28), (b'r', 4_096 + 28), (b't', 16_384 + 28)]);
+}
+
+#[test]
+fn t20_a_deep_tree_is_refused_by_its_length_and_a_short_one_by_its_shape() {
+    let world = World::new();
+    let mut a = Member::new(&world, "alpha.test");
+    let request = a.creation(&world, None);
+    let body = 256 << 10;
+    let leaf = request.tree.as_slice();
+    // So many blank nodes, and a leaf at the end of the deepest tree that they make.
+    let deep = |blanks: usize| {
+        let nodes: Vec<u8> = vec![0; blanks];
+        // Without the length in front.
+        Opaque::<{ 1 << 20 }>::new([nodes, leaf[2..].to_vec()].concat()).unwrap().encode()
+    };
+    for (tree, expected) in [
+        (deep(body - 16_384), Reject::TooLarge("tree")),
+        (deep(8 << 10), Reject::TooLarge("tree")),
+        (deep(4 << 10), Reject::Malformed("group")),
+        (deep(2), Reject::Malformed("group")),
+        (vec![0xbf, 0xff, 0xff, 0xff].into(), Reject::Malformed("tree")),
+        (vec![0x80, 0x01, 0x00, 0x00, 1, 1].into(), Reject::Malformed("tree")),
+    ] {
+        let length = tree.len();
+        let request = CreateGroupRequest { tree: Opaque::new(tree).unwrap(), ..request.clone() };
+        let outcome = world.call::<CreateGroup>(&request, Some(a.new_key()));
+        assert_eq!(rejected(outcome), expected, "{length} bytes");
+        assert!(world.group_rows().is_empty());
+    }
+    assert!(world.call::<CreateGroup>(&request, Some(a.new_key())).is_ok(), "a tree of one leaf is short");
 }

@@ -1,17 +1,22 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use futures::executor::block_on;
 use phoenix_core::{
-    LeafIndex, MessageId, Reject,
-    api::delivery::{ContentKind, SendMessageRequest},
+    Delay, LeafIndex, MessageId, Reject,
+    api::delivery::{Accepted, ContentKind, SendMessageRequest},
     group::ContentHead,
+    port::{Space, Store as _},
     wire::{Flag, Opaque, Sender},
 };
 
 use super::SendMessage;
 use crate::{
-    UpdateClient,
+    SendTargeted, UpdateClient, UpdateProfileKey,
     testing::{Member, World, rejected},
 };
+
+/// A nonce and a tag, around what was padded.
+const SEALED: usize = 28;
 
 #[test]
 fn a_message_reaches_everyone_but_its_sender_and_each_domain_its_own() {
@@ -83,9 +88,32 @@ fn a_repeat_within_an_hour_is_answered_and_not_sent_again() {
 
     assert_eq!(first, repeat);
     assert_eq!(world.delivered().len(), 1);
-    world.advance_s(3_601);
+    world.advance_s(3_599);
+    world.call::<SendMessage>(&request, Some(a.leaf())).unwrap();
+    assert!(world.delivered().is_empty());
+    world.advance_s(2);
     world.call::<SendMessage>(&request, Some(a.leaf())).unwrap();
     assert_eq!(world.delivered().len(), 1);
+}
+
+#[test]
+fn what_is_kept_of_a_messages_id_goes_after_an_hour_and_names_nobody() {
+    let world = World::new();
+    let mut a = Member::new(&world, "alpha.test");
+    a.create(&world, None).unwrap();
+    let request = a.message(b"x");
+    world.call::<SendMessage>(&request, Some(a.leaf())).unwrap();
+    let due = |after_s| {
+        let due = block_on(world.store.due(Space::Ds, world.now().plus_secs(after_s), 10)).unwrap();
+        due.into_iter().map(|partition| partition.key()[0]).collect::<Vec<_>>()
+    };
+
+    assert_eq!((due(3_599), due(3_600)), (Vec::new(), vec![crate::kinds::RECEIPT]));
+    let receipts = world.store.dump().into_iter().filter(|(at, _)| at.key()[0] == crate::kinds::RECEIPT);
+    let receipts: Vec<_> = receipts.filter(|(at, _)| at.space() == Space::Ds).collect();
+    assert_eq!(receipts.len(), 1);
+    assert!(!receipts[0].0.key().windows(16).any(|window| window == request.id.as_bytes()));
+    assert!(receipts[0].1.rows.iter().all(|(key, value)| key.is_empty() && value.is_empty()));
 }
 
 #[test]
@@ -168,15 +196,107 @@ fn a_large_message_reaches_as_many_domains_as_one_batch_takes() {
 }
 
 #[test]
-fn an_ephemeral_message_is_accepted_and_waits_nowhere() {
+fn an_ephemeral_message_is_for_open_streams_and_waits_nowhere() {
     let world = World::new();
-    let [mut a, mut b] = ["alpha.test"; 2].map(|it| Member::new(&world, it));
+    let [mut a, mut b, mut c] = ["alpha.test", "alpha.test", "beta.test"].map(|it| Member::new(&world, it));
     a.create(&world, None).unwrap();
-    a.add(&world, &mut [&mut b]).unwrap();
+    a.add(&world, &mut [&mut b, &mut c]).unwrap();
     let request = SendMessageRequest { ephemeral: Flag::Yes, ..a.message(b"typing") };
+    let before = world.store.dump().len();
 
     let accepted = world.call::<SendMessage>(&request, Some(a.leaf())).unwrap();
 
     assert_eq!(accepted.epoch.0, 1);
     assert!(world.delivered().is_empty());
+    assert_eq!(world.store.dump().len(), before + 1, "a spent token is all that is written");
+    let whispered = world.whispered();
+    for ((to, message), member) in whispered.iter().zip([&mut b, &mut c]) {
+        assert_eq!((to, message.ephemeral), (&member.config.domain, Flag::Yes));
+        assert_eq!(message.recipients.len(), 1);
+        assert_eq!(message.recipients[0].config, member.config.sealed);
+        let content = ContentHead::of(message).open(&request.access.ear_key, &message.content).unwrap();
+        assert_eq!(member.read(&content.message), b"typing");
+        let durable = ContentHead { ephemeral: Flag::No, ..ContentHead::of(message) };
+        assert!(
+            durable.open(&request.access.ear_key, &message.content).is_err(),
+            "it cannot pass for durable"
+        );
+    }
+    assert_eq!(whispered.len(), 2);
+}
+
+#[test]
+fn ephemeral_messages_that_nobody_takes_fill_no_memory() {
+    let world = World::limited(phoenix_core::limit::Limits::unlimited());
+    let [mut a, mut b] = ["alpha.test"; 2].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    a.add(&world, &mut [&mut b]).unwrap();
+
+    for _ in 0..60 {
+        let request = SendMessageRequest { ephemeral: Flag::Yes, ..a.message(&[7; 200_000]) };
+        world.call::<SendMessage>(&request, Some(a.leaf())).unwrap();
+    }
+
+    let bytes: usize = world.whispered().iter().map(|(_, message)| message.content.len()).sum();
+    assert!((4 << 20..8 << 20).contains(&bytes), "{bytes}");
+}
+
+#[test]
+fn an_answer_names_the_domains_towards_which_delivery_is_delayed() {
+    let world = World::new();
+    let [mut a, mut b, mut c] = ["alpha.test", "beta.test", "gamma.test"].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    a.add(&world, &mut [&mut b, &mut c]).unwrap();
+    let (now, beta) = (world.now(), b.config.domain.clone());
+    let delayed = |until| Some(Delay { since: now, until });
+    world.engine.shared().note_delay(beta.clone(), delayed(now.plus_secs(400)));
+    world.engine.shared().note_delay("elsewhere.test".parse().unwrap(), delayed(now.plus_secs(400)));
+    let told = vec![(beta.clone(), now.as_secs())];
+    let named = |accepted: Accepted| -> Vec<_> {
+        accepted.delayed.iter().map(|it| (it.domain.clone(), it.since)).collect()
+    };
+
+    let request = a.message(b"hello");
+    let sent = world.call::<SendMessage>(&request, Some(a.leaf())).unwrap();
+    let repeat = world.call::<SendMessage>(&request, Some(a.leaf())).unwrap();
+    let targeted = a.targeted(b.credential.pseudonym, b"x");
+    let to_b = world.call::<SendTargeted>(&targeted, Some(a.leaf())).unwrap();
+    let targeted = a.targeted(c.credential.pseudonym, b"x");
+    let to_c = world.call::<SendTargeted>(&targeted, Some(a.leaf())).unwrap();
+    let by_b = b.send(&world, b"my own server is away").unwrap();
+    let key = world.call::<UpdateProfileKey>(&a.profile_key(7), Some(a.leaf())).unwrap();
+    let commit = a.commit(Vec::new(), &[], 0).request;
+    let commit = world.call::<UpdateClient>(&commit, Some(a.leaf())).unwrap();
+    a.merge();
+
+    for accepted in [sent, repeat, to_b, key, commit] {
+        assert_eq!(named(accepted), told);
+    }
+    for accepted in [to_c, by_b] {
+        assert_eq!(named(accepted), []);
+    }
+    world.engine.shared().note_delay(beta, None);
+    assert_eq!(named(a.send(&world, b"there again").unwrap()), []);
+}
+
+#[test]
+fn what_queues_see_of_a_message_is_in_the_steps_of_the_padding_and_at_least_256_bytes() {
+    let world = World::new();
+    let [mut a, mut b] = ["alpha.test"; 2].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    a.add(&world, &mut [&mut b]).unwrap();
+    let mut lengths = std::collections::BTreeSet::new();
+    for length in (0..4_000).step_by(97) {
+        a.send(&world, &vec![7; length]).unwrap();
+        lengths.insert(world.delivered()[0].message.content.len() - SEALED);
+    }
+
+    assert!(lengths.iter().all(|it| *it >= 256));
+    for length in &lengths {
+        // Padmé: of a number of e bits, the last e - log2(e) are zeros.
+        let exponent = length.ilog2();
+        let zeros = exponent - (exponent.ilog2() + 1);
+        assert_eq!(length % (1 << zeros), 0, "{length}");
+    }
+    assert!(lengths.len() < 41, "lengths are told apart: {lengths:?}");
 }

@@ -1,0 +1,79 @@
+//! `change_roles`: a commit that says who is admin, or brings the DS's keys up to date.
+
+use phoenix_core::{
+    Failure, LeafIndex,
+    api::delivery::{self as api, Accepted, CommitRequest},
+    limit::Loads,
+    operation::{
+        Authorised, Context, Decision, Decoded, Effort, Operation, Peers, Proven, Purpose, Reading, Rows,
+    },
+};
+
+use crate::{
+    accept::accept,
+    commit::{Committer, Submission, stage},
+    group::{Group, prove_leaf},
+    loads,
+    mls::context,
+    rules::{self, Act},
+    service::DeliveryService,
+};
+
+/// Changes roles, or the external senders.
+pub struct ChangeRoles;
+
+impl Operation for ChangeRoles {
+    type Endpoint = api::ChangeRoles;
+    type Service = DeliveryService;
+    type State = Group;
+    type Sender = LeafIndex;
+    const EFFORT: Effort = Effort::Heavy;
+
+    fn locate(
+        call: &Decoded<Self>,
+        found: &Rows,
+        cx: &Context<DeliveryService>,
+    ) -> Result<Vec<Reading>, Failure> {
+        if !found.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Group::reading(&call.request().access, Purpose::Change, cx)?])
+    }
+
+    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Group, Failure> {
+        Group::open(&call.request().access, &found, cx)
+    }
+
+    fn authenticate(
+        call: &Decoded<Self>,
+        group: &Group,
+        _: &Peers,
+        _: &Context<DeliveryService>,
+    ) -> Result<Proven<LeafIndex>, Failure> {
+        Ok(prove_leaf(call.frame()?, &call.request().access.group, &group.members.roster, |leaf| leaf)?)
+    }
+
+    fn loads(call: &Decoded<Self>, _: &Group, sender: &LeafIndex, _: &Context<DeliveryService>) -> Loads {
+        loads::change(&call.request().access.group, *sender)
+    }
+
+    fn decide(
+        group: Group,
+        call: Authorised<Self>,
+        _: &Peers,
+        cx: &Context<DeliveryService>,
+    ) -> Result<Decision<Accepted>, Failure> {
+        let CommitRequest { access, commit, group_info: update } = call.request();
+        let sender = *call.sender();
+        rules::check_role(&group, sender, Act::Roles)?;
+        let submission = Submission { access, commit, update };
+        let staged = stage(group, submission, Committer::Member(sender), Act::Roles)?;
+        if let Some(senders) = staged.change.as_ref().and_then(|change| change.senders.as_ref()) {
+            context::check_published(senders, &cx.keys.service.public(cx.now))?;
+        }
+        accept(staged, Vec::new(), cx, |arrived| Accepted { epoch: arrived.epoch, delayed: arrived.delayed })
+    }
+}
+
+#[cfg(test)]
+mod tests;

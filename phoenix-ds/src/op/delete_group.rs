@@ -1,0 +1,83 @@
+//! `delete_group`: a commit that removes all others, after which nothing is left of the group but that its id is barred.
+
+use bytes::Bytes;
+use phoenix_core::{
+    Failure, LeafIndex,
+    api::delivery::{self as api, Accepted, CommitRequest},
+    limit::Loads,
+    operation::{
+        Authorised, Context, Decision, Decoded, Effort, Operation, Peers, Proven, Purpose, Reading, Rows,
+    },
+    port::{Alarm, Write},
+    time::DAY,
+};
+
+use crate::{
+    accept::farewell,
+    commit::{Committer, Submission, stage},
+    group::{Group, prove_leaf},
+    kinds, loads,
+    rules::{self, Act},
+    service::DeliveryService,
+};
+
+/// Ends a group.
+pub struct DeleteGroup;
+
+impl Operation for DeleteGroup {
+    type Endpoint = api::DeleteGroup;
+    type Service = DeliveryService;
+    type State = Group;
+    type Sender = LeafIndex;
+    const EFFORT: Effort = Effort::Heavy;
+
+    fn locate(
+        call: &Decoded<Self>,
+        found: &Rows,
+        cx: &Context<DeliveryService>,
+    ) -> Result<Vec<Reading>, Failure> {
+        if !found.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Group::reading(&call.request().access, Purpose::Change, cx)?])
+    }
+
+    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Group, Failure> {
+        Group::open(&call.request().access, &found, cx)
+    }
+
+    fn authenticate(
+        call: &Decoded<Self>,
+        group: &Group,
+        _: &Peers,
+        _: &Context<DeliveryService>,
+    ) -> Result<Proven<LeafIndex>, Failure> {
+        Ok(prove_leaf(call.frame()?, &call.request().access.group, &group.members.roster, |leaf| leaf)?)
+    }
+
+    fn loads(call: &Decoded<Self>, _: &Group, sender: &LeafIndex, _: &Context<DeliveryService>) -> Loads {
+        loads::change(&call.request().access.group, *sender)
+    }
+
+    fn decide(
+        group: Group,
+        call: Authorised<Self>,
+        _: &Peers,
+        cx: &Context<DeliveryService>,
+    ) -> Result<Decision<Accepted>, Failure> {
+        let (CommitRequest { access, commit, group_info: update }, sender) = (call.request(), *call.sender());
+        rules::check_role(&group, sender, Act::Delete)?;
+        let submission = Submission { access, commit, update };
+        let staged = stage(group, submission, Committer::Member(sender), Act::Delete)?;
+        let (fan_out, accepted, at) = farewell(staged, cx)?;
+        // Only this one row stays, and its alarm drops it.
+        let writes = vec![Write::DeleteBelow(kinds::BARRED), Write::Put(kinds::BARRED, Bytes::new())];
+        Ok(fan_out.decide(Decision::reply(accepted), at, writes, Alarm::At(cx.now.plus_secs(BARRED_S)))?)
+    }
+}
+
+/// For how long the id of a deleted group is not given to another (07).
+const BARRED_S: u64 = 90 * DAY;
+
+#[cfg(test)]
+mod tests;

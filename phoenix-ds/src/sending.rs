@@ -1,0 +1,156 @@
+//! What `send_message` and `send_targeted` have in common (07): the roster alone is read, no group state is written, and
+//! a repeat is answered like the first.
+
+use bytes::Bytes;
+use phoenix_core::{
+    Epoch, Failure, LeafIndex, MessageId, Reject,
+    api::{
+        delivery::{
+            Accepted, ContentKind, GroupAccess, GroupContent, MessageAad, Mls, SendMessageRequest,
+            SendTargetedRequest,
+        },
+        queue::NotifyClass,
+    },
+    limit::Loads,
+    operation::{Context, Decision, Frame, Proven, Purpose, Reading, Rows},
+    port::{Alarm, Wanted, Write},
+    time::HOUR,
+    wire::{Flag, Sender},
+};
+
+use crate::{
+    fanout::FanOut,
+    group::{Members, Site, prove_leaf},
+    kinds, loads,
+    mls::frames,
+    roster::{Member, Roster},
+    service::DeliveryService,
+};
+
+/// A message, as the request brings it.
+#[derive(Clone, Copy)]
+pub(crate) struct Letter<'a> {
+    access: &'a GroupAccess,
+    message: &'a Mls,
+    id: MessageId,
+    ephemeral: Flag,
+    notify: NotifyClass,
+    /// What its authenticated data must say, so that members can tell that it is meant for them.
+    aad: MessageAad,
+}
+
+impl<'a> From<&'a SendMessageRequest> for Letter<'a> {
+    fn from(request: &'a SendMessageRequest) -> Self {
+        let SendMessageRequest { access, message, id, ephemeral, notify } = request;
+        let (id, ephemeral, notify) = (*id, *ephemeral, *notify);
+        Self { access, message, id, ephemeral, notify, aad: MessageAad::Application }
+    }
+}
+
+impl<'a> From<&'a SendTargetedRequest> for Letter<'a> {
+    fn from(request: &'a SendTargetedRequest) -> Self {
+        let SendTargetedRequest { access, target, message, id, ephemeral, notify } = request;
+        let (id, ephemeral, notify) = (*id, *ephemeral, *notify);
+        Self { access, message, id, ephemeral, notify, aad: MessageAad::Targeted(*target) }
+    }
+}
+
+/// What a message is checked against.
+pub struct Sending {
+    /// The group's members.
+    pub(crate) members: Members,
+    /// Whether the message was accepted before.
+    repeated: bool,
+}
+
+impl<'a> Letter<'a> {
+    /// What is read: the members, to rely on them, and whether the message was accepted before.
+    pub(crate) fn readings(
+        self,
+        frame: &Frame,
+        cx: &Context<DeliveryService>,
+    ) -> Result<Vec<Reading>, Failure> {
+        let site = Site::of(self.access, cx)?;
+        if self.message.len() > cx.settings.max_message_bytes {
+            return Err(Reject::TooLarge("message").into());
+        }
+        let receipt = kinds::receipt(&cx.keys.at_rest, &self.access.group, named(frame)?, self.id);
+        Ok(vec![site.reading(vec![kinds::ROSTER], Purpose::Watch), Reading::change(receipt, Wanted::Mark)])
+    }
+
+    /// The members, and whether it is a repeat.
+    pub(crate) fn open(self, found: &Rows, cx: &Context<DeliveryService>) -> Result<Sending, Failure> {
+        let receipt = found.place(1)?;
+        // An expired receipt may not have been dropped yet.
+        let repeated = receipt.mark.is_some() && receipt.alarm.is_none_or(|alarm| alarm > cx.now);
+        Ok(Sending { members: Members::open(self.access, found, cx)?, repeated })
+    }
+
+    /// Who sends it.
+    pub(crate) fn prove(self, frame: &Frame, state: &Sending) -> Result<Proven<LeafIndex>, Failure> {
+        Ok(prove_leaf(frame, &self.access.group, &state.members.roster, |leaf| leaf)?)
+    }
+
+    /// What it counts for. A repeat goes nowhere.
+    pub(crate) fn loads(self, state: &Sending, sender: LeafIndex) -> Loads {
+        if state.repeated { Loads::None } else { loads::message(&self.access.group, sender) }
+    }
+
+    /// Sends it to these members, of which the sender is none. A message that was accepted before goes nowhere, and one
+    /// that is ephemeral is not remembered: who is there gets it now or never.
+    pub(crate) fn send(
+        self,
+        state: Sending,
+        (kind, sender): (ContentKind, LeafIndex),
+        to: impl Fn(&Roster) -> Result<Vec<&Member>, Reject>,
+        cx: &Context<DeliveryService>,
+    ) -> Result<Decision<Accepted>, Failure> {
+        let Sending { members: Members { site, roster }, repeated } = state;
+        let epoch = if repeated { None } else { Some(self.epoch(&roster, sender)?) };
+        let to = match to(&roster) {
+            Ok(to) => to,
+            // Whoever it was for may have gone since.
+            Err(_) if repeated => Vec::new(),
+            Err(reject) => return Err(reject.into()),
+        };
+        let delayed = cx.delays.towards(to.iter().map(|member| &member.config.domain), cx.now);
+        let accepted = Decision::reply(Accepted { epoch: roster.epoch, delayed });
+        let Some(epoch) = epoch else { return Ok(accepted) };
+        if kind == ContentKind::Targeted && to.iter().any(|member| member.since > epoch) {
+            return Err(Reject::Conflict(Some(roster.epoch.0)).into());
+        }
+        let content = GroupContent { kind, sender, message: self.message.clone() };
+        let configs = to.into_iter().map(|member| &member.config);
+        if self.ephemeral.is_set() {
+            let mut fan_out = FanOut::ephemeral(self.access, &site.at, cx);
+            fan_out.send(self.notify, &content, configs)?;
+            return Ok(fan_out.hint(accepted));
+        }
+        let mut fan_out = FanOut::new(self.access, &site.at, cx);
+        fan_out.send(self.notify, &content, configs)?;
+        let receipt = kinds::receipt(&cx.keys.at_rest, &self.access.group, sender, self.id);
+        let mark = vec![Write::Put(Bytes::new(), Bytes::new())];
+        Ok(fan_out.decide(accepted, receipt, mark, Alarm::At(cx.now.plus_secs(REPEAT_S)))?)
+    }
+
+    /// The epoch of the message. Others can still open messages of the last epochs, if the sender was a member then.
+    fn epoch(self, roster: &Roster, sender: LeafIndex) -> Result<Epoch, Reject> {
+        let epoch = frames::application_epoch(self.message, &self.access.group, self.aad)?;
+        let member = roster.member(sender).ok_or(Reject::Unauthenticated)?;
+        let recent = epoch <= roster.epoch && epoch.0.saturating_add(PAST_EPOCHS) >= roster.epoch.0;
+        let is_known = recent && member.since <= epoch;
+        if is_known { Ok(epoch) } else { Err(Reject::Conflict(Some(roster.epoch.0))) }
+    }
+}
+
+fn named(frame: &Frame) -> Result<LeafIndex, Reject> {
+    match frame.sender() {
+        Sender::Leaf(_, leaf) => Ok(*leaf),
+        _ => Err(Reject::Unauthenticated),
+    }
+}
+
+/// A message id is remembered for so long (07).
+const REPEAT_S: u64 = HOUR;
+/// Messages may be of so many epochs before the current one (07).
+const PAST_EPOCHS: u64 = 5;
