@@ -1,7 +1,9 @@
 //! What happened, for the application.
 
 use bytes::Bytes;
-use phoenix_core::{AliasHash, ClientId, Epoch, Fqdn, GroupId, LeafIndex, Timestamp, UserId, Uuid};
+use phoenix_core::{
+    AliasHash, ClientId, Epoch, Fqdn, GroupId, LeafIndex, Timestamp, UserId, Uuid, wire::Flag,
+};
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::{fingerprint::KeyFingerprint, group::Asked};
@@ -101,7 +103,8 @@ pub enum Event {
         /// The member.
         leaf: LeafIndex,
     },
-    /// A member did what its role does not allow, and the DS let it pass. It was merged, since all others do so too.
+    /// A member did what its role does not allow, and the DS let it pass. It was merged, since all others do so too; then
+    /// the group was given up ([`Event::GivenUp`]).
     #[tls_codec(discriminant = 13)]
     RoleViolated {
         /// The group.
@@ -109,7 +112,8 @@ pub enum Event {
         /// The member.
         leaf: LeafIndex,
     },
-    /// A message that the group's DS accepted cannot be opened, or is not what its sender claims. Worth a report.
+    /// A message that the group's DS accepted cannot be opened, or is not what its sender claims. Worth a report:
+    /// [`Client::report`](crate::Client::report).
     #[tls_codec(discriminant = 14)]
     Undecryptable {
         /// The group.
@@ -120,7 +124,8 @@ pub enum Event {
     /// An invitation came from someone that we are not connected with, or does not verify; it was refused.
     #[tls_codec(discriminant = 15)]
     InvitationRefused,
-    /// Entries of a queue were lost before they were read: groups may have to be joined anew.
+    /// Entries of a queue were lost before they were read. The client asks for the state of its groups, and comes back
+    /// where it fell behind ([`Event::Resynced`]).
     #[tls_codec(discriminant = 16)]
     Gap,
     /// Few AddPackages are left at the QS; [`Client::maintain`](crate::Client::maintain) publishes more.
@@ -176,6 +181,40 @@ pub enum Event {
         /// The client.
         client: Uuid,
     },
+    /// This client fell behind in a group, or could not process what was accepted, and has come back by itself. What was
+    /// said in between cannot be read.
+    #[tls_codec(discriminant = 25)]
+    Resynced {
+        /// The group.
+        group: GroupId,
+        /// Its epoch now.
+        epoch: Epoch,
+    },
+    /// A group's homeserver let happen what it must not. What comes is shown still, but nothing is sent to the group any
+    /// more: leave it, and make another.
+    #[tls_codec(discriminant = 26)]
+    GivenUp {
+        /// The group.
+        group: GroupId,
+        /// What happened.
+        cause: Distrust,
+    },
+    /// A member gave the group the key of a new version of its profile: [`Client::member_profile`](crate::Client::member_profile).
+    #[tls_codec(discriminant = 27)]
+    ProfileChanged {
+        /// The group.
+        group: GroupId,
+        /// Whose profile.
+        user: UserId,
+    },
+    /// A user that we are connected with vouches for a further client of theirs: it is taken for them from now on.
+    #[tls_codec(discriminant = 28)]
+    ClientAdded {
+        /// Whose client.
+        user: UserId,
+        /// The client.
+        client: Uuid,
+    },
     /// The second path to a homeserver has not answered for days: whether it shows everyone the same token keys is not
     /// known. Told once, until it answers again.
     #[tls_codec(discriminant = 24)]
@@ -183,6 +222,28 @@ pub enum Event {
         /// The homeserver.
         domain: Fqdn,
     },
+}
+
+/// Why a group's homeserver is not to be trusted with it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[repr(u8)]
+pub enum Distrust {
+    /// It accepted a commit that its proposer had no right to; whoever came in by it reads what is sent.
+    RoleViolated = 1,
+    /// It has an older state of the group than this client saw accepted (09, "Restore").
+    WentBack = 2,
+    /// It shows this client another history of the group than others: two groups that look like one.
+    Forked = 3,
+}
+
+/// Whom a message was sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[repr(u8)]
+pub enum Audience {
+    /// All members.
+    Everybody = 1,
+    /// This client alone. The others could open it, but were not sent it.
+    Us = 2,
 }
 
 /// A message of a group.
@@ -199,6 +260,10 @@ pub struct Message {
     pub text: Bytes,
     /// When the group's DS accepted it, to the second.
     pub accepted_at: Timestamp,
+    /// Whom it was sent to.
+    pub audience: Audience,
+    /// Whether it is of the moment (typing, presence), and not to be kept.
+    pub ephemeral: Flag,
 }
 
 /// Names an offer of a connection.

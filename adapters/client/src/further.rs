@@ -47,13 +47,16 @@ impl Session {
         fingerprint: &KeyFingerprint,
     ) -> Result<(), ClientError> {
         let to = ClientId { user: self.client().user.clone(), client };
-        let (shared, friends) = (self.shared()?, self.known_friends()?);
-        let friends_in_all = u16::try_from(friends.len()).map_err(|_| TOO_MANY)?;
+        if self.state.friends.len() > MAX_FRIENDS {
+            return Err(TOO_MANY);
+        }
         let package = self.package_of(&to).await?;
         if KeyFingerprint::of(&to, &package.payload.credential.payload.key) != *fingerprint {
             return Err(Reject::Unauthenticated.into());
         }
-        self.state.own_clients.insert(client, Flag::Yes);
+        self.vouch_for(client, package.payload.credential.payload.key.clone()).await;
+        let (shared, friends) = (self.shared()?, self.known_friends());
+        let friends_in_all = u16::try_from(friends.len()).map_err(|_| TOO_MANY)?;
         let (key, hash) = (package.payload.package.encryption_key.clone(), sha256(&package.encode()));
         let created_at = self.now().as_secs();
         for friends in parts(friends) {
@@ -73,6 +76,15 @@ impl Session {
             self.call::<EnqueueOffer>(&route, None, &request).await?;
         }
         Ok(())
+    }
+
+    /// Takes a client for one of our own user, and tells our friends. Whom it cannot be told now, hears it later.
+    async fn vouch_for(&mut self, client: Uuid, key: VerifyingKey) {
+        let known = self.state.own_clients.insert(client, Some(key.clone()));
+        if known.flatten() != Some(key) {
+            self.state.friends.values_mut().for_each(|friend| friend.is_news_due = Flag::Yes);
+        }
+        let _ = self.tell_friends().await;
     }
 
     /// Keeps what another client of our user gives, and tells when all of it has come. What was told is not told
@@ -99,7 +111,7 @@ impl Session {
     }
 
     /// Takes over what another client gave, if it has the key that its user read out.
-    pub(crate) fn accept_provision(
+    pub(crate) async fn accept_provision(
         &mut self,
         from: Uuid,
         fingerprint: &KeyFingerprint,
@@ -111,23 +123,50 @@ impl Session {
             return Err(Reject::Unauthenticated.into());
         }
         let (shared, friends) = (given.shared.take().ok_or(NONE)?, mem::take(&mut given.friends));
+        let key = given.key.clone();
         self.state.shared = Some(shared);
-        self.state.own_clients.insert(from, Flag::Yes);
+        self.state.own_clients.insert(from, Some(key));
         for (user, friend) in friends.iter() {
             self.take_friend(user, friend);
         }
+        self.become_further().await
+    }
+
+    /// Becomes a client of the record that another client gave us. What fails is done with the next `maintain`.
+    pub(crate) async fn become_further(&mut self) -> Result<(), ClientError> {
+        let Some(shared) = self.state.shared.clone() else { return Ok(()) };
+        self.adopt_record(shared).await?;
+        self.state.shared = None;
         Ok(())
     }
 
-    /// A friend that another client knows. Whom we know already stays as it is; by another key, that is told.
+    /// A friend that another client knows. Whom we know already keeps its key and group; by another key, that is told.
     fn take_friend(&mut self, user: &UserId, known: &KnownFriend) {
-        let is_known = self.state.friends.contains_key(user);
-        if self.check_pin(user, &known.key).is_err() || is_known || *user == self.client().user {
+        if self.check_pin(user, &known.key).is_err() || *user == self.client().user {
             return;
         }
-        let KnownFriend { user, keys, key, credential, ours, group } = known.clone();
+        let KnownFriend { user, keys, key, credential, ours, is_told, group } = known.clone();
+        if let Some(friend) = self.state.friends.get_mut(&user) {
+            if friend.group == group {
+                (friend.keys, friend.is_told) = (keys, is_told);
+            }
+            return;
+        }
         let (is_revoked, shown, circuit) = (Flag::No, None, self.fresh_circuit());
-        let friend = Friend { keys, key, credential, ours, shown, is_revoked, group, circuit };
+        let (further, is_news_due) = (Table::default(), Flag::No);
+        let friend = Friend {
+            keys,
+            key,
+            credential,
+            ours,
+            is_told,
+            further,
+            is_news_due,
+            shown,
+            is_revoked,
+            group,
+            circuit,
+        };
         self.state.friends.insert(user.clone(), friend);
         self.check_faces(&user);
     }
@@ -170,19 +209,17 @@ impl Session {
         Ok(Shared { user: record.user, user_key, friendship })
     }
 
-    fn known_friends(&self) -> Result<Vec<KnownFriend>, ClientError> {
-        if self.state.friends.len() > MAX_FRIENDS {
-            return Err(TOO_MANY);
-        }
+    fn known_friends(&self) -> Vec<KnownFriend> {
         let known = self.state.friends.iter().map(|(user, friend)| KnownFriend {
             user: user.clone(),
             keys: friend.keys.clone(),
             key: friend.key.clone(),
             credential: friend.credential,
             ours: friend.ours.clone(),
+            is_told: Flag::from(!friend.is_news_due.is_set()),
             group: friend.group.clone(),
         });
-        Ok(known.collect())
+        known.collect()
     }
 }
 

@@ -90,6 +90,25 @@ impl Inbox {
         Read { remaining: reply.remaining, gap: is_news, lost }
     }
 
+    /// The queue begins again with another key, at whichever number: what was read stays.
+    pub(crate) fn begin_again(&mut self, key: HpkeSecretKey) {
+        self.ratchet = ClientRatchet::new(key);
+    }
+
+    /// Opens what this inbox would open, for tests that stand in its QS's place.
+    #[cfg(test)]
+    pub(crate) fn twin(&self) -> ClientRatchet {
+        self.ratchet.clone()
+    }
+
+    /// Loses what opens the next entries, for tests.
+    #[cfg(test)]
+    pub(crate) fn lose_ratchet(&mut self) {
+        let seed = [4; 32];
+        let (suite, chance) = (self.key().suite, &mut phoenix_core::crypto::Chance::from_seed(seed));
+        self.ratchet = ClientRatchet::new(HpkeSecretKey::generate(suite, chance));
+    }
+
     /// The number of the next entry.
     pub(crate) const fn next_seq(&self) -> u64 {
         self.ratchet.next_seq()

@@ -35,11 +35,17 @@
 //!    [`Settings::stretch`]. Clients of a user have groups and connections each of its own; what they have in common,
 //!    one gives the other: [`Client::provision`], [`Client::accept_provision`].
 //! 3. **Once, for each client**: [`Client::set_up`]; again after an error, until it succeeds.
-//! 4. **All the time**: [`Client::sync`], which waits and tells what happened ([`Event`]). Then [`Client::save`].
+//! 4. **All the time**: [`Client::sync`], which waits and tells what happened ([`Event`]). Then [`Client::save`]. Or
+//!    [`Client::stream`] and then [`QueueStream::sync`] in its place: entries come sooner, and messages of the moment come
+//!    at all.
 //! 5. **Every quarter of an hour or so**: [`Client::maintain`]. It keeps tokens in store, renews credential, packages,
-//!    aliases and leaves in time, and asks whose clients were revoked.
+//!    aliases, leaves and queue configs in time, commits in each group at least every thirty days, gives groups and
+//!    friends what they do not have yet, and asks whose clients were revoked.
 //! 6. **As the user wants**: [`Client::connect`] and [`Client::connect_alias`]; [`Client::accept`],
-//!    [`Client::decline`] or [`Client::ignore`] for an [`Event::Offer`]; groups and messages;
+//!    [`Client::decline`] or [`Client::ignore`] for an [`Event::Offer`]; groups ([`Client::invite`], [`Client::remove`],
+//!    [`Client::promote`], [`Client::demote`], [`Client::leave`], [`Client::delete_group`]) and messages
+//!    ([`Client::send`], [`Client::send_to`], [`Client::send_ephemeral`]); [`Client::report`], [`Client::rule_group`];
+//!    [`Client::set_push_token`], [`Client::rotate_friendship`];
 //!    [`Client::update_profile`]; [`Client::register_alias`], [`Client::delete_alias`]; [`Client::change_password`],
 //!    [`Client::remove_client`], [`Client::make_invitation`]; in the end [`Client::delete_user`].
 //!
@@ -52,6 +58,12 @@
 //! that are in a group and no connections, no key is pinned: each message says by which of their clients it is.
 //! Only the two users can find out that someone stood between them from the beginning: by comparing
 //! [`Client::safety_number`].
+//!
+//! Each commit, and each proposal in it, is checked against the roles of whoever proposed it. A group whose homeserver
+//! let one pass that has no right, forgot what it had accepted, or shows another history than to others, is given up
+//! ([`Event::GivenUp`]): nothing is sent to it any more. A client that fell behind comes back by itself
+//! ([`Event::Resynced`]). Members who want to be sure that they share one history compare
+//! [`Client::epoch_authenticator`].
 //!
 //! Token keys are the same for everyone, or a homeserver could tell its clients apart by them. A list that changes
 //! without another serial is refused; [`ClientPorts::witness`] is a second path by which [`Client::maintain`] compares
@@ -83,6 +95,7 @@ mod inbox;
 mod login;
 mod made;
 mod mls;
+mod news;
 mod offer;
 mod opaque;
 mod outbox;
@@ -90,6 +103,7 @@ mod ports;
 mod profile;
 mod provision;
 mod published;
+mod qs;
 mod record;
 mod register;
 mod rest;
@@ -107,9 +121,9 @@ mod wallet;
 mod work;
 
 pub use alias_hash::alias_hash;
-pub use client::Client;
+pub use client::{Client, QueueStream};
 pub use error::{ClientError, Missing};
-pub use event::{Event, Message, OfferId};
+pub use event::{Audience, Distrust, Event, Message, OfferId};
 pub use fingerprint::KeyFingerprint;
 pub use group::{Asked, Member, Receipt};
 pub use made::{OfferMade, Outcome};

@@ -5,7 +5,7 @@ use phoenix_core::{
     credential::{ClientCredential, VerifiedClientCredential},
     crypto::{Signature, Signer, SignerError, SigningKey, VerifyingKey},
     time::DAY,
-    wire::{List, Wire},
+    wire::{Flag, List, Wire},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
@@ -59,6 +59,8 @@ pub(crate) struct KnownFriend {
     pub(crate) credential: Fingerprint,
     /// The key of our user that the friend has pinned.
     pub(crate) ours: VerifyingKey,
+    /// Whether the friend was told of the client that gets this.
+    pub(crate) is_told: Flag,
     /// The connection group.
     pub(crate) group: GroupId,
 }

@@ -74,13 +74,39 @@ impl Session {
             attribution_key: Secret::new(self.chance.bytes()),
         };
         let (user, client, inbox) = (request.user, request.client, Inbox::new(queue_key));
-        self.state.record = Some(Record { user, client, user_key, client_key, circuit, inbox, friendship });
+        let (generation, push_key, is_low) = (0, None, Flag::No);
+        self.state.record = Some(Record {
+            user,
+            client,
+            user_key,
+            client_key,
+            circuit,
+            inbox,
+            friendship,
+            generation,
+            push_key,
+            is_low,
+        });
         Ok(())
     }
 
     /// Publishes fresh AddPackages in place of those there. The keys of the former stay until they expire, since
     /// someone may have taken them.
     pub(crate) async fn publish_add_packages(&mut self) -> Result<(), ClientError> {
+        self.publish(Flag::No).await
+    }
+
+    /// Publishes AddPackages beside those there, where few are left; where they do not fit, in their place.
+    pub(crate) async fn refill_add_packages(&mut self) -> Result<(), ClientError> {
+        match self.publish(Flag::Yes).await {
+            Err(error) if matches!(error.code(), Some(ErrorCode::TooLarge | ErrorCode::Malformed)) => {
+                self.publish(Flag::No).await
+            }
+            other => other,
+        }
+    }
+
+    async fn publish(&mut self, append: Flag) -> Result<(), ClientError> {
         let key = self.queue_config_key().await?;
         let now = self.now().as_secs();
         self.drop_expired_packages(now);
@@ -93,15 +119,20 @@ impl Session {
             suites.map(|suite| self.make_package(suite, kind, &key)).collect::<Result<_, _>>()
         };
         let packages: Vec<_> = make(Kind::Ordinary, ordinary)?;
+        // Those there stay where packages are added: each suite has one to eight of them.
+        let last_resort = if append.is_set() { 0 } else { last_resort };
         let last_resort: Vec<_> = make(Kind::LastResort, last_resort)?;
         let request = PublishAddPackagesRequest {
             client: self.record()?.client,
             packages: List::new(packages)?,
             last_resort: List::new(last_resort)?,
-            append: Flag::No,
+            append,
         };
         let (route, auth) = (self.queue_route()?, self.queue_identity()?);
         self.call::<PublishAddPackages>(&route, Some(&auth), &request).await?;
+        if let Some(record) = &mut self.state.record {
+            record.is_low = Flag::No;
+        }
         Ok(())
     }
 
@@ -134,8 +165,8 @@ impl Session {
             config,
             audience,
             expires,
-            generation: 0,
-            push_key: None,
+            generation: record.generation,
+            push_key: record.push_key.clone(),
         };
         Ok((config, payload.seal(&domain, &record.client_key, key, &mut self.chance)?))
     }

@@ -36,11 +36,19 @@ pub(crate) struct Session {
     pub(crate) state: State,
     /// Whether a try of the last call had no answer: it may have been carried out.
     pub(crate) uncertain: bool,
-    /// Whether the QS has told that few AddPackages are left.
-    pub(crate) packages_low: bool,
     pub(crate) provider: Provider,
     /// The epochs in which we last tried to remove unverified members.
     pub(crate) expelled: HashMap<GroupId, Epoch>,
+    /// The epochs in which we last committed what others propose.
+    pub(crate) covered: HashMap<GroupId, Epoch>,
+    /// The epochs in which we last proposed that we leave.
+    pub(crate) left_at: HashMap<GroupId, Epoch>,
+    /// Groups whose state was asked for lately.
+    pub(crate) mending: Rests<GroupId>,
+    /// How often in a row our queue's entries did not open.
+    pub(crate) lost_reads: u8,
+    /// When our queue began again.
+    pub(crate) mending_queue: Rests<()>,
     /// Since when messages of a member wait, because its AS does not answer.
     pub(crate) held_from: HashMap<(GroupId, LeafIndex), Timestamp>,
     /// Groups as OpenMLS holds them; loaded from its storage when they are first needed.
@@ -70,9 +78,13 @@ impl Session {
             signer,
             state,
             uncertain: false,
-            packages_low: false,
             provider,
             expelled: HashMap::new(),
+            covered: HashMap::new(),
+            left_at: HashMap::new(),
+            mending: Rests::new(LONGEST_MENDING_MS),
+            lost_reads: 0,
+            mending_queue: Rests::new(LONGEST_MENDING_MS),
             held_from: HashMap::new(),
             loaded: HashMap::new(),
             authorities: HashMap::new(),
@@ -167,13 +179,18 @@ impl Session {
 
     /// Forgets a group and all of its keys.
     pub(crate) fn forget(&mut self, group: &GroupId) {
+        self.drop_mls(group);
+        self.state.groups.remove(group);
+        self.state.configs.retain(|_, used| used != group);
+    }
+
+    /// Forgets a group as OpenMLS holds it.
+    pub(crate) fn drop_mls(&mut self, group: &GroupId) {
         let _ = self.mls(group);
         if let Some(mut mls) = self.loaded.remove(group) {
             // What cannot be deleted now is of no use without the record.
             let _ = mls.delete(self.provider.storage());
         }
-        self.state.groups.remove(group);
-        self.state.configs.retain(|_, used| used != group);
     }
 
     /// Tells the application something.
@@ -203,6 +220,8 @@ impl fmt::Debug for Session {
 
 /// Longest rest of an AS that does not answer, where others make us ask it: five minutes.
 const LONGEST_SILENCE_MS: u64 = 300_000;
+/// Longest rest between two times that a group's state is asked for: an hour.
+const LONGEST_MENDING_MS: u64 = 3_600_000;
 /// Longest rest of a queue that cannot be read.
 const LONGEST_STUCK_MS: u64 = 60_000;
 

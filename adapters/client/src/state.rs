@@ -1,11 +1,12 @@
 //! All that a client must keep to go on.
 
 use phoenix_core::{
-    AliasHash, ClientId, ConfigId, Fingerprint, Fqdn, GroupId, KeyPackageRef, QsClientId, QsUserId, UserId,
-    Uuid,
+    AliasHash, ClientId, ConfigId, Fingerprint, Fqdn, GroupId, KeyPackageRef, QsClientId, QsUserId,
+    Timestamp, UserId, Uuid,
     api::queue::FriendshipToken,
     credential::ClientCredential,
     crypto::{HpkeSecretKey, SigningKey, Suite, VerifyingKey},
+    time::Month,
     wire::{Flag, Secret},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
@@ -47,7 +48,7 @@ pub(crate) struct State {
     pub(crate) made: Table<[u8; 32], Made>,
     /// What other clients of our user gave us, until it is confirmed.
     pub(crate) provisions: Table<Uuid, Provisioned>,
-    /// What our user's clients have in common, as another of them gave it to us: for `create_client` of the QS (06).
+    /// What our user's clients have in common, as another of them gave it to us, until we are a client of that record.
     pub(crate) shared: Option<Shared>,
     /// The key of our profile, and its version.
     pub(crate) profile: Option<ProfileKey>,
@@ -56,14 +57,18 @@ pub(crate) struct State {
     pub(crate) groups: Table<GroupId, GroupRecord>,
     /// Through which queue config which group's messages come.
     pub(crate) configs: Table<ConfigId, GroupId>,
+    /// Queue configs that were replaced: what comes through them eight days later is not for us (06).
+    pub(crate) retired: Table<ConfigId, Retired>,
     /// What each domain's AS published last: serials never go back.
     pub(crate) authorities: Table<Fqdn, Published>,
     /// Credentials that verified, by their fingerprints: whoever has one of them revoked is revoked.
     pub(crate) seen: Table<Fingerprint, Seen>,
     /// Since which second clients that we know are revoked, whatever credentials they had.
     pub(crate) revoked: Table<[u8; 32], u64>,
-    /// Other clients of our own user that the application was told of, or that it compared.
-    pub(crate) own_clients: Table<Uuid, Flag>,
+    /// Other clients of our own user that the application was told of; with their keys, where those were compared.
+    pub(crate) own_clients: Table<Uuid, Option<VerifyingKey>>,
+    /// The attribution key before the present one: invitations may be on their way.
+    pub(crate) former_attribution: Option<Secret<32>>,
     /// The token keys that each domain published last, the same for everyone: serials never go back.
     pub(crate) token_keys: Table<Fqdn, KnownKeys>,
     /// Domains that showed different token keys to different clients.
@@ -93,10 +98,12 @@ impl State {
             profile_sent: None,
             groups: Table::default(),
             configs: Table::default(),
+            retired: Table::default(),
             authorities: Table::default(),
             seen: Table::default(),
             revoked: Table::default(),
             own_clients: Table::default(),
+            former_attribution: None,
             token_keys: Table::default(),
             suspects: Table::default(),
             outbox: Outbox::default(),
@@ -131,6 +138,12 @@ pub(crate) struct Record {
     pub(crate) circuit: u64,
     pub(crate) inbox: Inbox,
     pub(crate) friendship: FriendshipKeys,
+    /// Of our queue configs.
+    pub(crate) generation: u32,
+    /// Opens our push token, where there is one; our queue configs bring it.
+    pub(crate) push_key: Option<Secret<32>>,
+    /// Whether the QS has told that few AddPackages are left.
+    pub(crate) is_low: Flag,
 }
 
 /// What friends get of each other (01, "Friendship keys").
@@ -153,6 +166,14 @@ pub(crate) struct Package {
     pub(crate) last_resort: Flag,
     /// Last second of its lifetime.
     pub(crate) not_after: u64,
+}
+
+/// A queue config that was replaced.
+#[derive(Clone, Copy, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Retired {
+    pub(crate) at: Timestamp,
+    /// The last month in which it could be used.
+    pub(crate) expires: Month,
 }
 
 /// The key of a connection package.
@@ -186,6 +207,12 @@ pub(crate) struct Friend {
     pub(crate) credential: Fingerprint,
     /// The key of our user that they have pinned: another client's, where we have them from it.
     pub(crate) ours: VerifyingKey,
+    /// Whether they take us for our user, though it is another client's key that they have pinned.
+    pub(crate) is_told: Flag,
+    /// Further clients that it vouches for, with their keys.
+    pub(crate) further: Table<Uuid, VerifyingKey>,
+    /// Whether they do not know yet what we have to tell: other friendship keys, further clients.
+    pub(crate) is_news_due: Flag,
     /// Another key that they showed last, which is not believed until it was compared.
     pub(crate) shown: Option<(ClientId, VerifyingKey)>,
     /// Whether the application was told that it is revoked.
@@ -203,4 +230,4 @@ pub(crate) struct Offered {
 }
 
 /// Version of the encoding.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;

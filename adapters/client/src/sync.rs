@@ -48,7 +48,19 @@ pub(crate) struct Answer {
     reply: Result<Result<Bytes, ErrorReply>, TransportError>,
 }
 
+impl Answer {
+    /// Entries of the queue at the QS, as they came by a stream.
+    pub(crate) fn streamed(found: &DequeueReply) -> Self {
+        Self { which: Which::Queue, reply: Ok(Ok(found.encode())) }
+    }
+}
+
 impl Reading {
+    /// Of which queue.
+    pub(crate) const fn which(&self) -> Which {
+        self.which
+    }
+
     async fn send(self) -> Answer {
         let Self { which, domain, outgoing, transport } = self;
         Answer { which, reply: transport.send(&domain, outgoing).await }
@@ -73,7 +85,8 @@ impl Session {
             let answers = join_all(readings.into_iter().map(Reading::send)).await;
             let read: Vec<_> = answers.into_iter().map(|answer| self.absorb(answer)).collect();
             let processed = self.process_all().await;
-            self.expel_unverified().await;
+            self.tend_groups().await;
+            self.mend_queue().await;
             let has_more = read.iter().any(|read| *read == Ok(true));
             read.into_iter().collect::<Result<Vec<_>, _>>()?;
             processed?;
@@ -123,6 +136,19 @@ impl Session {
         let reply = reply.map_err(ClientError::Unreachable)?.map_err(ClientError::Refused)?;
         let reply = DequeueReply::decode(&reply).map_err(|_| ClientError::Unexpected("dequeue"))?;
         self.take_reply(which, &reply)
+    }
+
+    /// Begins our queue again where its entries do not open (06, "Ratchet"): not at once, since what was changed on its
+    /// way may come unchanged when it is read again; and after longer each time.
+    pub(crate) async fn mend_queue(&mut self) {
+        let now = self.now();
+        if self.lost_reads < LOST_READS || self.mending_queue.is_resting(&(), now) {
+            return;
+        }
+        self.mending_queue.failed((), now);
+        if self.restart_queue().await.is_ok() {
+            self.lost_reads = 0;
+        }
     }
 
     /// Deals with all that was read and not dealt with yet.
@@ -189,12 +215,19 @@ impl Session {
         let read = inbox.take(reply);
         let has_moved = inbox.next_seq() > before;
         let now = self.now();
+        if which == Which::Queue && !(read.lost && self.stuck.is_resting(&which, now)) {
+            // What is read again at once counts once.
+            self.lost_reads = if read.lost { self.lost_reads.saturating_add(1) } else { 0 };
+        }
         match read.lost {
             true => self.stuck.failed(which, now),
             false => self.stuck.succeeded(&which),
         }
         if read.gap {
             self.tell(Event::Gap);
+            if which == Which::Queue {
+                self.doubt_all();
+            }
         }
         Ok(read.remaining > 0 && has_moved)
     }
@@ -221,5 +254,7 @@ impl Session {
     }
 }
 
+/// How often our queue is read in vain before it begins again.
+const LOST_READS: u8 = 3;
 /// Pages of one queue in one go: a hundred thousand entries, more than a queue holds, would take several calls.
 const MAX_ROUNDS: usize = 100;

@@ -24,10 +24,15 @@ use crate::{
     direct::{DirectMessage, OfferDecline},
 };
 
+mod between;
 mod further;
 mod keeping;
+mod malicious_ds;
+mod malicious_members;
+mod malicious_qs;
 mod pins;
 mod renewal;
+mod scene;
 mod spent;
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -26,6 +26,10 @@ impl Client {
     /// ([`Client::fingerprint`]): without it, the homeserver could name a client of its own. The other client must have
     /// been set up. Costs a Contact token, and one more for each thirty connections or so.
     ///
+    /// Before that, this client tells everyone whom it is connected with that it vouches for the other, in a commit of
+    /// each connection's group: they take the other client for the user's from then on
+    /// ([`Event::ClientAdded`](crate::Event::ClientAdded)).
+    ///
     /// # Errors
     /// [`ClientError::Unverified`] where the client that the homeserver names has another key;
     /// [`ClientError::Unexpected`] where it names none; [`ClientError::State`] beyond a thousand connections.
@@ -37,20 +41,19 @@ impl Client {
     /// within a day. `fingerprint` is what the user read on that client's screen, not what the event said.
     ///
     /// From then on this client knows the friends of the other: their keys are pinned, [`Client::safety_number`] is
-    /// the one that they see. They know the other client's key still and would refuse this one, so it cannot add them
-    /// to groups yet. The friendship keys and the key at the QS are kept for
-    /// `create_client` of the queuing service, by which this client would become reachable for those friends; it is
-    /// not there yet.
+    /// the one that they see. It becomes a client of the user's record at the queuing service, in place of the record
+    /// that it had made for itself, and publishes its packages there: whoever invites the user adds this client, too,
+    /// and this client invites the user's friends. The connections' groups stay with the other client.
     ///
     /// # Errors
     /// [`ClientError::Unverified`] where the client that gave it has another key; [`ClientError::State`] where
-    /// nothing was given.
+    /// nothing was given. Transient ones: [`Client::maintain`] does what was left.
     pub async fn accept_provision(
         &self,
         from: Uuid,
         fingerprint: &KeyFingerprint,
     ) -> Result<(), ClientError> {
-        self.lock().await.accept_provision(from, fingerprint)
+        self.lock().await.accept_provision(from, fingerprint).await
     }
 
     /// Renews the credential, for the same key, and publishes packages with it in place of those with the former.
@@ -83,10 +86,16 @@ impl Client {
     /// they keep what they have of the user until it expires. Leave groups and delete aliases before: nothing relates
     /// them to the user. Repeated after an error that left it open, `unauthenticated` says that it is done.
     ///
+    /// The record and queue at the queuing service go with it, as with [`Client::delete_queue`]; where that fails, they
+    /// end by themselves.
+    ///
     /// # Errors
     /// [`ClientError::WrongPassword`].
     pub async fn delete_user(&self, password: &str) -> Result<(), ClientError> {
-        self.lock().await.delete_user(password).await
+        let mut session = self.lock().await;
+        session.delete_user(password).await?;
+        let _ = session.delete_record().await;
+        Ok(())
     }
 
     /// Makes an invitation for someone to register here, where the homeserver lets users invite; costs an Alias

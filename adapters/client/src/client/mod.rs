@@ -3,7 +3,9 @@
 mod account;
 mod groups;
 mod people;
+mod queue;
 mod saving;
+mod stream;
 mod upkeep;
 
 use std::{sync::Arc, time::Duration};
@@ -14,9 +16,17 @@ use phoenix_core::{
     token::{Class, Token},
 };
 
+pub use stream::QueueStream;
+
 use crate::{
-    error::ClientError, event::Event, login, ports::ClientPorts, register, session::Session,
-    settings::Settings, sync::Reading,
+    error::ClientError,
+    event::Event,
+    login,
+    ports::ClientPorts,
+    register,
+    session::Session,
+    settings::Settings,
+    sync::{Answer, Reading},
 };
 
 /// One client of one user.
@@ -192,12 +202,17 @@ impl Client {
     async fn wait_for_entries(&self, seconds: u64) -> Result<(), ClientError> {
         let readings = self.lock().await.readings(u8::try_from(seconds).unwrap_or(u8::MAX))?;
         let answer = Reading::first(readings).await;
+        self.deal_with(answer).await
+    }
+
+    /// Deals with what was read, and with what waited before.
+    async fn deal_with(&self, answer: Option<Answer>) -> Result<(), ClientError> {
         let mut session = self.lock().await;
         if let Some(answer) = answer {
             session.absorb(answer)?;
         }
         let processed = session.process_all().await;
-        session.expel_unverified().await;
+        session.tend_groups().await;
         processed
     }
 

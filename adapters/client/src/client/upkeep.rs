@@ -22,13 +22,20 @@ impl Session {
         first = first.and(self.keep_aliases().await);
         first = first.and(self.top_up().await);
         self.compare_token_keys().await;
+        first = first.and(self.become_further().await);
         first = first.and(self.refill_packages().await);
+        first = first.and(self.block_retired().await);
+        first = first.and(self.renew_a_config().await);
         let now = self.now();
         for group in self.state.groups.keys().cloned().collect::<Vec<_>>() {
             first = first.and(self.verify_members(&group, now, (Tell::Everybody, Effort::Passing)).await);
         }
-        self.expel_unverified().await;
-        first.and(self.renew_a_leaf().await)
+        self.tend_groups().await;
+        first = first.and(self.renew_a_leaf().await);
+        first = first.and(self.show_activity().await);
+        first = first.and(self.renew_senders().await);
+        first = first.and(self.share_a_profile().await);
+        first.and(self.tell_friends().await)
     }
 
     /// Asks whether our own AS or those of people that we know have revoked anyone. One that does not answer now is
@@ -45,11 +52,10 @@ impl Session {
     }
 
     async fn refill_packages(&mut self) -> Result<(), ClientError> {
-        if self.state.record.is_some() && self.packages_low {
-            self.publish_add_packages().await?;
-            self.packages_low = false;
+        match &self.state.record {
+            Some(record) if record.is_low.is_set() => self.refill_add_packages().await,
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Renews the credential in time, and what carries it.

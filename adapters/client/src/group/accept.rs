@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use openmls::prelude::{LeafNodeParameters, MlsGroup, ProtocolMessage};
-use openmls_traits::OpenMlsProvider;
+use openmls::prelude::MlsGroup;
 use phoenix_core::{
     GroupId, LeafIndex,
     api::delivery::{
-        CommitAad, ExternalCommitInfo, ExternalCommitInfoReply, ExternalCommitInfoRequest, GroupAccess,
-        GroupInfoUpdate, JoinConnectionGroup, JoinConnectionGroupRequest, MemberKeys, Mls,
+        CommitAad, ExternalCommitInfo, ExternalCommitInfoRequest, GroupAccess, JoinConnectionGroup,
+        JoinConnectionGroupRequest,
     },
     crypto::{seal_with_key, sha256},
     port::Circuit,
@@ -16,19 +15,18 @@ use phoenix_core::{
 };
 
 use super::{
-    Act, Answer, GroupRecord, Sent, Standing, join_config,
+    Act, Answer, GroupRecord, Sent, Standing,
+    external::External,
     members::{Tell, roster_keys},
-    seal_link_key,
     trust::Effort,
 };
 use crate::{
     call::{Auth, Route},
-    error::{ClientError, mls},
+    error::ClientError,
     event::OfferId,
     mls::{
-        encoding::{group_info, group_info_update, message, mls_group_id, protocol_message, ratchet_tree},
-        leaf::{OwnLeaf, capabilities},
-        mls_signer,
+        encoding::group_info,
+        leaf::{OwnLeaf, validity},
         provider::Blob,
         suite_of,
     },
@@ -68,11 +66,10 @@ impl Session {
         let suite = suite_of(group_info(&info.group_info)?.ciphersuite())?;
         let leaf = OwnLeaf::generate(suite, identity, self.ports.clock.now(), &mut self.chance)?;
         let aad = self.join_aad(payload, &leaf)?;
-        let (mls_group, commit, group_info) = self.external_commit(&group, &info, &leaf, &aad)?;
+        let External { mls_group, commit, group_info } = self.external_commit(&group, &info, &leaf, &aad)?;
         let own_key = Blob(leaf.key.verifying_key().key.to_vec());
-        let own_link = aad.keys.first().map(|keys| keys.link_key.clone()).unwrap_or_default();
         let mut fresh = roster_keys(&info.roster, leaves(&mls_group));
-        fresh.insert(own_key, own_link);
+        fresh.insert(own_key, aad.keys.first().cloned().unwrap_or_default());
         let hash = sha256(&commit);
         let request = JoinConnectionGroupRequest {
             access: access.clone(),
@@ -85,6 +82,7 @@ impl Session {
         let keys = (payload.credential_key.clone(), payload.profile_key.clone());
         let record = GroupRecord {
             standing: Standing::Joining,
+            config_until: validity(self.now()).last.start().as_secs(),
             sent: Some(Sent { act: Act::Join, plan: None, hash, body, fresh: fresh.clone(), leaf: None }),
             ..GroupRecord::new(circuit, access, keys, (leaf, config_id))
         };
@@ -136,10 +134,13 @@ impl Session {
 
     /// The DS accepted our external commit: the connection stands, if the group is who the offer said.
     pub(crate) async fn finish_joining(&mut self, group: &GroupId) -> Result<(), ClientError> {
+        let (now, told) = (self.now(), self.profile_version());
         let record = self.group_mut(group)?;
         let Some(sent) = record.sent.take() else { return Ok(()) };
         record.merged = sent.hash;
         record.standing = Standing::Member;
+        record.committed_at = now;
+        record.profile_told = told;
         let own = LeafIndex(self.mls(group)?.0.own_leaf_index().u32());
         self.know_ourselves(group, own)?;
         let offers = self.state.offers.iter();
@@ -158,55 +159,16 @@ impl Session {
             self.forget(group);
             return Err(error);
         }
-        let now = self.now();
         self.meet_members(group, now, Tell::Nobody).await
     }
 
     /// What the commit tells the members: our link key, and, for whoever made the offer, our friendship keys.
     fn join_aad(&mut self, payload: &ConnectionOfferTbs, leaf: &OwnLeaf) -> Result<CommitAad, ClientError> {
-        let pseudonym = leaf.credential.pseudonym;
-        let link_key = seal_link_key(&payload.credential_key, pseudonym, &leaf.link_key, &mut self.chance)?;
+        let keys = self.seal_keys((&payload.credential_key, &payload.profile_key), leaf)?;
         let friendship = self.record()?.friendship.encode();
         let sealed =
             seal_with_key(&payload.credential_key, &payload.group.encode(), &friendship, &mut self.chance);
-        let keys = List::new(vec![MemberKeys { link_key, profile_key: Opaque::default() }])?;
-        Ok(CommitAad { keys, sealed: Opaque::new(sealed)? })
-    }
-
-    fn external_commit(
-        &self,
-        group: &GroupId,
-        info: &ExternalCommitInfoReply,
-        leaf: &OwnLeaf,
-        aad: &CommitAad,
-    ) -> Result<(MlsGroup, Mls, GroupInfoUpdate), ClientError> {
-        let verifiable = group_info(&info.group_info)?;
-        if *verifiable.group_id() != mls_group_id(group) {
-            return Err(ClientError::Unexpected("the state of another group"));
-        }
-        let proposals = info.proposals.iter().filter_map(|it| match protocol_message(it) {
-            Ok(ProtocolMessage::PublicMessage(message)) => Some(*message),
-            _ => None,
-        });
-        let signer = mls_signer(&leaf.key);
-        let (mls_group, bundle) = MlsGroup::external_commit_builder()
-            .with_ratchet_tree(ratchet_tree(&info.tree)?)
-            .with_config(join_config())
-            .with_proposals(proposals.collect())
-            .with_aad(aad.encode().to_vec())
-            .build_group(&self.provider, verifiable, leaf.credential_with_key())
-            .map_err(mls("join a group"))?
-            .leaf_node_parameters(LeafNodeParameters::builder().with_capabilities(capabilities()).build())
-            .load_psks(self.provider.storage())
-            .map_err(mls("join a group"))?
-            .create_group_info(true)
-            .use_ratchet_tree_extension(false)
-            .build(self.provider.rand(), self.provider.crypto(), &signer, |_| true)
-            .map_err(mls("join a group"))?
-            .finalize(&self.provider)
-            .map_err(mls("join a group"))?;
-        let update = group_info_update(bundle.group_info())?;
-        Ok((mls_group, message(bundle.commit())?, update))
+        Ok(CommitAad { keys: List::new(vec![keys])?, sealed: Opaque::new(sealed)? })
     }
 }
 

@@ -1,16 +1,18 @@
 //! Commits: made, sent, and made anew where others were faster (07, "Accepting a commit").
 
+use std::collections::BTreeSet;
+
 use openmls_traits::OpenMlsProvider;
 use phoenix_core::{
-    Epoch, ErrorCode, ErrorReply, GroupId, LeafIndex, Timestamp, UserId,
+    Epoch, ErrorCode, ErrorReply, GroupId, LeafIndex, UserId,
     api::{
         Description, Endpoint,
-        delivery::{Accepted, AddUsers, MAX_PROPOSALS, Mls, RemoveUsers, UpdateClient},
+        delivery::{Accepted, AddUsers, ChangeRoles, DeleteGroup, Proposals, RemoveUsers, UpdateClient},
     },
-    wire::{Flag, List, Wire},
+    wire::{Flag, Wire},
 };
 
-use super::{Act, Plan, Receipt, Sent, Standing, members::Tell};
+use super::{Act, Health, Plan, Receipt, Sent, Standing, members::Tell};
 use crate::{
     error::{ClientError, mls},
     event::Event,
@@ -19,7 +21,7 @@ use crate::{
 
 /// What became of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     /// It was accepted.
     Accepted,
     /// It was not, and will not be: make another.
@@ -30,15 +32,14 @@ impl Session {
     /// Adds all clients of friends.
     pub(crate) async fn invite(&mut self, group: &GroupId, users: &[UserId]) -> Result<(), ClientError> {
         self.check_standing(group)?;
+        self.mend(group).await?;
         // An invitation whose answer was lost may have been accepted.
         self.settle(group).await?;
-        let members = &self.group(group)?.members;
-        let is_member = |user: &&UserId| members.values().any(|it| it.proven.as_ref() == Some(*user));
-        let (present, absent): (Vec<_>, Vec<_>) = users.iter().partition(is_member);
-        if absent.is_empty() && !present.is_empty() {
+        let present: BTreeSet<_> = users.iter().filter(|user| self.is_wholly_in(group, user)).collect();
+        let users: Vec<_> = users.iter().filter(|user| !present.contains(user)).cloned().collect();
+        if users.is_empty() && !present.is_empty() {
             return Ok(());
         }
-        let users: Vec<_> = absent.into_iter().cloned().collect();
         let mut plan = Plan::Add(self.fetch_invitees(group, &users).await?);
         for _ in 0..DUPLICATES {
             match self.commit(group, &plan).await {
@@ -52,9 +53,26 @@ impl Session {
         self.commit(group, &plan).await
     }
 
+    /// Whether all clients of a user that we know of are in a group.
+    fn is_wholly_in(&self, group: &GroupId, user: &UserId) -> bool {
+        let Ok(record) = self.group(group) else { return false };
+        let mut known: Vec<_> = match self.state.friends.get(user) {
+            Some(friend) => friend.further.values().chain([&friend.key]).collect(),
+            None if *user == self.client().user => self.state.own_clients.values().flatten().collect(),
+            None => Vec::new(),
+        };
+        let members = record.members.values().filter(|it| it.proven.as_ref() == Some(user));
+        let faces: Vec<_> = members.filter_map(|it| record.faces.get(&it.face)).collect();
+        known.retain(|key| !faces.iter().any(|face| face.key == **key));
+        known.is_empty() && !faces.is_empty()
+    }
+
     /// Carries a plan out: makes a commit, sends it, and where another was faster catches up and makes a new one.
     pub(crate) async fn commit(&mut self, group: &GroupId, plan: &Plan) -> Result<(), ClientError> {
         self.check_standing(group)?;
+        self.mend(group).await?;
+        self.check_standing(group)?;
+        self.check_health(group)?;
         if self.is_done(group, plan).await? {
             return Ok(());
         }
@@ -64,6 +82,8 @@ impl Session {
         self.replace_config(group).await?;
         for _ in 0..self.habits.commits.max(1) {
             self.check_standing(group)?;
+            self.mend(group).await?;
+            self.check_health(group)?;
             let sent = match self.make_commit(group, plan)? {
                 Some(sent) => sent,
                 None => return Ok(()),
@@ -75,6 +95,17 @@ impl Session {
             }
         }
         Err(ClientError::Outrun)
+    }
+
+    /// Makes users admins, and others none any more.
+    pub(crate) async fn change_roles(
+        &mut self,
+        group: &GroupId,
+        (admins, members): (&[UserId], &[UserId]),
+    ) -> Result<(), ClientError> {
+        self.check_present(group, admins)?;
+        self.check_present(group, members)?;
+        self.commit(group, &Plan::Roles(admins.to_vec(), members.to_vec())).await
     }
 
     /// Whether a plan was carried out by a commit whose answer was lost when it was asked for before.
@@ -96,7 +127,7 @@ impl Session {
 
     /// Sends the commit that is on its way, and finds out what became of it. One that was never answered is sent
     /// again as it was: either it is accepted now, or the group has a new epoch, and the queue tells whose.
-    async fn settle(&mut self, group: &GroupId) -> Result<Outcome, ClientError> {
+    pub(super) async fn settle(&mut self, group: &GroupId) -> Result<Outcome, ClientError> {
         let Some(sent) = self.group(group)?.sent.clone() else { return Ok(Outcome::Lost) };
         let error = match self.submit(group, &sent).await {
             Ok(_) => {
@@ -128,6 +159,9 @@ impl Session {
             Act::Add => AddUsers::DESCRIPTION,
             Act::Remove => RemoveUsers::DESCRIPTION,
             Act::Update => UpdateClient::DESCRIPTION,
+            Act::Roles => ChangeRoles::DESCRIPTION,
+            Act::Delete => DeleteGroup::DESCRIPTION,
+            Act::Resync => return Err(ClientError::State("the group's state is asked for still")),
             Act::Join => return Err(ClientError::State("the group is being joined still")),
         };
         let (route, auth) = (self.group_route(group)?, self.leaf_identity(group)?);
@@ -152,11 +186,15 @@ impl Session {
                 return Ok(Outcome::Accepted);
             }
             let is_current = current.is_none_or(|current| epoch >= Epoch(current));
+            if !matches!(record.health, Health::Sound | Health::Doubtful) {
+                return Ok(Outcome::Lost);
+            }
             if record.standing == Standing::Removed || (record.sent.is_none() && is_current) {
                 return Ok(Outcome::Lost);
             }
         }
-        // It stays: when the queue has caught up, it tells what became of it.
+        // It stays: when the queue has caught up, it tells what became of it. That may take days behind a cut wire, and
+        // what is only late is not missed: who came back now could read none of what is on its way.
         Err(ClientError::Outrun)
     }
 
@@ -182,24 +220,31 @@ impl Session {
 
     /// Our commit was accepted: the group is in the epoch that it leads to.
     pub(crate) async fn merge_own(&mut self, group: &GroupId) -> Result<(), ClientError> {
+        let (now, told) = (self.now(), self.profile_version());
         let Some(sent) = self.group_mut(group)?.sent.take() else { return Ok(()) };
         let (mls_group, provider) = self.mls(group)?;
+        let left = mls_group.epoch().as_u64();
         mls_group.merge_pending_commit(provider).map_err(mls("merge a commit"))?;
         let own = LeafIndex(mls_group.own_leaf_index().u32());
         let record = self.group_mut(group)?;
         record.merged = sent.hash;
-        if sent.act == Act::Remove {
+        record.remember_commit(left, sent.hash);
+        record.committed_at = now;
+        if matches!(sent.act, Act::Remove | Act::Roles | Act::Delete) {
             record.done = sent.plan;
         }
         if let Some(leaf) = sent.leaf {
+            let former = record.leaf.credential.pseudonym;
+            record.former_name = Some(former).filter(|it| *it != leaf.credential.pseudonym);
             record.leaf = leaf;
             record.is_leaf_shared = Flag::No;
+            record.profile_told = told;
         }
         self.refresh_members(group, &sent.fresh, None)?;
         self.know_ourselves(group, own)?;
         let epoch = self.epoch(group)?;
         self.tell(Event::EpochChanged { group: group.clone(), epoch });
-        let now: Timestamp = self.now();
+        self.mending.succeeded(group);
         self.meet_members(group, now, Tell::Everybody).await
     }
 
@@ -212,9 +257,9 @@ impl Session {
 
     /// Takes the proposals that our commit must cover.
     fn take_proposals(&mut self, group: &GroupId, reply: &ErrorReply) -> Result<(), ClientError> {
-        let proposals = List::<Mls, MAX_PROPOSALS>::decode(&reply.detail)?;
+        let proposals = Proposals::decode(&reply.detail)?;
         for proposal in &proposals {
-            self.take_proposal(group, proposal)?;
+            self.take_proposal(group, proposal, None)?;
         }
         Ok(())
     }
@@ -223,6 +268,7 @@ impl Session {
         match self.group(group)?.standing {
             Standing::Member => Ok(()),
             Standing::Joining => Err(ClientError::State("the group is being joined still")),
+            Standing::Leaving => Err(ClientError::State("this client has left the group")),
             Standing::Removed => Err(ClientError::State("not a member any more")),
         }
     }

@@ -13,16 +13,14 @@ use phoenix_core::{
             RequestGroupId,
         },
         mls::Connection,
-        queue::{ClientQueueConfig, MAX_LINK_KEY},
+        queue::ClientQueueConfig,
     },
     crypto::sha256,
     port::Circuit,
-    wire::{Opaque, Secret, Sender},
+    wire::{Secret, Sender},
 };
 
-use super::{
-    Asked, ConnectionState, GroupRecord, OpenOffer, PADDING, PAST_EPOCHS, members::Tell, seal_link_key,
-};
+use super::{Asked, ConnectionState, GroupRecord, OpenOffer, PADDING, PAST_EPOCHS, members::Tell};
 use crate::{
     call::{Auth, Route},
     error::{ClientError, mls},
@@ -67,7 +65,7 @@ impl Session {
         let access = GroupAccess { group: group.clone(), ear_key_id: 0, ear_key };
         let keys = (Secret::new(self.chance.bytes()), Secret::new(self.chance.bytes()));
         let record = GroupRecord { connection, ..GroupRecord::new(circuit, access, keys, (leaf, config_id)) };
-        let (request, link_key) = self.creation(reservation, &record, &mls_group, config)?;
+        let (request, own) = self.creation(reservation, &record, &mls_group, config)?;
         let auth =
             Auth::new(Sender::NewKey(record.leaf.key.verifying_key()), Arc::new(record.leaf.key.clone()));
         match self.call::<CreateGroup>(&route, Some(&auth), &request).await {
@@ -76,23 +74,21 @@ impl Session {
             Err(error) if self.uncertain && is_echo(&error) => {}
             Err(error) => return Err(error),
         }
-        self.begin(record, mls_group, link_key)?;
+        self.begin(record, mls_group, own)?;
         Ok(group)
     }
 
-    /// What the DS needs to make the group, and our sealed link key.
+    /// What the DS needs to make the group, and our sealed keys.
     fn creation(
         &mut self,
         reservation: GroupReservation,
         record: &GroupRecord,
         mls_group: &MlsGroup,
         config: ClientQueueConfig,
-    ) -> Result<(CreateGroupRequest, LinkKey), ClientError> {
+    ) -> Result<(CreateGroupRequest, MemberKeys), ClientError> {
         let signer = mls_signer(&record.leaf.key);
         let info = mls_group.export_group_info(self.provider.crypto(), &signer, false);
-        let leaf = &record.leaf;
-        let pseudonym = leaf.credential.pseudonym;
-        let link_key = seal_link_key(&record.credential_key, pseudonym, &leaf.link_key, &mut self.chance)?;
+        let keys = self.seal_keys((&record.credential_key, &record.profile_key), &record.leaf)?;
         let request = CreateGroupRequest {
             reservation,
             ear_key_id: 0,
@@ -100,23 +96,26 @@ impl Session {
             tree: encode(&mls_group.export_ratchet_tree())?,
             group_info: message(&info.map_err(mls("make a GroupInfo"))?)?,
             config,
-            keys: MemberKeys { link_key: link_key.clone(), profile_key: Opaque::default() },
+            keys: keys.clone(),
         };
-        Ok((request, link_key))
+        Ok((request, keys))
     }
 
     /// The DS has made the group.
     fn begin(
         &mut self,
-        record: GroupRecord,
+        mut record: GroupRecord,
         mls_group: MlsGroup,
-        link_key: LinkKey,
+        keys: MemberKeys,
     ) -> Result<(), ClientError> {
         let group = record.access.group.clone();
+        record.committed_at = self.now();
+        record.config_until = validity(self.now()).last.start().as_secs();
+        record.profile_told = self.profile_version();
         self.state.configs.insert(record.config, group.clone());
         self.state.groups.insert(group.clone(), record);
         self.keep(group.clone(), mls_group);
-        let fresh = [(self.own_leaf_key(&group)?, link_key)].into_iter().collect();
+        let fresh = [(self.own_leaf_key(&group)?, keys)].into_iter().collect();
         self.refresh_members(&group, &fresh, None)?;
         self.know_ourselves(&group, LeafIndex(0))?;
         self.tell_members(&group, Tell::Nobody)
@@ -151,8 +150,6 @@ impl Session {
             .map_err(mls("make a group"))
     }
 }
-
-type LinkKey = Opaque<MAX_LINK_KEY>;
 
 fn is_echo(error: &ClientError) -> bool {
     matches!(error.code(), Some(ErrorCode::AlreadyExists | ErrorCode::Conflict))

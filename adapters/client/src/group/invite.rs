@@ -3,9 +3,10 @@
 use openmls::prelude::{KeyPackage, KeyPackageIn, ProtocolVersion};
 use openmls_traits::OpenMlsProvider;
 use phoenix_core::{
-    GroupId, KeyPackageRef, Pseudonym, Reject, UserId,
+    ClientId, GroupId, KeyPackageRef, Pseudonym, Reject, UserId,
     api::queue::{AddPackage, ClientQueueConfig, GetAddPackages, GetAddPackagesRequest, KeyPackageBatch},
     credential::IdentityLink,
+    crypto::VerifyingKey,
     port::Circuit,
     wire::Secret,
 };
@@ -17,6 +18,7 @@ use crate::{
     error::{ClientError, mls},
     mls::{leaf::leaf_credential, suite_number},
     session::Session,
+    state::FriendshipKeys,
 };
 
 /// A client to be added.
@@ -48,25 +50,55 @@ impl Session {
         let suite = suite_number(self.group(group)?.leaf.key.suite());
         let mut invitees = Invitees::default();
         for user in users {
-            let friend = self.state.friends.get(user).ok_or(ClientError::State("not connected"))?;
-            // They would refuse us: the key that they know is another.
-            if friend.ours != self.signer.verifying_key() {
-                return Err(ClientError::State("connected with another client of ours"));
-            }
-            let (keys, circuit) = (friend.keys.clone(), friend.circuit);
+            let (keys, circuit) = self.way_to(user)?;
             let route = Route { domain: user.domain.clone(), circuit: Circuit(circuit) };
             let request = GetAddPackagesRequest { token: keys.token, suite };
             let fetched = self.call::<GetAddPackages>(&route, None, &request).await?;
+            let (before, mut strangers) = (invitees.clients.len(), 0_usize);
             for package in &fetched.packages {
-                let invitee = self.check_package(package, user, &keys.encryption_key).await?;
+                let (invitee, client, key) = self.check_package(package, user, &keys.encryption_key).await?;
                 if !fetched.batch.payload.packages.contains(&invitee.reference) {
                     return Err(ClientError::Unexpected("a package outside of its batch"));
                 }
+                if client == *self.client() || self.is_in(group, &client)? {
+                    continue;
+                }
+                if !self.is_known_key(&client, &key) {
+                    self.note_shown(&client, &key);
+                    strangers = strangers.saturating_add(1);
+                    continue;
+                }
                 invitees.clients.push(Invitee { attribution_key: keys.attribution_key.clone(), ..invitee });
             }
-            invitees.batches.push(fetched.batch);
+            if invitees.clients.len() == before && strangers > 0 {
+                return Err(Reject::Unauthenticated.into());
+            }
+            if invitees.clients.len() > before {
+                invitees.batches.push(fetched.batch);
+            }
         }
         Ok(invitees)
+    }
+
+    /// The keys by which a user's packages are fetched and opened: a friend's, or our own for our further clients.
+    fn way_to(&mut self, user: &UserId) -> Result<(FriendshipKeys, u64), ClientError> {
+        if *user == self.client().user {
+            let keys = self.record()?.friendship.clone();
+            return Ok((keys, self.fresh_circuit()));
+        }
+        let friend = self.state.friends.get(user).ok_or(ClientError::State("not connected"))?;
+        // They would refuse us: the key that they know is another.
+        if friend.ours != self.signer.verifying_key() && !friend.is_told.is_set() {
+            return Err(ClientError::State("connected with another client of ours"));
+        }
+        Ok((friend.keys.clone(), friend.circuit))
+    }
+
+    /// Whether a client is in a group already.
+    fn is_in(&self, group: &GroupId, client: &ClientId) -> Result<bool, ClientError> {
+        let record = self.group(group)?;
+        let mut faces = record.members.values().filter_map(|it| record.faces.get(&it.face));
+        Ok(faces.any(|face| face.client == *client))
     }
 
     async fn check_package(
@@ -74,7 +106,7 @@ impl Session {
         package: &AddPackage,
         user: &UserId,
         encryption_key: &Secret<32>,
-    ) -> Result<Invitee, ClientError> {
+    ) -> Result<(Invitee, ClientId, VerifyingKey), ClientError> {
         let key_package = KeyPackageIn::tls_deserialize_exact_bytes(&package.key_package);
         let key_package = key_package
             .map_err(|_| Reject::Malformed("KeyPackage"))?
@@ -88,23 +120,24 @@ impl Session {
         let leaf_key = leaf.signature_key().as_slice();
         let authority = self.authority_of(&link.credential, Effort::Patient).await?;
         let client = link.verify(pseudonym, leaf_key, &authority, self.now())?;
-        let pinned = self.state.friends.get(user).map(|friend| &friend.key);
-        if client.user() != user || pinned != Some(client.key()) {
+        if client.user() != user {
             return Err(Reject::Unauthenticated.into());
         }
+        let (whose, key) = (client.client().clone(), client.key().clone());
         let reference = key_package.hash_ref(self.provider.crypto()).map_err(mls("hash a KeyPackage"))?;
         let reference =
             KeyPackageRef(reference.as_slice().try_into().map_err(|_| Reject::Malformed("reference"))?);
         if package.config.domain != user.domain {
             return Err(Reject::Malformed("queue config").into());
         }
-        Ok(Invitee {
+        let invitee = Invitee {
             package: key_package,
             reference,
             pseudonym,
             link_key,
             config: package.config.clone(),
             attribution_key: Secret::new([0; 32]),
-        })
+        };
+        Ok((invitee, whose, key))
     }
 }

@@ -18,9 +18,10 @@ use phoenix_core::{
     wire::{Flag, Opaque, Secret, Sender, Wire},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+use zeroize::Zeroizing;
 
 use super::{
-    GroupRecord, Standing,
+    GroupRecord, Health, Standing,
     accept::leaves,
     join_config,
     members::{Tell, roster_keys},
@@ -31,9 +32,10 @@ use crate::{
     event::Event,
     mls::{
         encoding::{encrypted_group_info_hash, mls_group_id, ratchet_tree, welcome},
-        leaf::OwnLeaf,
+        leaf::{OwnLeaf, validity},
     },
     session::Session,
+    state::Retired,
 };
 
 /// Who invites, and the keys that members share; under the joiner's welcome attribution key, so that no server sees
@@ -85,14 +87,15 @@ impl Session {
         let Some(package) = self.state.packages.get(&entry.config) else { return Ok(false) };
         let (reference, init_key) = (package.reference, &package.init_key);
         let Ok(bundle) = WelcomeBundle::open(init_key, &reference, &entry.content) else { return Ok(false) };
-        if self.state.groups.get(&bundle.access.group).is_some_and(|it| it.standing == Standing::Member) {
+        let known = self.state.groups.get(&bundle.access.group);
+        if known.is_some_and(|it| it.standing == Standing::Member && it.health == Health::Sound) {
             return Ok(true);
         }
         match self.join(entry, reference, bundle).await {
             Ok(()) => Ok(true),
             Err(error) if error.is_transient() => Err(error),
             Err(_) => {
-                self.tell(Event::InvitationRefused);
+                self.tell_once(Event::InvitationRefused);
                 Ok(true)
             }
         }
@@ -107,12 +110,17 @@ impl Session {
         let at = Timestamp::from_secs(entry.accepted_at);
         let invitation = self.check_attribution(reference, bundle, at).await?;
         let group = invitation.bundle.access.group.clone();
+        // Nobody takes us back to where we have been: an invitation that is played again is none (09).
+        let reached = self.state.groups.get(&group).map(|record| record.reached);
+        if reached.is_some_and(|reached| invitation.bundle.epoch.0 <= reached) {
+            return Err(ClientError::Unexpected("an invitation to an epoch that has passed"));
+        }
         let package = self.state.packages.get(&entry.config).ok_or(ClientError::State("no such package"))?;
         let (leaf, is_leaf_shared) = (package.leaf.clone(), package.last_resort);
         let circuit = self.fresh_circuit();
         let info = self.welcome_info(circuit, reference, &leaf, &invitation.bundle).await?;
-        // We may have been a member before.
-        self.forget(&group);
+        // We may have been a member before; what we know of that stays until we are one again.
+        self.drop_mls(&group);
         let mls_group = self.open_welcome(&invitation, &info)?;
         let fresh = roster_keys(&info.roster, leaves(&mls_group));
         let AttributionTbs { credential_key, profile_key, .. } = invitation.attribution;
@@ -120,6 +128,7 @@ impl Session {
         let record = GroupRecord {
             is_config_shared: Flag::Yes,
             is_leaf_shared,
+            committed_at: self.now(),
             ..GroupRecord::new(circuit, invitation.bundle.access, keys, (leaf, entry.config))
         };
         let own = LeafIndex(mls_group.own_leaf_index().u32());
@@ -144,13 +153,11 @@ impl Session {
         bundle: WelcomeBundle,
         at: Timestamp,
     ) -> Result<Invitation, ClientError> {
-        let key = &self.record()?.friendship.attribution_key;
-        let opened = open_with_key(key, reference.as_bytes(), &bundle.attribution)?;
+        let opened = self.open_attribution(reference, &bundle)?;
         let Attribution { payload, signature } = Attribution::decode(&opened)?;
         let sender = self.verify_client(&payload.credential, at).await?;
         sender.key().verify(LABEL, &payload.encode(), &signature)?;
-        let pinned = self.state.friends.get(sender.user()).map(|friend| &friend.key);
-        let is_friend = pinned == Some(sender.key());
+        let is_friend = self.is_known_key(sender.client(), sender.key());
         let fits = payload.group == bundle.access.group
             && payload.package == reference
             && payload.group_info == encrypted_group_info_hash(&bundle.welcome)?;
@@ -158,6 +165,20 @@ impl Session {
             return Err(Reject::Unauthenticated.into());
         }
         Ok(Invitation { bundle, attribution: payload, by: sender.user().clone() })
+    }
+
+    /// Opens the attribution with our key, or the one before it.
+    fn open_attribution(
+        &self,
+        reference: KeyPackageRef,
+        bundle: &WelcomeBundle,
+    ) -> Result<Zeroizing<Vec<u8>>, ClientError> {
+        let keys = [Some(&self.record()?.friendship.attribution_key), self.state.former_attribution.as_ref()];
+        let mut opened = keys
+            .into_iter()
+            .flatten()
+            .filter_map(|key| open_with_key(key, reference.as_bytes(), &bundle.attribution).ok());
+        Ok(opened.next().ok_or(Reject::Unauthenticated)?)
     }
 
     async fn welcome_info(
@@ -177,7 +198,7 @@ impl Session {
 
     /// Joins, after checking that the Welcome is for the group that the bundle names, at the leaf that it names.
     fn open_welcome(
-        &self,
+        &mut self,
         invitation: &Invitation,
         info: &WelcomeInfoReply,
     ) -> Result<MlsGroup, ClientError> {
@@ -195,6 +216,7 @@ impl Session {
         if !fits {
             return Err(ClientError::Unexpected("a Welcome to another group"));
         }
+        self.forget(&bundle.access.group);
         staged.into_group(&self.provider).map_err(mls("join a group"))
     }
 
@@ -209,9 +231,16 @@ impl Session {
         let (route, auth) = (self.group_route(group)?, self.leaf_identity(group)?);
         let request = UpdateQueueConfigRequest { access: self.group(group)?.access.clone(), config };
         self.call::<UpdateQueueConfig>(&route, Some(&auth), &request).await?;
+        let now = self.now();
         let record = self.group_mut(group)?;
-        record.config = id;
+        let former = std::mem::replace(&mut record.config, id);
         record.is_config_shared = Flag::No;
+        record.config_until = validity(now).last.start().as_secs();
+        let expires = record.leaf.credential.validity.last;
+        // A last-resort package may be taken again.
+        if !self.state.packages.contains_key(&former) {
+            self.state.retired.insert(former, Retired { at: now, expires });
+        }
         Ok(())
     }
 

@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashSet};
 use openmls::prelude::Credential;
 use phoenix_core::{
     ClientId, GroupId, LeafIndex, Pseudonym, Timestamp, UserId,
-    api::{delivery::Roster, queue::MAX_LINK_KEY},
+    api::delivery::{MemberKeys, Roster},
     crypto::sha256,
-    wire::{Flag, Opaque, Wire},
+    wire::{Flag, Wire},
 };
 
 use super::{ConnectionState, Face, FormerMember, GroupRecord, Member, MemberRecord, PAST_EPOCHS, Trust};
@@ -28,8 +28,8 @@ pub(crate) enum Tell {
     Nobody,
 }
 
-/// Sealed link keys of leaves that are new, by their signature keys.
-pub(crate) type LinkKeys = Table<Blob, Opaque<MAX_LINK_KEY>>;
+/// Sealed keys of leaves that are new, by their signature keys.
+pub(crate) type LeafKeys = Table<Blob, MemberKeys>;
 
 impl Session {
     /// Reads the leaves anew after the tree changed. Who is new is not known before their links were verified; but
@@ -37,13 +37,14 @@ impl Session {
     pub(crate) fn refresh_members(
         &mut self,
         group: &GroupId,
-        fresh: &LinkKeys,
+        fresh: &LeafKeys,
         renewed: Option<LeafIndex>,
     ) -> Result<(), ClientError> {
         let (mls_group, _) = self.mls(group)?;
         let epoch = mls_group.epoch().as_u64();
         let leaves: Vec<_> = mls_group.members().collect();
         let record = self.group_mut(group)?;
+        record.reached = record.reached.max(epoch);
         let before = std::mem::take(&mut record.members);
         for leaf in leaves {
             let (index, leaf_key) = (LeafIndex(leaf.index.u32()), Blob(leaf.signature_key));
@@ -56,19 +57,21 @@ impl Session {
             let moved = before.values().find(|it| it.face == face);
             let vouching = before.get(&index).filter(|_| renewed == Some(index)).or(moved);
             let credential = leaf_credential(&leaf.credential);
-            let link_key = fresh.get(&leaf_key).cloned().or_else(|| moved.map(|it| it.link_key.clone()));
+            let keys = fresh.get(&leaf_key).cloned().or_else(|| moved.map(|it| it.keys.clone()));
             let member = MemberRecord {
                 pseudonym: credential.map_or(Pseudonym([0; 16]), |it| it.pseudonym),
                 leaf_key,
                 face,
                 since: epoch,
-                link_key: link_key.unwrap_or_default(),
+                keys: keys.unwrap_or_default(),
                 trust: moved.map_or(Trust::Unknown, |it| it.trust),
                 proven: vouching.and_then(|it| it.proven.clone()),
             };
             record.members.insert(index, member);
         }
         record.remember_former(&before, epoch);
+        let present: BTreeSet<_> = record.members.values().map(|it| it.pseudonym).collect();
+        record.failed.retain(|pseudonym, _| present.contains(pseudonym));
         Ok(())
     }
 
@@ -219,9 +222,8 @@ fn face(credential: &Credential, leaf_key: &Blob) -> [u8; 32] {
     sha256(&[credential.encode(), leaf_key.encode()].concat())
 }
 
-/// The sealed link keys of a roster, by the signature keys of their leaves.
-pub(crate) fn roster_keys(roster: &Roster, leaves: impl Iterator<Item = (LeafIndex, Vec<u8>)>) -> LinkKeys {
-    let keys: Table<LeafIndex, _> =
-        roster.members.iter().map(|it| (it.leaf, it.keys.link_key.clone())).collect();
+/// The sealed keys of a roster, by the signature keys of their leaves.
+pub(crate) fn roster_keys(roster: &Roster, leaves: impl Iterator<Item = (LeafIndex, Vec<u8>)>) -> LeafKeys {
+    let keys: Table<LeafIndex, _> = roster.members.iter().map(|it| (it.leaf, it.keys.clone())).collect();
     leaves.filter_map(|(leaf, key)| Some((Blob(key), keys.get(&leaf)?.clone()))).collect()
 }

@@ -3,14 +3,19 @@
 mod accept;
 mod commit;
 mod create;
+mod external;
 mod invite;
 mod join;
+mod leave;
 mod members;
+mod mend;
 mod pins;
 mod plan;
 mod process;
+mod profiles;
 mod receive;
 mod renew;
+mod resync;
 mod roles;
 mod send;
 mod trust;
@@ -21,15 +26,19 @@ use openmls::prelude::{MlsGroupJoinConfig, PURE_PLAINTEXT_WIRE_FORMAT_POLICY};
 use phoenix_core::{
     AliasHash, ClientId, ConfigId, Epoch, Fingerprint, GroupId, LeafIndex, MessageId, Pseudonym, Timestamp,
     UserId, Uuid,
-    api::{delivery::GroupAccess, queue::MAX_LINK_KEY},
+    api::{
+        delivery::{GroupAccess, MemberKeys},
+        queue::MAX_LINK_KEY,
+    },
     crypto::{Chance, VerifyingKey, open_with_key, seal_with_key},
     port::Circuit,
     wire::{Flag, MAX_BODY, Opaque, Secret, Sender, Wire},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
-pub(crate) use members::Tell;
+pub(crate) use members::{LeafKeys, Tell};
 pub(crate) use plan::Plan;
+pub(crate) use send::Letter;
 pub(crate) use trust::Effort;
 
 use crate::{
@@ -51,14 +60,29 @@ pub(crate) struct GroupRecord {
     /// Seals the members' profile keys.
     pub(crate) profile_key: Secret<32>,
     pub(crate) leaf: OwnLeaf,
+    /// The pseudonym that we had before, where we came by a last-resort package.
+    pub(crate) former_name: Option<Pseudonym>,
     /// The queue config that the DS has of us.
     pub(crate) config: ConfigId,
     /// Whether that is one for any DS still, to be replaced before anything else is sent.
     pub(crate) is_config_shared: Flag,
+    /// When it is to be replaced since it ends soon, in seconds.
+    pub(crate) config_until: u64,
     /// Whether we joined by a last-resort package: the leaf is replaced by our first commit.
     pub(crate) is_leaf_shared: Flag,
     pub(crate) standing: Standing,
+    pub(crate) health: Health,
+    /// The last epoch that the DS has surely accepted: we never go back behind it.
+    pub(crate) reached: u64,
+    /// When a commit of ours was accepted last, or we came in.
+    pub(crate) committed_at: Timestamp,
+    /// The version of our profile whose key the members have; 0 for none.
+    pub(crate) profile_told: u32,
     pub(crate) members: Table<LeafIndex, MemberRecord>,
+    /// SHA-256 of the commits that led out of the last epochs, as far as we merged them.
+    pub(crate) history: Table<u64, [u8; 32]>,
+    /// How many accepted commits of a member we could not process.
+    pub(crate) failed: Table<Pseudonym, u8>,
     /// Members of past epochs whose messages can be opened still, by the last epoch that they were in.
     pub(crate) former: Table<(u64, LeafIndex), FormerMember>,
     /// Who is or was behind which leaf, by the hash of its credential and key; verified.
@@ -90,11 +114,19 @@ impl GroupRecord {
             credential_key,
             profile_key,
             leaf,
+            former_name: None,
             config,
             is_config_shared: Flag::No,
+            config_until: u64::MAX,
             is_leaf_shared: Flag::No,
             standing: Standing::Member,
+            health: Health::Sound,
+            reached: 0,
+            committed_at: Timestamp::from_secs(0),
+            profile_told: 0,
             members: Table::default(),
+            history: Table::default(),
+            failed: Table::default(),
             former: Table::default(),
             faces: Table::default(),
             told: Table::default(),
@@ -115,6 +147,29 @@ pub(crate) enum Standing {
     Joining = 1,
     Member = 2,
     Removed = 3,
+    /// We have proposed that we leave, and wait for a member to commit it.
+    Leaving = 4,
+}
+
+impl Standing {
+    /// Whether we have a leaf in the group.
+    pub(crate) const fn is_inside(self) -> bool {
+        matches!(self, Self::Member | Self::Leaving)
+    }
+}
+
+/// How far our state of a group can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[repr(u8)]
+pub(crate) enum Health {
+    /// It is the group's, as far as we know.
+    Sound = 1,
+    /// Entries of our queue were lost: it is to be compared with what the DS has.
+    Doubtful = 2,
+    /// We missed something, or could not process a commit: we resync (03).
+    Lost = 3,
+    /// The DS let happen what it must not: nothing is sent any more.
+    GivenUp = 4,
 }
 
 /// A member, as its leaf shows it.
@@ -127,8 +182,8 @@ pub(crate) struct MemberRecord {
     pub(crate) face: [u8; 32],
     /// The first epoch that we saw the leaf in.
     pub(crate) since: u64,
-    /// The key of its identity link, under the group's credential key.
-    pub(crate) link_key: Opaque<MAX_LINK_KEY>,
+    /// The key of its identity link, under the group's credential key; that of its profile, under the profile key.
+    pub(crate) keys: MemberKeys,
     pub(crate) trust: Trust,
     /// Who was verified to be behind this leaf, or behind the one that committed it in its own place.
     pub(crate) proven: Option<UserId>,
@@ -250,8 +305,8 @@ pub(crate) struct Sent {
     pub(crate) hash: [u8; 32],
     /// The request, to be sent again unchanged.
     pub(crate) body: Opaque<MAX_BODY>,
-    /// Sealed link keys of the leaves that it brings, by their signature keys.
-    pub(crate) fresh: Table<Blob, Opaque<MAX_LINK_KEY>>,
+    /// Sealed keys of the leaves that it brings, by their signature keys.
+    pub(crate) fresh: LeafKeys,
     /// The leaf that replaces ours, if it does.
     pub(crate) leaf: Option<OwnLeaf>,
 }
@@ -272,6 +327,9 @@ pub(crate) enum Act {
     Remove = 2,
     Update = 3,
     Join = 4,
+    Roles = 5,
+    Delete = 6,
+    Resync = 7,
 }
 
 /// A member of a group, for the application.

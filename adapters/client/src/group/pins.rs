@@ -17,13 +17,16 @@ impl Session {
 
     /// Whether a key is the one that is pinned, if one is.
     pub(super) fn is_pinned(&self, user: &UserId, key: &VerifyingKey) -> bool {
-        self.state.friends.get(user).is_none_or(|friend| friend.key == *key)
+        let is_theirs = |known: &VerifyingKey| known == key;
+        let friend = self.state.friends.get(user);
+        friend.is_none_or(|friend| friend.key == *key || friend.further.values().any(is_theirs))
     }
 
     /// Keeps another key than the pinned one of a user, for [`Session::accept_key`].
     pub(crate) fn note_shown(&mut self, client: &ClientId, key: &VerifyingKey) {
         if let Some(friend) = self.state.friends.get_mut(&client.user)
             && friend.key != *key
+            && friend.further.get(&client.client) != Some(key)
         {
             friend.shown = Some((client.clone(), key.clone()));
         }
@@ -54,12 +57,13 @@ impl Session {
 
     /// What is pinned of a user has changed: its leaves are judged by that.
     pub(crate) fn check_faces(&mut self, user: &UserId) {
-        let pinned = self.state.friends.get(user).map(|friend| friend.key.clone());
+        let friend = self.state.friends.get(user);
+        let pinned = friend.map(|it| it.further.values().chain([&it.key]).cloned().collect::<Vec<_>>());
         let mut news = Vec::new();
         for (group, record) in self.state.groups.iter_mut() {
             for (leaf, member) in record.members.iter_mut() {
                 let Some(face) = record.faces.get(&member.face) else { continue };
-                let is_pinned = pinned.as_ref().is_none_or(|key| *key == face.key);
+                let is_pinned = pinned.as_ref().is_none_or(|keys| keys.contains(&face.key));
                 if face.client.user != *user || is_pinned == (member.trust != Trust::KeyChanged) {
                     continue;
                 }
@@ -81,7 +85,7 @@ impl Session {
     pub(crate) fn meet_own(&mut self, client: &ClientId) {
         let is_known = *client == *self.client() || self.state.own_clients.contains_key(&client.client);
         if !is_known {
-            self.state.own_clients.insert(client.client, Flag::Yes);
+            self.state.own_clients.insert(client.client, None);
             self.tell(Event::OwnClient { client: client.client });
         }
     }

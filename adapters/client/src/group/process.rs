@@ -6,23 +6,21 @@ use openmls::prelude::{
 };
 use openmls_traits::OpenMlsProvider;
 use phoenix_core::{
-    ClientId, Epoch, GroupId, LeafIndex, Reject, Timestamp,
-    api::delivery::{CommitAad, MemberKeys, MessageAad},
-    crypto::open_with_key,
+    ClientId, Epoch, GroupId, LeafIndex, Pseudonym, Reject, Timestamp,
+    api::delivery::{CommitAad, ContentKind, GroupContent, MessageAad},
+    crypto::{open_with_key, sha256},
     port::TransportError,
     time::HOUR,
-    wire::Wire,
+    wire::{Flag, Wire},
 };
 
 use super::{
-    ConnectionState, Standing, Trust,
-    members::{LinkKeys, Tell},
-    roles::may_be_stored,
-    trust::Effort,
+    ConnectionState, Health, LeafKeys, Standing, Trust, members::Tell, mend::claimed_sender,
+    roles::may_be_stored, trust::Effort,
 };
 use crate::{
     error::{ClientError, mls},
-    event::{Event, Message},
+    event::{Audience, Distrust, Event, Message},
     mls::{encoding::protocol_message, provider::Blob},
     session::Session,
     state::FriendshipKeys,
@@ -37,12 +35,23 @@ impl Session {
         bytes: &[u8],
         at: Timestamp,
     ) -> Result<(), ClientError> {
-        let message = protocol_message(bytes)?;
-        if self.is_past(group, &message)? {
-            return Ok(());
-        }
+        let message = match protocol_message(bytes) {
+            Ok(message) if self.is_next(group, &message)? => message,
+            Ok(message) => return self.compare_with_history(group, message.epoch().as_u64(), bytes),
+            Err(error) => {
+                self.blame(group, sender, None)?;
+                return Err(error);
+            }
+        };
+        let claimed = claimed_sender(&message);
         let (mls_group, provider) = self.mls(group)?;
-        let processed = mls_group.process_message(provider, message).map_err(mls("process a commit"))?;
+        let processed = match mls_group.process_message(provider, message) {
+            Ok(processed) => processed,
+            Err(error) => {
+                self.blame(group, sender, claimed)?;
+                return Err(mls("process a commit")(error));
+            }
+        };
         let from = processed.sender().clone();
         let aad = CommitAad::decode(processed.aad());
         match processed.into_content() {
@@ -50,21 +59,35 @@ impl Session {
             ProcessedMessageContent::StagedCommitMessage(staged) => {
                 let aad = aad.unwrap_or_default();
                 self.check_sender(group, &from, sender)?;
-                self.check_roles(group, sender, &from, &staged)?;
+                let is_right = self.check_roles(group, sender, &from, &staged)?;
+                let left = self.epoch(group)?.0;
                 self.merge(group, *staged, &from, &aad)?;
+                self.group_mut(group)?.remember_commit(left, sha256(bytes));
+                if !is_right {
+                    self.give_up(group, Distrust::RoleViolated)?;
+                }
                 if self.group(group)?.standing == Standing::Removed {
                     return Ok(());
                 }
+                self.take_news(group, &from, &aad)?;
                 self.meet_members(group, at, Tell::Everybody).await
             }
-            _ => Err(Reject::Malformed("commit").into()),
+            _ => {
+                self.blame(group, sender, claimed)?;
+                Err(Reject::Malformed("commit").into())
+            }
         }
     }
 
-    /// Takes a proposal that the DS stored, once.
-    pub(crate) fn take_proposal(&mut self, group: &GroupId, bytes: &[u8]) -> Result<(), ClientError> {
+    /// Takes a proposal that the DS stored, once. `sender` is the leaf that the DS names, if it names one.
+    pub(crate) fn take_proposal(
+        &mut self,
+        group: &GroupId,
+        bytes: &[u8],
+        sender: Option<LeafIndex>,
+    ) -> Result<(), ClientError> {
         let message = protocol_message(bytes)?;
-        if self.is_past(group, &message)? {
+        if !self.is_next(group, &message)? {
             return Ok(());
         }
         let (mls_group, provider) = self.mls(group)?;
@@ -72,7 +95,7 @@ impl Session {
         let ProcessedMessageContent::ProposalMessage(proposal) = processed.into_content() else {
             return Err(Reject::Malformed("proposal").into());
         };
-        if !may_be_stored(&proposal) {
+        if !may_be_stored(&proposal, sender) {
             return Err(Reject::Malformed("proposal").into());
         }
         let reference = proposal.proposal_reference_ref();
@@ -86,16 +109,22 @@ impl Session {
         Ok(())
     }
 
-    /// Takes an application message: shows it, if its sender is who the DS says, and is known.
+    /// Takes an application message: shows it, if its sender is who the DS says, and is known, and it is for whom the
+    /// DS says.
     pub(crate) async fn take_message(
         &mut self,
         group: &GroupId,
-        sender: LeafIndex,
-        bytes: &[u8],
-        at: Timestamp,
+        content: &GroupContent,
+        (at, ephemeral): (Timestamp, Flag),
     ) -> Result<(), ClientError> {
-        let message = protocol_message(bytes)?;
+        let GroupContent { kind, sender, message } = content;
+        let sender = *sender;
+        let message = protocol_message(message)?;
         let epoch = message.epoch().as_u64();
+        if epoch > self.epoch(group)?.0 {
+            // The commit that it was sent after has not come, and comes no more: a group's messages are in order.
+            return self.lose(group);
+        }
         // Before the message's key is used up: who cannot be verified now is asked about again, for a while.
         let asked = self.verify_members(group, at, (Tell::Everybody, Effort::Passing)).await;
         let from = self.sender_of(group, (epoch, sender), at)?;
@@ -103,24 +132,54 @@ impl Session {
             self.hold_message(group, sender, asked)?;
         }
         self.held_from.remove(&(group.clone(), sender));
+        let own = self.own_pseudonyms(group)?;
         let (mls_group, provider) = self.mls(group)?;
-        let processed = mls_group.process_message(provider, message).map_err(mls("open a message"))?;
-        let is_application = MessageAad::decode(processed.aad()) == Ok(MessageAad::Application);
+        let processed = match mls_group.process_message(provider, message) {
+            Ok(processed) => processed,
+            Err(error) => {
+                // Whoever is in the same epoch could open it, if it is the same epoch.
+                if epoch == self.epoch(group)?.0 {
+                    self.doubt(group)?;
+                }
+                return Err(mls("open a message")(error));
+            }
+        };
+        let audience = match (MessageAad::decode(processed.aad()), kind) {
+            (Ok(MessageAad::Application), ContentKind::Application) => Some(Audience::Everybody),
+            (Ok(MessageAad::Targeted(target)), ContentKind::Targeted) if own.contains(&target) => {
+                Some(Audience::Us)
+            }
+            _ => None,
+        };
         let is_sender = *processed.sender() == MlsSender::Member(LeafNodeIndex::new(sender.0));
         let content = content_of(processed)?;
-        if !is_application || !is_sender {
+        let Some(audience) = audience.filter(|_| is_sender) else {
             return Err(Reject::Malformed("message").into());
-        }
+        };
         let event = match from {
             Some(from) => {
                 let (group, text) = (group.clone(), content.into());
                 let ClientId { user, client } = from;
-                Event::Message(Message { group, sender: user, client, text, accepted_at: at })
+                Event::Message(Message {
+                    group,
+                    sender: user,
+                    client,
+                    text,
+                    accepted_at: at,
+                    audience,
+                    ephemeral,
+                })
             }
             None => Event::Unverified { group: group.clone(), leaf: sender },
         };
         self.tell(event);
         Ok(())
+    }
+
+    /// The pseudonyms that a message for us may name: that of our leaf, and the one before it.
+    fn own_pseudonyms(&self, group: &GroupId) -> Result<Vec<Pseudonym>, ClientError> {
+        let record = self.group(group)?;
+        Ok(std::iter::once(record.leaf.credential.pseudonym).chain(record.former_name).collect())
     }
 
     fn is_unknown(&self, group: &GroupId, leaf: LeafIndex) -> Result<bool, ClientError> {
@@ -159,10 +218,9 @@ impl Session {
         mls_group.merge_staged_commit(provider, staged).map_err(mls("merge a commit"))?;
         // A commit of ours for the same epoch has lost.
         self.group_mut(group)?.sent = None;
+        self.mending.succeeded(group);
         if is_removed {
-            self.group_mut(group)?.standing = Standing::Removed;
-            self.tell(Event::Removed { group: group.clone() });
-            return Ok(());
+            return self.end_membership(group);
         }
         if is_external && matches!(self.group(group)?.connection, ConnectionState::Open(_)) {
             self.take_answer(group, aad)?;
@@ -187,7 +245,7 @@ impl Session {
         }
     }
 
-    /// The sealed link keys of the leaves that a commit brings (07): of its path, where its credential is new, then
+    /// The sealed keys of the leaves that a commit brings (07): of its path, where its credential is new, then
     /// of its Adds.
     fn fresh_keys(
         &mut self,
@@ -195,7 +253,7 @@ impl Session {
         staged: &StagedCommit,
         from: &MlsSender,
         aad: &CommitAad,
-    ) -> Result<LinkKeys, ClientError> {
+    ) -> Result<LeafKeys, ClientError> {
         let (mls_group, _) = self.mls(group)?;
         let former = match from {
             MlsSender::Member(leaf) => mls_group.member(*leaf).cloned(),
@@ -207,8 +265,7 @@ impl Session {
             Proposal::Add(add) => Some(add.key_package().leaf_node().signature_key().as_slice().to_vec()),
             _ => None,
         });
-        let link_keys = aad.keys.iter().map(|MemberKeys { link_key, .. }| link_key.clone());
-        Ok(path.into_iter().chain(added).map(Blob).zip(link_keys).collect())
+        Ok(path.into_iter().chain(added).map(Blob).zip(aad.keys.iter().cloned()).collect())
     }
 
     /// The leaf that the frame was signed by must be the one that MLS says (07, "Delivery").
@@ -226,9 +283,17 @@ impl Session {
         Ok(())
     }
 
-    /// Whether a handshake is of an epoch that we have left: it was merged already, or has lost.
-    fn is_past(&mut self, group: &GroupId, message: &ProtocolMessage) -> Result<bool, ClientError> {
-        Ok(message.epoch().as_u64() < self.epoch(group)?.0)
+    /// Whether a handshake is for the epoch that we are in: one for an epoch that we have left was merged already, or
+    /// has lost; one for a later epoch says that we missed something.
+    fn is_next(&mut self, group: &GroupId, message: &ProtocolMessage) -> Result<bool, ClientError> {
+        let (theirs, ours) = (message.epoch().as_u64(), self.epoch(group)?.0);
+        if self.group(group)?.health == Health::Lost {
+            return Ok(false);
+        }
+        if theirs > ours {
+            self.lose(group)?;
+        }
+        Ok(theirs == ours)
     }
 }
 

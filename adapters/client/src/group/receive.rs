@@ -3,16 +3,16 @@
 use std::collections::HashSet;
 
 use phoenix_core::{
-    AliasHash, ConfigId, GroupId, Timestamp,
+    AliasHash, ConfigId, GroupId, Reject, Timestamp,
     api::{
-        delivery::{CommitAccepted, ContentKind, GroupContent},
+        delivery::{CommitAccepted, ContentKind, GroupContent, ProfileKeyUpdated, Proposals},
         queue::{Entry, EntryKind},
     },
     group::ContentHead,
     wire::{Flag, Wire},
 };
 
-use super::Standing;
+use super::{Act, Health, Standing};
 use crate::{error::ClientError, event::Event, session::Session};
 
 /// What must stay in order: what came for one group, or through one config.
@@ -78,12 +78,33 @@ impl Session {
                 None => Ok(()),
             },
             EntryKind::PackagesLow => {
-                self.packages_low = true;
+                if let Some(record) = &mut self.state.record {
+                    record.is_low = Flag::Yes;
+                }
                 self.tell(Event::PackagesLow);
                 Ok(())
             }
             EntryKind::Direct => Ok(()),
         }
+    }
+
+    /// Takes a message of the moment, as it came by an open stream; it never waits.
+    ///
+    /// # Errors
+    /// Where it is not what it claims to be, or no such message: nothing is told.
+    pub(crate) async fn take_ephemeral(&mut self, entry: &Entry) -> Result<(), ClientError> {
+        let group = self.group_of_config(&entry.config).ok_or(ClientError::State("no such group"))?;
+        let record = self.group(&group)?;
+        if entry.kind != EntryKind::FanOut || !record.standing.is_inside() {
+            return Err(Reject::Malformed("entry").into());
+        }
+        let Entry { notify, accepted_at, .. } = *entry;
+        let head = ContentHead { notify, ephemeral: Flag::Yes, accepted_at };
+        let content = head.open(&record.access.ear_key, &entry.content)?;
+        if !matches!(content.kind, ContentKind::Application | ContentKind::Targeted) {
+            return Err(Reject::Malformed("kind").into());
+        }
+        self.take_opened(&group, &content, (Timestamp::from_secs(accepted_at), Flag::Yes)).await
     }
 
     async fn take_content(&mut self, group: &GroupId, entry: &Entry) -> Result<(), ClientError> {
@@ -94,42 +115,59 @@ impl Session {
         let Entry { notify, accepted_at, .. } = *entry;
         let head = ContentHead { notify, ephemeral: Flag::No, accepted_at };
         let content = head.open(&record.access.ear_key, &entry.content)?;
-        let taken = self.take_opened(group, &content, Timestamp::from_secs(accepted_at)).await;
-        match taken {
+        let at = (Timestamp::from_secs(accepted_at), Flag::No);
+        match self.take_opened(group, &content, at).await {
+            // While we are lost, what we cannot open says nothing of who sent it.
+            Err(error) if !error.is_transient() && self.has_fallen_behind(group) => Err(error),
             Err(error) if !error.is_transient() => {
-                self.tell(Event::Undecryptable { group: group.clone(), sender: content.sender });
+                self.tell_once(Event::Undecryptable { group: group.clone(), sender: content.sender });
                 Err(error)
             }
             other => other,
         }
     }
 
-    async fn take_opened(
+    pub(super) async fn take_opened(
         &mut self,
         group: &GroupId,
         content: &GroupContent,
-        at: Timestamp,
+        (at, ephemeral): (Timestamp, Flag),
     ) -> Result<(), ClientError> {
         let GroupContent { kind, sender, message } = content;
         match kind {
             ContentKind::Commit => self.take_commit(group, *sender, message, at).await,
-            ContentKind::Proposal => self.take_proposal(group, message),
-            ContentKind::Application => self.take_message(group, *sender, message, at).await,
+            ContentKind::Proposal => {
+                for proposal in &Proposals::decode(message)? {
+                    self.take_proposal(group, proposal, Some(*sender))?;
+                }
+                Ok(())
+            }
+            ContentKind::Application | ContentKind::Targeted => {
+                self.take_message(group, content, (at, ephemeral)).await
+            }
             ContentKind::CommitAccepted => self.take_accepted(group, &CommitAccepted::decode(message)?).await,
-            // Nothing of ours sends them yet.
-            ContentKind::Targeted | ContentKind::ProfileKey => Ok(()),
+            ContentKind::ProfileKey => {
+                self.take_profile_key(group, *sender, &ProfileKeyUpdated::decode(message)?)
+            }
         }
+    }
+
+    /// Whether we know that we missed something of a group.
+    fn has_fallen_behind(&self, group: &GroupId) -> bool {
+        self.state.groups.get(group).is_some_and(|record| record.health == Health::Lost)
     }
 
     /// The DS says what became of a commit of ours, in the order of its group.
     async fn take_accepted(&mut self, group: &GroupId, accepted: &CommitAccepted) -> Result<(), ClientError> {
         let record = self.group(group)?;
-        if record.sent.as_ref().is_none_or(|sent| sent.hash != accepted.hash) {
-            return Ok(());
-        }
-        match record.standing {
-            Standing::Joining => self.finish_joining(group).await,
-            Standing::Member | Standing::Removed => self.merge_own(group).await,
+        let Some(sent) = record.sent.as_ref().filter(|sent| sent.hash == accepted.hash) else {
+            // We have the epoch already; or it is one that we do not know, and what leads to it is gone.
+            return if accepted.epoch.0 > record.reached { self.lose(group) } else { Ok(()) };
+        };
+        match (record.standing, sent.act) {
+            (Standing::Joining, _) => self.finish_joining(group).await,
+            (_, Act::Resync) => self.finish_resync(group).await,
+            (Standing::Member | Standing::Leaving | Standing::Removed, _) => self.merge_own(group).await,
         }
     }
 

@@ -3,7 +3,11 @@
 use phoenix_core::{Fingerprint, GroupId, credential::IdentityLink, crypto::sha256, time::DAY};
 
 use super::{GroupRecord, Plan, Standing};
-use crate::{error::ClientError, mls::leaf::OwnLeaf, session::Session};
+use crate::{
+    error::ClientError,
+    mls::{extensions, leaf::OwnLeaf},
+    session::Session,
+};
 
 impl Session {
     /// Renews the leaf of one group, if there is one that shows an older credential and whose time has come. One at
@@ -11,11 +15,52 @@ impl Session {
     pub(crate) async fn renew_a_leaf(&mut self) -> Result<(), ClientError> {
         let due = self.stale_groups().filter(|(_, record)| self.is_leaf_due(record));
         let due: Vec<_> = due.map(|(group, _)| group.clone()).collect();
-        let drawn = usize::from(u16::from_be_bytes(self.chance.bytes()));
-        match drawn.checked_rem(due.len()).and_then(|number| due.get(number)) {
-            Some(group) => self.commit(group, &Plan::Renew).await,
+        match self.draw(due) {
+            Some(group) => self.commit(&group, &Plan::Renew).await,
             None => Ok(()),
         }
+    }
+
+    /// Commits in one group, if there is one that we have not committed in for weeks (07, "DS-induced removals").
+    pub(crate) async fn show_activity(&mut self) -> Result<(), ClientError> {
+        let now = self.now();
+        let is_due = |record: &GroupRecord| {
+            let (at, secret) = (record.committed_at.as_secs(), record.leaf.link_key.expose());
+            let delay = QUIET_S + delay(secret, at) % SPREAD_S;
+            record.standing == Standing::Member && now.as_secs() >= at.saturating_add(delay)
+        };
+        match self.draw_group(is_due) {
+            Some(group) => self.commit(&group, &Plan::Update).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Puts the keys that a DS publishes now into one group that we are admin of, if there is one that has others
+    /// (07): the DS proposes under the keys that the group lists.
+    pub(crate) async fn renew_senders(&mut self) -> Result<(), ClientError> {
+        let Some(group) = self.draw_group(|record| record.standing == Standing::Member) else {
+            return Ok(());
+        };
+        if !self.is_admin(&group)? || self.check_health(&group).is_err() {
+            return Ok(());
+        }
+        let keys = self.ds_keys(&group.domain).await?;
+        match extensions::with_senders(self.mls(&group)?.0, (&group.domain, &keys))? {
+            Some(_) => self.commit(&group, &Plan::Senders(keys)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// One of the groups of which something holds.
+    pub(crate) fn draw_group(&mut self, holds: impl Fn(&GroupRecord) -> bool) -> Option<GroupId> {
+        let due = self.state.groups.iter().filter(|(_, record)| holds(record));
+        let due: Vec<_> = due.map(|(group, _)| group.clone()).collect();
+        self.draw(due)
+    }
+
+    fn draw(&mut self, groups: Vec<GroupId>) -> Option<GroupId> {
+        let drawn = usize::from(u16::from_be_bytes(self.chance.bytes()));
+        drawn.checked_rem(groups.len()).and_then(|number| groups.get(number).cloned())
     }
 
     /// Groups in which our leaf shows an older credential than ours.
@@ -28,11 +73,15 @@ impl Session {
     /// Some days after the credential was renewed: how many, follows from what the group's members alone know.
     fn is_leaf_due(&self, record: &GroupRecord) -> bool {
         let renewed_at = self.state.account.credential.payload.validity.not_before;
-        let secret = [record.leaf.link_key.expose().as_slice(), &renewed_at.to_be_bytes()].concat();
-        let [a, b, c, d, ..] = sha256(&secret);
-        let delay = u64::from(u32::from_be_bytes([a, b, c, d])) % SPREAD_S;
+        let delay = delay(record.leaf.link_key.expose(), renewed_at) % SPREAD_S;
         self.now().as_secs() >= renewed_at.saturating_add(delay)
     }
+}
+
+/// A number that differs from group to group, and that only a group's members could know.
+fn delay(secret: &[u8; 32], at: u64) -> u64 {
+    let [a, b, c, d, ..] = sha256(&[secret.as_slice(), &at.to_be_bytes()].concat());
+    u64::from(u32::from_be_bytes([a, b, c, d]))
 }
 
 /// The credential that a leaf of ours shows to its group.
@@ -45,3 +94,6 @@ fn shown_by(leaf: &OwnLeaf) -> Option<Fingerprint> {
 /// Over how long the renewals of all groups are spread, in seconds: well within the month for which the former
 /// credential is valid still.
 const SPREAD_S: u64 = 7 * DAY;
+/// How long we commit nothing in a group, at least, in seconds: with the spread, and some days for trying again, less
+/// than thirty days (07).
+const QUIET_S: u64 = 19 * DAY;

@@ -12,10 +12,11 @@ use super::{
 use crate::{
     error::ClientError,
     event::Event,
-    mls::{extensions, leaf::leaf_credential},
+    mls::leaf::leaf_credential,
     revoked::revoked_at,
     session::Session,
     state::{Friend, FriendshipKeys},
+    table::Table,
 };
 
 /// How much is done to reach an AS.
@@ -122,7 +123,7 @@ impl Session {
         let (mls_group, _) = self.mls(group)?;
         let credential = mls_group.member(LeafNodeIndex::new(leaf.0)).cloned();
         let credential = leaf_credential(&credential.ok_or(ClientError::State("no such member"))?)?;
-        let link_key = open_link_key(&credential_key, member.pseudonym, &member.link_key)?;
+        let link_key = open_link_key(&credential_key, member.pseudonym, &member.keys.link_key)?;
         Ok(IdentityLink::open(&credential.encrypted_identity_link, &link_key, member.pseudonym)?)
     }
 
@@ -238,6 +239,9 @@ impl Session {
             key,
             credential,
             ours,
+            is_told: Flag::No,
+            further: Table::default(),
+            is_news_due: Flag::No,
             shown: None,
             is_revoked,
             group: group_id,
@@ -263,7 +267,8 @@ impl Session {
         Ok(())
     }
 
-    /// Removes the members that do not prove who they are, where we are admin (03, "Chain"). Where it does not
+    /// Removes the members that do not prove who they are, or whose commits we twice could not process, where we are
+    /// admin (03, "Chain"). Where it does not
     /// succeed, it is tried again in the next epoch.
     pub(crate) async fn expel_unverified(&mut self) {
         for group in self.state.groups.keys().cloned().collect::<Vec<_>>() {
@@ -276,13 +281,10 @@ impl Session {
 
     fn must_expel(&mut self, group: &GroupId) -> Result<bool, ClientError> {
         let record = self.group(group)?;
-        let own = record.leaf.credential.pseudonym;
-        let is_bad = record.members.values().any(|it| it.trust.is_bad());
-        if !is_bad || record.standing != Standing::Member {
+        if record.unwanted().is_empty() || record.standing != Standing::Member {
             return Ok(false);
         }
-        let (mls_group, _) = self.mls(group)?;
-        let is_admin = extensions::roles(mls_group).admins.contains(&own);
+        let is_admin = self.check_health(group).is_ok() && self.is_admin(group)?;
         let epoch = self.epoch(group)?;
         Ok(is_admin && self.expelled.insert(group.clone(), epoch) != Some(epoch))
     }

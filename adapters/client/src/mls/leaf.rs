@@ -85,7 +85,8 @@ pub(crate) fn lifetime(months: MonthRange) -> Lifetime {
     Lifetime::init(months.first.start().as_secs(), end)
 }
 
-/// The capabilities of every leaf, and their order: fixed by the protocol's version, so that they tell nothing.
+/// The capabilities of every leaf, and their order: fixed by the protocol's version, so that they tell nothing. Basic
+/// credentials are those of external senders, which some implementations of MLS want listed.
 pub(crate) fn capabilities() -> Capabilities {
     Capabilities::builder()
         .versions(vec![ProtocolVersion::Mls10])
@@ -101,7 +102,7 @@ pub(crate) fn capabilities() -> Capabilities {
             ExtensionType::Unknown(VERSIONS_EXTENSION),
         ])
         .proposals(vec![ProposalType::SelfRemove])
-        .credentials(vec![CredentialType::Other(LEAF_CREDENTIAL)])
+        .credentials(vec![CredentialType::Other(LEAF_CREDENTIAL), CredentialType::Basic])
         .build()
 }
 

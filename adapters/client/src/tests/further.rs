@@ -14,7 +14,7 @@ use phoenix_core::{
     wire::{List, Opaque, Wire},
 };
 
-use super::support::{befriend, evil::Evil, play, until};
+use super::support::{befriend, evil::Evil, joined, play, text, until};
 use crate::{
     Client, ClientError, Event, KeyFingerprint,
     direct::DirectMessage,
@@ -42,15 +42,25 @@ fn a_further_client_takes_over_friendship_keys_and_friends() {
         {
             let (first, second) = (a.lock().await, second.lock().await);
             let record = first.record().expect("set up");
-            let shared = second.state.shared.as_ref().expect("taken over");
+            let shared = second.record().expect("set up");
             assert_eq!(shared.user, record.user);
+            assert_ne!(shared.client, record.client);
             assert_eq!(shared.user_key.verifying_key(), record.user_key.verifying_key());
             assert_eq!(shared.friendship, record.friendship);
         }
-        // Bob knows the other key still.
+        // Bob was told of it: it invites him, and whom he invites is both.
+        until(&b, |event| matches!(event, Event::ClientAdded { .. }).then_some(())).await;
         let group = second.create_group().await.expect("created");
-        let refused = second.invite(&group, &[b.user().clone()]).await;
-        assert_eq!(refused, Err(ClientError::State("connected with another client of ours")));
+        second.invite(&group, &[b.user().clone()]).await.expect("invited");
+        assert_eq!(until(&b, joined).await, *a.user());
+        let group = b.create_group().await.expect("created");
+        b.invite(&group, &[a.user().clone()]).await.expect("invited");
+        until(&a, joined).await;
+        until(&second, joined).await;
+        assert_eq!(b.members(&group).await.expect("members").len(), 3);
+        b.send(&group, "to both").await.expect("sent");
+        assert_eq!(until(&a, text).await, "to both");
+        assert_eq!(until(&second, text).await, "to both");
     });
 }
 
@@ -209,6 +219,9 @@ fn know_many(session: &mut Session, like: &UserId, count: u8) {
             key: key.clone(),
             credential: *credential,
             ours: ours.clone(),
+            is_told: phoenix_core::wire::Flag::No,
+            further: Default::default(),
+            is_news_due: phoenix_core::wire::Flag::No,
             shown: None,
             is_revoked: false.into(),
             group: group.clone(),

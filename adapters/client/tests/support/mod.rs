@@ -320,3 +320,16 @@ pub fn text(event: &Event) -> Option<String> {
         _ => None,
     }
 }
+
+/// Syncs until so many messages came, and says what they say.
+pub async fn texts(client: &Client, count: usize) -> Vec<String> {
+    let mut texts = Vec::new();
+    for _ in 0..20 {
+        let synced = client.sync(Duration::from_secs(2)).await.expect("synced");
+        texts.extend(synced.iter().filter_map(text));
+        if texts.len() >= count {
+            return texts;
+        }
+    }
+    panic!("only {texts:?} came");
+}

@@ -1,0 +1,75 @@
+//! The pseudonymous record at the queuing service, as an application looks after it (06).
+
+use phoenix_core::{
+    ConfigId, GroupId,
+    api::queue::{ConfigRule, FormerTokens, PushToken, QsUserRecord},
+};
+
+use super::Client;
+use crate::error::ClientError;
+
+impl Client {
+    /// What the queuing service keeps of this user: its clients, how full their queues are, how many packages are left.
+    ///
+    /// # Errors
+    /// As of the call that it makes.
+    pub async fn queue_record(&self) -> Result<QsUserRecord, ClientError> {
+        self.lock().await.queue_record().await
+    }
+
+    /// Gives this user other friendship keys. Who has the former token fetches nothing by it from now on
+    /// ([`FormerTokens::Revoked`]), or for another day ([`FormerTokens::Grace`]). Friends learn the new keys by a commit
+    /// in each connection's group; whom that does not reach now, with [`Client::maintain`]. Whom the keys are to be kept
+    /// from, [`Client::disconnect`] first. Further clients of the user get them with [`Client::provision`].
+    ///
+    /// # Errors
+    /// [`ClientError::State`] where another client of the user holds its connections: that one can do it.
+    pub async fn rotate_friendship(&self, former: FormerTokens) -> Result<(), ClientError> {
+        self.lock().await.rotate_friendship(former).await
+    }
+
+    /// Leaves a push token with the queuing service, by which this client is woken while no stream is open; none takes it
+    /// back. The homeserver opens it only to push: the key travels in this client's queue configs, which
+    /// [`Client::maintain`] replaces one by one.
+    ///
+    /// # Errors
+    /// As of the calls that it makes.
+    pub async fn set_push_token(&self, token: Option<&PushToken>) -> Result<(), ClientError> {
+        self.lock().await.set_push_token(token).await
+    }
+
+    /// Says what becomes of messages for a group: stored without a push ([`ConfigRule::Muted`]), neither stored nor
+    /// pushed ([`ConfigRule::Blocked`]), or as usual. Nobody is told, nor does the queuing service learn which group it
+    /// is. A group that was blocked and is freed has gone on meanwhile: this client comes back by itself.
+    ///
+    /// # Errors
+    /// [`ClientError::State`] where there is no such group.
+    pub async fn rule_group(&self, group: &GroupId, rule: ConfigRule) -> Result<(), ClientError> {
+        self.lock().await.rule_group(group, rule).await
+    }
+
+    /// Says the same of single queue configs of this client.
+    ///
+    /// # Errors
+    /// As of the call that it makes.
+    pub async fn rule_configs(&self, configs: &[ConfigId], rule: ConfigRule) -> Result<(), ClientError> {
+        self.lock().await.rule_configs(configs, rule).await
+    }
+
+    /// Begins the queue again with another key. Done by itself where the queue's entries cannot be opened any more.
+    ///
+    /// # Errors
+    /// As of the call that it makes.
+    pub async fn restart_queue(&self) -> Result<(), ClientError> {
+        self.lock().await.restart_queue().await
+    }
+
+    /// Ends this client's record at the queuing service, its queue and packages; with the user's last client also the
+    /// user's. Nobody reaches it any more until [`Client::set_up`].
+    ///
+    /// # Errors
+    /// As of the call that it makes.
+    pub async fn delete_queue(&self) -> Result<(), ClientError> {
+        self.lock().await.delete_record().await
+    }
+}

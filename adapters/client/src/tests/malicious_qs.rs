@@ -1,0 +1,231 @@
+//! A QS that drops, reorders, replays, forges or never ends does not make a client accept what it should not, nor keep it
+//! busy.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use phoenix_core::{
+    ConfigId,
+    api::queue::{AddPackages, Entry, EntryKind, EntryPayload, NotifyClass, QueueEntry, SealedEntry},
+    port::Clock,
+    wire::{Opaque, Wire},
+};
+
+use super::{
+    between::Between,
+    scene::{Scene, drain, health, pass, scene},
+    support::{World, befriend, joined, play, text, texts, until},
+};
+use crate::{Client, ClientError, Event, group::Health};
+
+#[test]
+fn t11_entries_in_a_wrong_order_or_twice_are_read_once_and_in_theirs() {
+    play(&["alpha.test"], async |world| {
+        let Scene { a, b, group, between, mut queue, .. } = scene(&world).await;
+        for number in 0..4 {
+            a.send(&group, number.to_string()).await.expect("sent");
+        }
+        pass(&world, &b, &between, &mut queue, 4).await;
+        between.rearrange(|entries| entries.reverse());
+
+        let early = b.sync(Duration::ZERO).await.expect("synced");
+        assert!(early.iter().all(|event| text(event).is_none()), "{early:?}");
+        between.rearrange(|entries| {
+            entries.reverse();
+            let twice: Vec<_> = entries.iter().flat_map(|it| [it.clone(), it.clone()]).collect();
+            *entries = twice;
+        });
+
+        world.clock.sleep_until(world.clock.now().plus_millis(1_000)).await;
+        assert_eq!(texts(&b, 4).await, ["0", "1", "2", "3"]);
+        let late = drain(&b).await;
+        assert!(late.iter().all(|event| text(event).is_none()), "{late:?}");
+    });
+}
+
+#[test]
+fn t11_entries_that_were_dropped_are_told_and_a_group_that_went_on_is_come_back_into() {
+    play(&["alpha.test"], async |world| {
+        let Scene { a, b, group, between, mut queue, .. } = scene(&world).await;
+        a.update(&group).await.expect("updated");
+        queue.harvest(&b, &world, 1).await;
+        // It begins the queue again behind what it dropped, as after a restore: with a gap, and nothing of the group.
+        between.claim(Some(1 << 40), 0);
+
+        let mut has_gap = false;
+        until(&b, |event| {
+            has_gap |= *event == Event::Gap;
+            matches!(event, Event::Resynced { .. }).then_some(())
+        })
+        .await;
+
+        assert!(has_gap);
+        drain(&a).await;
+        b.send(&group, "here again").await.expect("sent");
+        assert_eq!(until(&a, text).await, "here again");
+    });
+}
+
+#[test]
+fn t11_gaps_that_are_none_cost_one_question_and_change_nothing() {
+    play(&["alpha.test"], async |world| {
+        let Scene { a, b, group, between, mut queue, .. } = scene(&world).await;
+        let before = (b.epoch(&group).await, between.calls("external_commit_info"));
+
+        for number in 1..30 {
+            between.claim(Some((1 << 40) + number), 0);
+            drain(&b).await;
+        }
+
+        // One for each group that Bob is in, and none again before a rest.
+        let asked = between.calls("external_commit_info") - before.1;
+        assert!((1..=8).contains(&asked), "{asked}");
+        assert_eq!(between.calls("resync"), 0);
+        assert_eq!((b.epoch(&group).await, health(&b, &group).await), (before.0, Health::Sound));
+        a.send(&group, "all well").await.expect("sent");
+        pass(&world, &b, &between, &mut queue, 1).await;
+        assert_eq!(until(&b, text).await, "all well");
+    });
+}
+
+#[test]
+fn t20_a_queue_that_never_ends_ends_each_sync_after_so_many_pages() {
+    play(&["alpha.test"], async |world| {
+        let (b, between) = Between::user(&world, "alpha.test").await;
+        drain(&b).await;
+        between.take_over(&b).await;
+        drain(&b).await;
+        // Each page moves on, and says that more is behind it.
+        let entry = Entry {
+            kind: EntryKind::FanOut,
+            config: ConfigId([7; 16]),
+            notify: NotifyClass::Silent,
+            accepted_at: 0,
+            content: Opaque::new(vec![1; 64]).expect("short"),
+        };
+        (0..450).for_each(|_| between.push(&entry, world.clock.now()));
+        between.claim(None, u32::MAX);
+        let before = between.calls("dequeue");
+
+        let events = b.sync(Duration::ZERO).await.expect("synced");
+
+        assert_eq!(events, Vec::new());
+        assert!(between.calls("dequeue") - before <= 101);
+        assert!(b.lock().await.record().expect("set up").inbox.waiting.is_empty());
+    });
+}
+
+#[test]
+fn t20_garbage_in_a_queue_never_panics_and_is_not_read_again_and_again() {
+    play(&["alpha.test"], async |world| {
+        let Scene { b, between, .. } = scene(&world).await;
+        let salt = [3; 16];
+        let garbage = |seq| {
+            let ciphertext = Opaque::new(vec![5; 300]).expect("short");
+            QueueEntry { seq, payload: EntryPayload::Message(SealedEntry { salt, ciphertext }) }
+        };
+        between.rearrange(|entries| {
+            let next = entries.last().map_or(0, |it| it.seq + 1);
+            entries.extend([next, next + 1, u64::MAX].map(garbage));
+        });
+        let before = between.calls("dequeue");
+
+        drain(&b).await;
+
+        assert!(between.calls("dequeue") - before < 30);
+        assert!(b.lock().await.record().expect("set up").inbox.waiting.is_empty());
+    });
+}
+
+#[test]
+fn t16_packages_of_somebody_else_are_given_to_nobody() {
+    play(&["alpha.test"], async |world| {
+        let (a, between) = Between::user(&world, "alpha.test").await;
+        let (b, c) = (world.user("alpha.test").await, world.user("alpha.test").await);
+        befriend(&a, &b).await;
+        befriend(&a, &c).await;
+        let group = a.create_group().await.expect("created");
+        let taken = Arc::new(Mutex::new(None::<Bytes>));
+        let kept = taken.clone();
+        between.lie(move |name, _, reply| {
+            (name == "get_add_packages")
+                .then(|| kept.lock().expect("no panic").get_or_insert_with(|| reply.clone()).clone())
+        });
+        a.invite(&group, &[c.user().clone()]).await.expect("the truth so far");
+
+        let refused = a.invite(&group, &[b.user().clone()]).await;
+
+        // Sealed for another's friends; were they not, they would name another.
+        assert!(matches!(refused, Err(ClientError::Unverified(_))), "{refused:?}");
+        assert_eq!(a.members(&group).await.expect("members").len(), 2);
+    });
+}
+
+#[test]
+fn t14_packages_that_were_served_before_or_stand_in_no_batch_add_nobody() {
+    play(&["alpha.test"], async |world| {
+        let (a, between) = Between::user(&world, "alpha.test").await;
+        let b = world.user("alpha.test").await;
+        befriend(&a, &b).await;
+        let (first, second) =
+            (a.create_group().await.expect("created"), a.create_group().await.expect("created"));
+        let taken = Arc::new(Mutex::new(None::<AddPackages>));
+        let kept = taken.clone();
+        between.lie(move |name, _, reply| {
+            if name != "get_add_packages" {
+                return None;
+            }
+            let reply = AddPackages::decode(reply).expect("packages");
+            let mut kept = kept.lock().expect("no panic");
+            let first = kept.get_or_insert_with(|| reply.clone()).clone();
+            // The old packages with the new batch.
+            Some(AddPackages { packages: first.packages, batch: reply.batch }.encode())
+        });
+        a.invite(&first, &[b.user().clone()]).await.expect("the truth so far");
+        until(&b, joined).await;
+
+        let refused = a.invite(&second, &[b.user().clone()]).await;
+        assert_eq!(refused, Err(ClientError::Unexpected("a package outside of its batch")));
+
+        // All of it as it was: the package is used up, and who is added by it cannot be invited.
+        between.lie(move |name, _, _| {
+            let kept = taken.lock().expect("no panic").clone().expect("taken");
+            (name == "get_add_packages").then(|| kept.encode())
+        });
+        let _ = a.invite(&second, &[b.user().clone()]).await;
+        let events = drain(&b).await;
+        assert!(events.iter().all(|event| joined(event).is_none()), "{events:?}");
+    });
+}
+
+#[test]
+fn t11_a_queue_that_cannot_be_opened_any_more_begins_again_by_itself() {
+    play(&["alpha.test"], async |world| {
+        let (a, b, group) = pair(&world).await;
+        // The client lost its ratchet: an older state of it goes on.
+        b.lock().await.state.record.as_mut().expect("set up").inbox.lose_ratchet();
+        a.send(&group, "lost").await.expect("sent");
+
+        for _ in 0..12 {
+            let _ = b.sync(Duration::from_secs(1)).await;
+        }
+        a.send(&group, "found").await.expect("sent");
+
+        assert_eq!(until(&b, text).await, "found");
+        b.send(&group, "thanks").await.expect("sent");
+        assert_eq!(until(&a, text).await, "thanks");
+    });
+}
+
+async fn pair(world: &World) -> (Client, Client, phoenix_core::GroupId) {
+    let (a, b) = (world.user("alpha.test").await, world.user("alpha.test").await);
+    befriend(&a, &b).await;
+    let group = a.create_group().await.expect("created");
+    a.invite(&group, &[b.user().clone()]).await.expect("invited");
+    until(&b, joined).await;
+    b.update(&group).await.expect("updated");
+    (a, b, group)
+}
