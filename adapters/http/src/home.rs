@@ -5,6 +5,7 @@ use bytes::Bytes;
 use phoenix_core::{
     ErrorReply, Fqdn, Origin,
     api::{Description, ServiceName},
+    engine::OpenStream,
     token::{Class, KeyListEntry},
     wire::Call,
 };
@@ -19,6 +20,13 @@ pub(crate) trait Home: Send + Sync + 'static {
     fn descriptions(&self) -> Vec<Description>;
     /// Carries out a call.
     async fn call(&self, endpoint: &Description, call: Call, origin: Origin) -> Result<Bytes, ErrorReply>;
+    /// Opens a stream.
+    async fn open(
+        &self,
+        endpoint: &Description,
+        call: Call,
+        origin: Origin,
+    ) -> Result<OpenStream, ErrorReply>;
     /// Counts a request that is none to an endpoint, but for what an endpoint gives, for the network that it came from
     /// (05).
     fn admit(&self, endpoint: &Description, origin: &Origin) -> Result<(), ErrorReply>;
@@ -51,6 +59,15 @@ impl Home for Homeserver {
 
     async fn call(&self, endpoint: &Description, call: Call, origin: Origin) -> Result<Bytes, ErrorReply> {
         self.call(endpoint.service, endpoint.name, call, origin).await
+    }
+
+    async fn open(
+        &self,
+        endpoint: &Description,
+        call: Call,
+        origin: Origin,
+    ) -> Result<OpenStream, ErrorReply> {
+        self.open(endpoint.service, endpoint.name, call, origin).await
     }
 
     fn admit(&self, endpoint: &Description, origin: &Origin) -> Result<(), ErrorReply> {

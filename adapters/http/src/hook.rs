@@ -139,7 +139,8 @@ impl RegistrationHook {
             .body(body)
             .build()
             .map_err(|_| NoVerdict::Question)?;
-        let Answer { status, media_type: _, body } = answered(&self.client, request, MAX_ANSWER).await?;
+        let Answer { status, media_type: _, body, retry_after_s: _ } =
+            answered(&self.client, request, MAX_ANSWER).await?;
         if status != StatusCode::OK {
             return Err(NoVerdict::Status(status.as_u16()));
         }

@@ -2,13 +2,16 @@
 //!
 //! [`router`] puts a homeserver into an embedder's own axum program; [`Server`] serves it over TLS with the
 //! bounds of the specification (02, "HTTP binding"). [`HttpTransport`] reaches other homeservers, for
-//! homeservers and clients alike (08, "Discovery").
+//! homeservers and clients alike (08, "Discovery"), and opens queue streams. [`WebPush`] wakes clients through the push
+//! services of the web.
 
 mod address;
+mod admission;
 mod error;
 mod home;
 mod hook;
 mod privacy_pass;
+mod push;
 mod router;
 mod serve;
 #[cfg(test)]
@@ -19,7 +22,8 @@ mod transport;
 mod well_known;
 
 pub use hook::{HookError, RegistrationHook};
-pub use router::{RouterOptions, router, router_with};
+pub use push::{VapidError, VapidKey, WebPush};
+pub use router::{RouterOptions, StreamTimes, router, router_with};
 pub use serve::{Server, ServerLimits};
 pub use tls::{ServerTls, TlsError};
 pub use transport::{HttpTransport, HttpTransportBuilder};

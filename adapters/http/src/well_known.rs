@@ -21,6 +21,9 @@ pub(crate) struct Document {
     pub(crate) qs: String,
     /// How long this may be kept.
     pub(crate) max_age_s: u64,
+    /// The key that clients subscribe to push services with (RFC 8292), in base64url; where the homeserver pushes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) push_key: Option<String>,
 }
 
 /// Where a domain's services are.

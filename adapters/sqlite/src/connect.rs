@@ -56,6 +56,17 @@ pub(crate) fn reader(path: &Path) -> Result<Connection, Refused> {
     Ok(connection)
 }
 
+/// A connection to look at all of a database of ours, as of one instant: its transaction lasts as long as it does.
+pub(crate) fn inspector(path: &Path) -> Result<Connection, Refused> {
+    let mut connection = reader(path)?;
+    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if !is_ours(&mut connection)? || version != VERSION {
+        return Err(Refused::Foreign);
+    }
+    connection.execute_batch("BEGIN")?;
+    Ok(connection)
+}
+
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(PATIENCE)?;

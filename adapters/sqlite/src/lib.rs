@@ -10,6 +10,7 @@
 
 mod connect;
 mod failure;
+mod inspect;
 mod open;
 mod reader;
 mod tables;
@@ -28,6 +29,7 @@ use futures::channel::oneshot;
 use phoenix_core::Timestamp;
 use phoenix_core::port::{Batch, Commit, PartitionKey, Place, Snapshot, Space, Store, StoreError};
 
+pub use inspect::inspect;
 pub use open::OpenError;
 
 use crate::open::Limits;

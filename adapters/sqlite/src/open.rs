@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
+use phoenix_core::port::StoreError;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::connect;
@@ -51,6 +52,23 @@ impl OpenError {
         }
     }
 
+    pub(crate) fn refused(path: &Path, refused: &connect::Refused) -> Self {
+        match refused {
+            connect::Refused::Foreign => Self::Foreign(path.to_owned()),
+            connect::Refused::Sql(error) => Self::from_sql(path, error),
+        }
+    }
+
+    pub(crate) fn from_store(path: &Path, error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupt => Self::NotADatabase(path.to_owned()),
+            StoreError::Full => Self::Full(path.to_owned()),
+            StoreError::Unavailable | StoreError::Invalid => {
+                Self::Other { path: path.to_owned(), reason: error.to_string() }
+            }
+        }
+    }
+
     pub(crate) fn from_sql(path: &Path, error: &rusqlite::Error) -> Self {
         let path = path.to_owned();
         match error.sqlite_error_code() {
@@ -86,10 +104,7 @@ pub(crate) fn connections(path: &Path, limits: Limits) -> Result<(Connection, Ve
         let readers = (0..readers()).map(|_| connect::reader(&full)).collect::<Result<Vec<_>, _>>()?;
         Ok((writer, readers))
     };
-    opened().map_err(|error: connect::Refused| match error {
-        connect::Refused::Foreign => OpenError::Foreign(path.to_owned()),
-        connect::Refused::Sql(error) => OpenError::from_sql(path, &error),
-    })
+    opened().map_err(|error| OpenError::refused(path, &error))
 }
 
 /// Creates the file for its owner alone; SQLite gives its log the same rights.

@@ -39,6 +39,8 @@ struct Statements {
     update_mark: String,
     delete_head: String,
     due: String,
+    heads: String,
+    all_rows: String,
     row: String,
     rows_from: String,
     rows_between: String,
@@ -122,6 +124,36 @@ impl Tables {
             keys.push(PartitionKey::new(space, blob(row, 0)?));
         }
         Ok(keys)
+    }
+
+    /// Shows the key and the line of every partition of a space, in the table's own order.
+    pub(crate) fn each_head(
+        &self,
+        space: Space,
+        from: &Connection,
+        mut show: impl FnMut(Bytes, Head),
+    ) -> Result<(), Failure> {
+        let mut statement = from.prepare(&self.of(space).heads)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            show(blob(row, 3)?, head(row)?);
+        }
+        Ok(())
+    }
+
+    /// Shows every row of a space, with its partition's key and its own, in the table's own order.
+    pub(crate) fn each_row(
+        &self,
+        space: Space,
+        from: &Connection,
+        mut show: impl FnMut(Bytes, RowKey, Bytes),
+    ) -> Result<(), Failure> {
+        let mut statement = from.prepare(&self.of(space).all_rows)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            show(blob(row, 0)?, blob(row, 1)?, blob(row, 2)?);
+        }
+        Ok(())
     }
 
     pub(crate) fn row(
@@ -214,6 +246,8 @@ impl Statements {
             update_mark: format!("UPDATE {heads} SET mark = ?2, next = ?3 WHERE key = ?1"),
             delete_head: format!("DELETE FROM {heads} WHERE key = ?1"),
             due: format!("SELECT key FROM {heads} WHERE alarm <= ?1 ORDER BY alarm LIMIT ?2"),
+            heads: format!("SELECT mark, next, alarm, key FROM {heads}"),
+            all_rows: format!("SELECT partition, key, value FROM {rows}"),
             row: format!("SELECT value FROM {rows} WHERE partition = ?1 AND key = ?2"),
             rows_from: format!(
                 "SELECT key, value FROM {rows} WHERE partition = ?1 AND key >= ?2 ORDER BY key LIMIT ?3"

@@ -56,6 +56,9 @@ impl Intake {
             Binding::Post | Binding::Json | Binding::WebSocket | Binding::None => decode(&bytes, endpoint),
         };
         let mut call = call.map_err(refused)?;
+        if call.token.is_some() {
+            return Err(refused(Reject::Malformed("token")));
+        }
         call.token = token;
         Ok((call, charge))
     }
@@ -106,8 +109,8 @@ fn check_headers(headers: &HeaderMap, endpoint: &Description) -> Result<(), Reje
     Ok(())
 }
 
-/// Decodes a call that must be for this endpoint, and whose token is not in it but in the header.
-fn decode(bytes: &[u8], endpoint: &Description) -> Result<Call, Reject> {
+/// Decodes a call that must be for this endpoint.
+pub(super) fn decode(bytes: &[u8], endpoint: &Description) -> Result<Call, Reject> {
     // Before the rest: the calls of another version may look otherwise.
     if bytes.first_chunk().is_some_and(|version| u16::from_be_bytes(*version) != VERSION) {
         return Err(Reject::UnsupportedVersion);
@@ -115,9 +118,6 @@ fn decode(bytes: &[u8], endpoint: &Description) -> Result<Call, Reject> {
     let call = Call::decode(bytes).map_err(|_| Reject::Malformed("call"))?;
     if call.endpoint != endpoint.id {
         return Err(Reject::Malformed("endpoint"));
-    }
-    if call.token.is_some() {
-        return Err(Reject::Malformed("token"));
     }
     if call.body.len() > endpoint.body_limit {
         return Err(TOO_LARGE);

@@ -2,8 +2,9 @@
 
 mod intake;
 mod memory;
+mod streams;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -27,6 +28,7 @@ use phoenix_homeserver::Homeserver;
 use self::{
     intake::{Intake, charged},
     memory::Memory,
+    streams::Streams,
 };
 use crate::{
     MEDIA_TYPE,
@@ -47,12 +49,43 @@ pub struct RouterOptions {
     pub ds_host: Option<String>,
     /// For how many seconds others may keep what is published; 60 s to 7 d (08), by default an hour.
     pub max_age_s: u64,
+    /// The key that clients subscribe to push services with, [`VapidKey::public_key`](crate::VapidKey::public_key): told
+    /// where the services are told. None by default.
+    pub push_key: Option<String>,
     /// Bytes of requests, and of replies that are not sent yet, that may be in memory at once; by default 64 MiB
     /// (02).
     pub memory: usize,
     /// How many of these those of one source may be (an address; IPv6: a /64); by default 8 MiB, an eighth. Where
     /// all callers come from one address, as from a proxy that tells no other, it should be `memory`.
     pub memory_per_source: usize,
+    /// Queue streams that may be open at once; by default 3,072, which leaves some of a [`Server`](crate::Server)'s
+    /// connections to other calls.
+    pub streams: usize,
+    /// How many of these one source may have; by default 128.
+    pub streams_per_source: usize,
+    /// What streams may take their time for.
+    pub stream_times: StreamTimes,
+}
+
+/// What streams may take their time for. For tests; the defaults are right for the internet.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamTimes {
+    /// How long after the handshake the call may take to come. By default 10 s.
+    pub call: Duration,
+    /// How often it is asked whether the client is there; who has not answered by the next time is cut off. By default
+    /// 30 s (06).
+    pub ping: Duration,
+    /// How long a client may take for a message, beside what its length takes. By default 30 s.
+    pub write: Duration,
+    /// Bytes a second that a client must take. By default 16 KiB.
+    pub slowest: usize,
+}
+
+impl Default for StreamTimes {
+    fn default() -> Self {
+        let half_a_minute = Duration::from_secs(30);
+        Self { call: Duration::from_secs(10), ping: half_a_minute, write: half_a_minute, slowest: 16 << 10 }
+    }
 }
 
 impl Default for RouterOptions {
@@ -62,8 +95,12 @@ impl Default for RouterOptions {
             qs_host: None,
             ds_host: None,
             max_age_s: 3_600,
+            push_key: None,
             memory: 64 << 20,
             memory_per_source: 8 << 20,
+            streams: 3_072,
+            streams_per_source: 128,
+            stream_times: StreamTimes::default(),
         }
     }
 }
@@ -84,16 +121,16 @@ pub fn router_with(home: Homeserver, options: RouterOptions) -> Router {
 
 /// The same for anything that is like a homeserver.
 pub(crate) fn routes(home: Arc<dyn Home>, options: RouterOptions) -> Router {
-    let is_posted = |it: &Description| match it.binding {
-        Binding::Post | Binding::Json | Binding::PrivacyPass => true,
-        Binding::WebSocket | Binding::None => false,
-    };
-    let table: Vec<_> = home.descriptions().into_iter().filter(is_posted).collect();
+    let is_reached = |it: &Description| it.binding != Binding::None;
+    let table: Vec<_> = home.descriptions().into_iter().filter(is_reached).collect();
     let published: Vec<_> = table.iter().filter(|it| it.binding == Binding::Json).copied().collect();
-    let intake = Intake::new(Memory::new(options.memory, options.memory_per_source));
-    let gate = Arc::new(Gate { table, intake, home, options });
+    let memory = Memory::new(options.memory, options.memory_per_source);
+    let streams = Streams::new(&options, memory.clone());
+    let intake = Intake::new(memory);
+    let gate = Arc::new(Gate { table, intake, streams, home, options });
+    let calls = post(call).get(streams::open);
     let router =
-        Router::new().route("/v1/{service}/{name}", post(call)).route("/.well-known/phoenix", get(discovery));
+        Router::new().route("/v1/{service}/{name}", calls).route("/.well-known/phoenix", get(discovery));
     let router = router
         .route(privacy_pass::DIRECTORY, get(directory))
         .route(privacy_pass::REQUEST, post(token_request));
@@ -110,14 +147,15 @@ struct Gate {
     home: Arc<dyn Home>,
     table: Vec<Description>,
     intake: Intake,
+    streams: Streams,
     options: RouterOptions,
 }
 
 impl Gate {
-    fn endpoint(&self, service: &str, name: &str) -> Option<Description> {
-        let is_meant = |it: &&Description| {
-            it.service.as_str() == service && it.name == name && it.binding != Binding::PrivacyPass
-        };
+    /// The endpoint of a path, if it is reached in this way.
+    fn endpoint(&self, service: &str, name: &str, way: impl Fn(Binding) -> bool) -> Option<Description> {
+        let is_meant =
+            |it: &&Description| it.service.as_str() == service && it.name == name && way(it.binding);
         self.table.iter().find(is_meant).copied()
     }
 
@@ -140,7 +178,8 @@ async fn call(
     Path((service, name)): Path<(String, String)>,
     request: Request,
 ) -> Response {
-    let Some(endpoint) = gate.endpoint(&service, &name) else {
+    let is_posted = |binding| matches!(binding, Binding::Post | Binding::Json);
+    let Some(endpoint) = gate.endpoint(&service, &name, is_posted) else {
         return problem(&refused(Reject::NotFound), &[]);
     };
     match gate.answer(endpoint, request).await {
@@ -181,6 +220,7 @@ async fn discovery(State(gate): State<Arc<Gate>>) -> Response {
         domain: domain.clone(),
         versions: vec![VERSION],
         max_age_s: options.max_age_s,
+        push_key: options.push_key.clone(),
     };
     let json = serde_json::to_vec(&document).unwrap_or_default();
     content(json.into(), JSON, max_age(options.max_age_s))

@@ -1,10 +1,15 @@
 //! One connection.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use http::{Request, Response};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -20,14 +25,20 @@ use tower::ServiceExt;
 use super::{
     ServerLimits,
     activity::{Activity, Exchange, Followed, Silence},
-    admission::Admitted,
 };
+use crate::admission::Admitted;
 
 /// A connection that may be served.
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
-    pub(super) _admitted: Admitted,
+    pub(super) admitted: Admitted,
+}
+
+/// A connection's place. Each of its requests knows it, so that one that becomes a stream keeps it.
+#[derive(Clone)]
+pub(crate) struct ConnectionPlace {
+    _admitted: Arc<Admitted>,
 }
 
 /// What all connections of a server have in common.
@@ -40,40 +51,65 @@ pub(super) struct Shared {
 }
 
 impl Connection {
-    /// Serves until either side has enough. What goes wrong concerns the caller alone.
+    /// Serves until either side has enough, or the connection has become a stream, which has bounds of its own. What
+    /// goes wrong concerns the caller alone.
     pub(super) async fn serve(self, shared: Arc<Shared>) {
-        let Self { stream, peer, _admitted } = self;
+        let Self { stream, peer, admitted } = self;
+        let place = ConnectionPlace { _admitted: Arc::new(admitted) };
         let _ = stream.set_nodelay(true);
         let handshake = timeout(shared.limits.header_time, shared.acceptor.accept(stream)).await;
         let Ok(Ok(stream)) = handshake else { return };
 
-        let (activity, enough) = (Activity::new(shared.limits), Notify::new());
+        let course = Course { activity: Activity::new(shared.limits), enough: Notify::new() };
         let service = service_fn(|request: Request<Incoming>| {
-            let (exchange, is_last) = activity.begin();
+            let (exchange, is_last) = course.activity.begin();
             if is_last {
-                enough.notify_one();
+                course.enough.notify_one();
             }
-            answer(shared.router.clone(), request, peer, exchange)
+            answer(shared.router.clone(), request, (peer, place.clone()), exchange)
         });
         // What was agreed on, rather than what comes: nobody need say anything to be told apart.
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let http = protocol(shared.limits, is_http2);
-        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        if is_http2 {
+            let http = http2(shared.limits);
+            let connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+            course.run(connection, |it| it.graceful_shutdown(), &shared).await;
+        } else {
+            let connection = http1(shared.limits).serve_connection(TokioIo::new(stream), service);
+            course.run(pin!(connection.with_upgrades()), |it| it.graceful_shutdown(), &shared).await;
+        }
+    }
+}
+
+/// What a connection goes through.
+struct Course {
+    activity: Arc<Activity>,
+    /// It has had all the requests that it may have.
+    enough: Notify,
+}
+
+impl Course {
+    async fn run<C: Future>(
+        &self,
+        mut connection: Pin<&mut C>,
+        shut_down: impl FnOnce(Pin<&mut C>),
+        shared: &Shared,
+    ) {
         let mut stopping = shared.stopping.clone();
         let is_stuck = tokio::select! {
             _ = connection.as_mut() => return,
-            silence = activity.silence() => silence == Silence::Stuck,
-            () = enough.notified() => false,
+            silence = self.activity.silence() => silence == Silence::Stuck,
+            () = self.enough.notified() => false,
             () = sleep(shared.limits.connection_time) => false,
             _ = stopping.changed() => false,
         };
         if is_stuck {
             return;
         }
-        connection.as_mut().graceful_shutdown();
+        shut_down(connection.as_mut());
         tokio::select! {
             _late = timeout(LAST_ANSWERS, connection) => {}
-            _ = activity.last_silence(GOODBYE) => {}
+            _ = self.activity.last_silence(GOODBYE) => {}
         }
     }
 }
@@ -81,24 +117,29 @@ impl Connection {
 async fn answer(
     router: Router,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    (peer, place): (SocketAddr, ConnectionPlace),
     exchange: Exchange,
 ) -> Result<Response<Followed>, Infallible> {
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
+    request.extensions_mut().insert(place);
     let response = router.oneshot(request).await?;
     Ok(response.map(|body| exchange.follow(body)))
 }
 
-/// HTTP/1.1 or HTTP/2, bounded.
-fn protocol(limits: ServerLimits, is_http2: bool) -> auto::Builder<TokioExecutor> {
-    let http = auto::Builder::new(TokioExecutor::new());
-    let mut http = if is_http2 { http.http2_only() } else { http.http1_only() };
-    http.http1()
-        .timer(TokioTimer::new())
+/// HTTP/1.1, bounded.
+fn http1(limits: ServerLimits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_time)
         .max_headers(MAX_HEADERS)
         .max_buf_size(HTTP1_BUFFER);
+    http
+}
+
+/// HTTP/2, bounded.
+fn http2(limits: ServerLimits) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new()).http2_only();
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)

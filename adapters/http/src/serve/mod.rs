@@ -1,7 +1,6 @@
 //! Serves a router over TLS, within the bounds of 02, "HTTP binding".
 
 mod activity;
-mod admission;
 mod connection;
 
 use std::{io, net::TcpListener, pin::pin, sync::Arc, time::Duration};
@@ -14,8 +13,9 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use self::{admission::Admission, connection::Connection};
-use crate::tls::ServerTls;
+use self::connection::Connection;
+pub(crate) use self::connection::ConnectionPlace;
+use crate::{admission::Admission, tls::ServerTls};
 
 /// A listener with what it serves.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Server {
         let mut connections = JoinSet::new();
         {
             let mut shutdown = pin!(shutdown);
-            let admission = Admission::new(limits);
+            let admission = Admission::new(limits.connections, limits.connections_per_address);
             loop {
                 let next = tokio::select! {
                     () = &mut shutdown => break,
@@ -114,8 +114,8 @@ async fn accept(listener: &tokio::net::TcpListener, admission: &Admission) -> Op
     let place = admission.place().await?;
     match listener.accept().await {
         Ok((stream, peer)) => {
-            let admitted = admission.admit(place, peer.ip())?;
-            Some(Connection { stream, peer, _admitted: admitted })
+            let admitted = admission.admit(place, Some(peer.ip()))?;
+            Some(Connection { stream, peer, admitted })
         }
         Err(error) => {
             tracing::warn!(kind = ?error.kind(), "a connection could not be taken");

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use phoenix_core::{
     ErrorCode, ErrorReply, Fqdn, Origin,
     api::{Description, ServiceName},
+    engine::OpenStream,
     token::{Class, KeyListEntry, Token},
     wire::{Call, Opaque, Wire},
 };
@@ -79,6 +80,10 @@ impl Home for Echo {
             }
             _ => Ok(call.body.bytes()),
         }
+    }
+
+    async fn open(&self, _: &Description, _: Call, _: Origin) -> Result<OpenStream, ErrorReply> {
+        Err(refusal(ErrorCode::NotFound))
     }
 
     fn admit(&self, _endpoint: &Description, _origin: &Origin) -> Result<(), ErrorReply> {

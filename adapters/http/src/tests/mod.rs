@@ -9,9 +9,12 @@ mod homeserver;
 mod limits;
 mod privacy_pass;
 mod protocol;
+mod queue_home;
 mod requests;
 mod round_trip;
 mod silence;
+mod streams;
+mod streams_bounds;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -29,18 +32,19 @@ use phoenix_core::{
 };
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use self::{authority::Authority, echo::Echo};
+pub(crate) use self::authority::Authority;
+use self::echo::Echo;
 use crate::{HttpTransport, RouterOptions, Server, ServerLimits, router::routes};
 
 /// A server on a port of this machine that stops when told or dropped.
-struct Running {
+pub(crate) struct Running {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Running {
-    fn start(authority: &Authority, router: Router) -> Self {
+    pub(crate) fn start(authority: &Authority, router: Router) -> Self {
         Self::start_at("127.0.0.1:0".parse().unwrap(), authority, router, ServerLimits::default())
     }
 
@@ -63,7 +67,7 @@ impl Running {
         self.address
     }
 
-    fn transport(&self, authority: &Authority) -> HttpTransport {
+    pub(crate) fn transport(&self, authority: &Authority) -> HttpTransport {
         HttpTransport::builder().authorities(authority.pem()).resolve(alpha(), self.address).build().unwrap()
     }
 }

@@ -106,16 +106,23 @@ async fn t20_a_body_over_the_limit_is_refused_announced_or_not() {
 async fn discovery_names_the_configured_hosts() {
     let options =
         RouterOptions { qs_host: Some("qs.alpha.test:8443".into()), max_age_s: 77, ..Default::default() };
-    let request = Request::get("/.well-known/phoenix").body(Body::empty()).unwrap();
+    let pushing = RouterOptions { push_key: Some("BKey".into()), ..options.clone() };
+    let request = || Request::get("/.well-known/phoenix").body(Body::empty()).unwrap();
 
-    let response = routes(Echo::new(), options).oneshot(request).await.unwrap();
+    let response = routes(Echo::new(), options).oneshot(request()).await.unwrap();
 
     assert_eq!(response.headers()[CACHE_CONTROL], "max-age=77");
     let document: serde_json::Value = serde_json::from_slice(&bytes(response).await).unwrap();
-    let expected = serde_json::json!({
+    let mut expected = serde_json::json!({
         "domain": "alpha.test", "versions": [1], "as": "alpha.test", "ds": "alpha.test",
         "qs": "qs.alpha.test:8443", "max_age_s": 77,
     });
+    assert_eq!(document, expected);
+
+    // One that pushes also tells the key that clients subscribe with.
+    let response = routes(Echo::new(), pushing).oneshot(request()).await.unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&bytes(response).await).unwrap();
+    expected["push_key"] = "BKey".into();
     assert_eq!(document, expected);
 }
 

@@ -28,6 +28,11 @@ impl Circuits {
         Self { tls, resolver, call_time, clients: Mutex::new(LruCache::new(MAX_CIRCUITS)) }
     }
 
+    /// What all trust.
+    pub(super) const fn tls(&self) -> &ClientConfig {
+        &self.tls
+    }
+
     /// The client of a circuit. The one that was used longest ago gives way where there are too many.
     pub(super) fn of(&self, circuit: Circuit) -> Result<Client, TransportError> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);

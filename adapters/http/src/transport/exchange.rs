@@ -3,7 +3,10 @@
 use std::{error::Error, io};
 
 use bytes::{Bytes, BytesMut};
-use http::{StatusCode, header::CONTENT_TYPE};
+use http::{
+    StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
 use phoenix_core::port::TransportError;
 use reqwest::{Client, Request, RequestBuilder, Response};
 
@@ -16,10 +19,12 @@ pub(crate) struct Answer {
     /// In lower case, without parameters.
     pub(crate) media_type: String,
     pub(crate) body: Bytes,
+    /// When to come back, where a number of seconds was told.
+    pub(crate) retry_after_s: Option<u64>,
 }
 
 /// Sends the request and reads the answer, of at most so many bytes.
-pub(super) async fn exchange(request: RequestBuilder, limit: usize) -> Result<Answer, TransportError> {
+pub(crate) async fn exchange(request: RequestBuilder, limit: usize) -> Result<Answer, TransportError> {
     let (client, request) = request.build_split();
     let request = request.map_err(|error| reason(&error))?;
     // The connector asks the resolver for names alone: what reads as an address would go unchecked.
@@ -38,6 +43,8 @@ pub(crate) async fn answered(
     let mut response = client.execute(request).await.map_err(|error| reason(&error))?;
     let status = response.status();
     let media_type = media_type(&response);
+    let retry_after = response.headers().get(RETRY_AFTER);
+    let retry_after_s = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
     let announced = response.content_length().unwrap_or_default();
     if usize::try_from(announced).map_or(true, |length| length > limit) {
         return Err(TransportError::Refused);
@@ -49,7 +56,7 @@ pub(crate) async fn answered(
         }
         body.extend_from_slice(&piece);
     }
-    Ok(Answer { status, media_type, body: body.freeze() })
+    Ok(Answer { status, media_type, body: body.freeze(), retry_after_s })
 }
 
 /// What a status without the protocol's own answer means. A redirect is not followed, and so a refusal.

@@ -4,6 +4,7 @@ mod circuits;
 mod discovery;
 pub(crate) mod exchange;
 mod resolver;
+mod stream;
 
 use std::{
     collections::HashMap,
@@ -24,6 +25,7 @@ use phoenix_core::{
     port::{Outgoing, Transport, TransportError},
     wire::Wire,
 };
+use reqwest::Client;
 
 use self::{circuits::Circuits, discovery::Discovery, exchange::Answer, resolver::Resolver};
 use crate::{
@@ -67,6 +69,11 @@ impl HttpTransport {
     #[must_use]
     pub fn builder() -> HttpTransportBuilder {
         HttpTransportBuilder::default()
+    }
+
+    /// A client that shares nothing with any circuit, on the same terms: for what is no call.
+    pub(crate) fn anonymous(&self) -> Result<Client, TransportError> {
+        self.0.circuits.client(LOOK_UP_TIME)
     }
 }
 
@@ -181,7 +188,7 @@ impl Transport for HttpTransport {
 
 /// What an answer to a call says.
 fn read(answer: Answer) -> Result<Result<Bytes, ErrorReply>, TransportError> {
-    let Answer { status, media_type, body } = answer;
+    let Answer { status, media_type, body, retry_after_s: _ } = answer;
     if status == StatusCode::OK {
         return if media_type == MEDIA_TYPE { Ok(Ok(body)) } else { Err(TransportError::Refused) };
     }

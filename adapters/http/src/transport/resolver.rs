@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use phoenix_core::Fqdn;
+use phoenix_core::{Fqdn, port::TransportError};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::{net::lookup_host, time::timeout};
 
@@ -66,6 +66,23 @@ impl Resolver {
             None if host.port == HTTPS => host.name.to_string(),
             None => host.to_string(),
         }
+    }
+
+    /// The addresses of a host that may be connected to, for who connects by itself.
+    pub(super) async fn connectable(&self, host: &Host) -> Result<Vec<SocketAddr>, TransportError> {
+        let found = self.book.addresses(host.name.as_str()).await;
+        let found = found.map_err(|error| match error.is::<AddressRefused>() {
+            true => TransportError::Refused,
+            false => TransportError::Unreachable,
+        })?;
+        // An override brings its own port.
+        let port = |mut address: SocketAddr| {
+            if address.port() == 0 {
+                address.set_port(host.port);
+            }
+            address
+        };
+        Ok(found.into_iter().map(port).collect())
     }
 }
 
