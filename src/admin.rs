@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use phoenix_as::{AuthorityError, Invite, RegistrationSwitch};
 use phoenix_core::{
-    Failure, Fault, Fqdn, api::auth::Invitation, operation::Fare, port::VaultError, wire::Flag,
+    Failure, Fault, Fqdn,
+    api::auth::Invitation,
+    operation::Fare,
+    port::{AbuseReport, VaultError},
+    wire::Flag,
 };
 
 use crate::{homeserver::Inner, mailbox};
@@ -50,6 +54,13 @@ impl Admin {
     /// one, rather than at its next try. True where it answered.
     pub async fn greet(&self, domain: &Fqdn) -> bool {
         mailbox::greet(&self.inner, domain).await
+    }
+
+    /// Reports of abuse that came since the last time, in order; empty where the builder was given somebody else who
+    /// takes them. Each of them may be made up: whoever is a member of a group can send one about another.
+    #[must_use]
+    pub fn reports(&self) -> Vec<AbuseReport> {
+        self.inner.report_box.fetch()
     }
 
     /// Closes registration, on all replicas: once this returned, no user comes to be, whatever the policy says and

@@ -10,8 +10,8 @@ use phoenix_core::{
     engine::Rules,
     limit::Limits,
     port::{
-        Clock, Compute, Entropy, LocalWake, OpenPolicy, Policy, Ports, Store, StoreError, Transport, Vault,
-        VaultError, Wake,
+        Clock, Compute, Entropy, LocalWake, NoPush, OpenPolicy, Policy, Ports, Push, Reports, Store,
+        StoreError, Transport, Vault, VaultError, Wake,
     },
 };
 use phoenix_ds::DeliverySettings;
@@ -31,6 +31,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     wake: Arc<dyn Wake>,
+    push: Arc<dyn Push>,
     compute: Option<Arc<dyn Compute>>,
     policy: Arc<dyn Policy>,
     seal: Seal,
@@ -44,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) queue: QueueSettings,
     pub(crate) delivery: DeliverySettings,
     pub(crate) rules: Rules,
+    /// Who takes reports of abuse; none where they are kept for the operator to fetch.
+    pub(crate) reports: Option<Arc<dyn Reports>>,
 }
 
 /// Why a homeserver could not be built.
@@ -90,6 +93,7 @@ impl Builder {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             wake: Arc::new(LocalWake::default()),
+            push: Arc::new(NoPush),
             compute: None,
             policy: Arc::new(OpenPolicy),
             seal: Seal::Open,
@@ -129,6 +133,13 @@ impl Builder {
     #[must_use]
     pub fn wake(mut self, wake: impl Wake) -> Self {
         self.wake = Arc::new(wake);
+        self
+    }
+
+    /// What wakes clients that are not connected; nothing by default, so that they learn of messages when they look.
+    #[must_use]
+    pub fn push(mut self, push: impl Push) -> Self {
+        self.push = Arc::new(push);
         self
     }
 
@@ -198,6 +209,14 @@ impl Builder {
         self
     }
 
+    /// Who takes reports of abuse of members of this homeserver's groups. By default the latest 256 are kept in memory,
+    /// for [`Admin::reports`](crate::Admin::reports).
+    #[must_use]
+    pub fn reports(mut self, reports: impl Reports) -> Self {
+        self.settings.reports = Some(Arc::new(reports));
+        self
+    }
+
     /// How much is let through in which time, from one address, group, queue or homeserver (05).
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -227,6 +246,7 @@ impl Builder {
             clock: self.clock,
             entropy: self.entropy,
             wake: self.wake,
+            push: self.push,
             compute,
             policy: self.policy,
         };

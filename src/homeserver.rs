@@ -16,9 +16,9 @@ use phoenix_core::{
     api::{Description, Empty, ServiceName},
     credential::AsIdentity,
     crypto::AtRestKey,
-    engine::{Alarms, Engine, Handler, Lanes, Shared},
+    engine::{Alarms, Engine, Handler, Lanes, OpenStream, Pushes, Shared},
     operation::{Fare, KeyRing},
-    port::Mark,
+    port::{Mark, Reports},
     published::{AsDocument, DsDocument, QsDocument},
     token::{Class, KeyListEntry, TokenType},
     wire::Call,
@@ -31,8 +31,10 @@ use crate::{
     builder::Settings,
     courier::Carrier,
     documents::{self, Documents},
+    ephemeral,
     keys::{KeyStore, Keys},
     mailbox::Mailboxes,
+    reports::{self, ReportBox},
 };
 
 /// A homeserver of one domain. Cheap to clone; all clones are one homeserver.
@@ -49,6 +51,10 @@ pub(crate) struct Inner {
     handlers: BTreeMap<(ServiceName, &'static str), Arc<dyn Handler>>,
     under_way: AtomicUsize,
     documents: Documents,
+    /// Who takes reports of abuse.
+    pub(crate) reports: Arc<dyn Reports>,
+    /// Where they are kept for the operator to fetch, unless somebody else takes them.
+    pub(crate) report_box: ReportBox,
     pub(crate) keys: KeyStore,
     /// What the secrets in the store are sealed with.
     pub(crate) root: AtRestKey,
@@ -93,7 +99,7 @@ impl Homeserver {
     }
 
     pub(crate) async fn assemble(store: KeyStore, settings: Settings) -> Result<Self, BuildError> {
-        let Settings { auth, queue, delivery, rules } = settings;
+        let Settings { auth, queue, delivery, rules, reports } = settings;
         let keys = store.load_or_make().await?;
         let (root, domain) = (keys.root.clone(), keys.auth.domain().clone());
         let shared = Shared::with_rules(store.ports.clone(), domain, root.derive("core"), rules);
@@ -109,8 +115,22 @@ impl Homeserver {
             .collect();
         let (under_way, documents) = (AtomicUsize::new(0), Documents::default());
         let (keys, revision) = (store, Mutex::new(revision));
-        let inner =
-            Inner { shared, auth, queue, delivery, handlers, under_way, documents, keys, root, revision };
+        let report_box = ReportBox::default();
+        let reports = reports.unwrap_or_else(|| Arc::new(report_box.clone()));
+        let inner = Inner {
+            shared,
+            auth,
+            queue,
+            delivery,
+            handlers,
+            under_way,
+            documents,
+            reports,
+            report_box,
+            keys,
+            root,
+            revision,
+        };
         let home = Self { inner: Arc::new(inner) };
         home.inner.shared.costs().check(&home.described())?;
         home.publish().await?;
@@ -155,6 +175,24 @@ impl Homeserver {
         let Some(handler) = handler else { return Err(Refusal::from(Reject::NotFound).into()) };
         let _under_way = UnderWay::begin(&self.inner.under_way);
         handler.handle(call, origin).await
+    }
+
+    /// Opens a stream of an endpoint that is one (06, "Wake-ups"). The adapter sends its messages one after the other,
+    /// hands in what the client says, and drops it when the client has gone.
+    ///
+    /// # Errors
+    /// The protocol's error, to be told to the caller.
+    pub async fn open(
+        &self,
+        service: ServiceName,
+        name: &str,
+        call: Call,
+        origin: Origin,
+    ) -> Result<OpenStream, ErrorReply> {
+        let handler = self.inner.handlers.get(&(service, name));
+        let Some(handler) = handler else { return Err(Refusal::from(Reject::NotFound).into()) };
+        let _under_way = UnderWay::begin(&self.inner.under_way);
+        handler.open(call, origin).await
     }
 
     /// Counts a request that is no call, but for what an endpoint gives, for the network that it came from (05): what
@@ -236,20 +274,25 @@ impl Homeserver {
         Admin::new(self.inner.clone())
     }
 
-    /// Carries messages, sends what waits for other homeservers, and lets go of what has expired. Runs until it
-    /// is dropped; what was under way then is found again at the next start.
+    /// Carries messages, sends what waits for other homeservers, pushes, and lets go of what has expired. Runs until
+    /// it is dropped; what was under way then, but for pushes, is found again at the next start.
     pub async fn run(self) {
         let lanes = Lanes::new(self.inner.shared.clone(), Arc::new(Carrier::new(self.inner.clone())));
         let alarms = Alarms::new(self.inner.shared.clone(), Arc::new(Mailboxes::new(self.inner.clone())));
-        futures::join!(lanes.run(), alarms.run(), self.keep_keys());
+        let pushes = Pushes::new(self.inner.shared.clone());
+        let (ephemeral, reports) = (ephemeral::hand_on(&self.inner), reports::hand_on(&self.inner));
+        futures::join!(lanes.run(), alarms.run(), pushes.run(), self.keep_keys(), ephemeral, reports);
     }
 
-    /// Waits until the calls under way are answered, at most so many milliseconds. The adapter must have stopped
-    /// taking new ones.
+    /// Asks the clients of all streams to reconnect, and waits until streams are closed and the calls under way are
+    /// answered, at most so many milliseconds. The adapter must have stopped taking new ones.
     pub async fn drain(&self, timeout_ms: u64) {
-        let clock = &self.inner.shared.ports().clock;
+        let shared = &self.inner.shared;
+        let clock = &shared.ports().clock;
         let until = clock.now().plus_millis(timeout_ms);
-        while self.inner.under_way.load(Ordering::Acquire) > 0 && clock.now() < until {
+        shared.end_streams();
+        let goes_on = || self.inner.under_way.load(Ordering::Acquire) > 0 || shared.open_streams() > 0;
+        while goes_on() && clock.now() < until {
             clock.sleep_until(clock.now().plus_millis(DRAIN_POLL_MS)).await;
         }
     }

@@ -13,9 +13,12 @@ mod builder;
 mod courier;
 mod defaults;
 mod documents;
+mod ephemeral;
 mod homeserver;
 mod keys;
 mod mailbox;
+mod push;
+mod reports;
 mod seal;
 mod upkeep;
 
@@ -38,6 +41,7 @@ pub mod queue {
 
 /// The delivery service: encrypted groups.
 pub mod delivery {
+    pub use phoenix_core::{api::delivery::ReportReason, port::AbuseReport};
     pub use phoenix_ds::DeliverySettings as Settings;
 }
 
@@ -54,6 +58,7 @@ pub use builder::{BuildError, Builder};
 pub use defaults::{OsEntropy, SystemClock, Threads};
 pub use homeserver::Homeserver;
 pub use phoenix_core::{Fqdn, port};
+pub use push::LogPush;
 pub use seal::{OperatorKey, Seal, SealedBy};
 
 #[cfg(test)]

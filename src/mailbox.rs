@@ -121,7 +121,8 @@ pub(crate) async fn greet(inner: &Inner, domain: &Fqdn) -> bool {
     }
 }
 
-async fn post(inner: &Inner, to: &Fqdn, transaction: QsToQsTransaction) -> Outcome {
+/// Sends a transaction, once.
+pub(crate) async fn post(inner: &Inner, to: &Fqdn, transaction: QsToQsTransaction) -> Outcome {
     let id = transaction.payload.transaction;
     let Ok(body) = Opaque::new(transaction.encode()) else { return Outcome::Failed(0) };
     let description = FederatedEnqueue::DESCRIPTION;
