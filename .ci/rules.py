@@ -35,7 +35,10 @@ ALLOWED = {
 IMPURE = re.compile(r"\basync\s+(fn|move|\{)|\.await\b|std::(fs|net::(Tcp|Udp)|thread|env|process)|SystemTime|Instant::now|OsRng|thread_rng")
 # Third parties that stay in their corner of the house.
 CORNERS = {
-    "openmls": {"phoenix-ds", "phoenix-client"},
+    "openmls": {"phoenix-ds", "phoenix-client", "phoenix-conformance:dev"},
+    "mls-rs": {"phoenix-conformance:dev"},
+    "mls-rs-core": {"phoenix-conformance:dev"},
+    "mls-rs-crypto-rustcrypto": {"phoenix-conformance:dev"},
     "opaque-ke": {"phoenix-as", "phoenix-client"},
     "axum": {"phoenix-http", "phoenix-server", "phoenix-homeserver:dev"},
     "reqwest": {"phoenix-http"},

@@ -109,7 +109,7 @@ class Source:
             return self.field(match[1], name, own)
         if match := re.fullmatch(r"Option<(.*)>", kind):
             return f"optional<{self.element(match[1], own)}> {name}"
-        if match := re.fullmatch(r"Opaque<(.*)>", kind):
+        if match := re.fullmatch(r"(?:Secret)?Opaque<(.*)>", kind):
             return f"opaque {name}<0..{self.bound(match[1], own)}>"
         if match := re.fullmatch(r"List<(.*), ([^,]+)>", kind):
             return f"{self.element(match[1], own)} {name}<0..{self.bound(match[2], own)}>"

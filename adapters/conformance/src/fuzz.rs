@@ -89,6 +89,7 @@ macro_rules! both {
             wire::<delivery::WelcomeBundle>,
             wire::<delivery::CommitAad>,
             $(request::<$endpoint>, reply::<$endpoint>,)*
+            wire::<queue::PushToken>,
         ]
     };
 }
@@ -126,6 +127,16 @@ const DECODERS: &[fn(&[u8]) -> bool] = both![
     delivery::UpdateClient,
     delivery::SendMessage,
     delivery::DsKeys,
+    delivery::ChangeRoles,
+    delivery::SelfRemove,
+    delivery::Resync,
+    queue::UpdateUser,
+    queue::GetUser,
+    queue::CreateClient,
+    queue::UpdateClient,
+    queue::DeleteClient,
+    queue::UpdateBlocklist,
+    queue::SetPushToken,
 ];
 
 /// How many structs [`decode`] chooses from.

@@ -8,10 +8,13 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt;
 use phoenix_core::{
-    ErrorReply, Fqdn, Origin,
-    api::ServiceName,
-    port::{Outgoing, Transport, TransportError},
+    ErrorReply, Fqdn, Origin, Refusal,
+    api::{ServiceName, stream::StreamMessage},
+    engine::OpenStream,
+    port::{Outgoing, StreamTransport, Streaming, Transport, TransportError},
+    wire::Wire,
 };
 use phoenix_homeserver::Homeserver;
 
@@ -77,6 +80,49 @@ impl Transport for NetworkTransport {
 
     async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
         self.home(from)?.document(service).await.map_err(|_| TransportError::Unreachable)
+    }
+}
+
+#[async_trait]
+impl StreamTransport for NetworkTransport {
+    async fn open(&self, to: &Fqdn, outgoing: Outgoing) -> Result<Box<dyn Streaming>, TransportError> {
+        let Outgoing { service, name, call, circuit: _ } = outgoing;
+        let opened = self.home(to)?.open(service, name, call, Origin::default()).await;
+        Ok(Box::new(match opened {
+            Ok(open) => NetworkStream { open: Some(open), last: None },
+            Err(error) => NetworkStream { open: None, last: Some(StreamMessage::Refused(error)) },
+        }))
+    }
+}
+
+/// A stream that goes on inside its reader's own task.
+struct NetworkStream {
+    open: Option<OpenStream>,
+    /// What is said last, where the stream itself does not say it.
+    last: Option<StreamMessage>,
+}
+
+#[async_trait]
+impl Streaming for NetworkStream {
+    async fn receive(&mut self) -> Option<Bytes> {
+        let message = match &mut self.open {
+            Some(open) => open.messages.next().await,
+            None => self.last.take(),
+        };
+        // After its last word, the homeserver waits until the stream has been dropped.
+        if matches!(message, Some(StreamMessage::Refused(_) | StreamMessage::Reconnect(_)) | None) {
+            self.open = None;
+        }
+        message.map(|message| message.encode())
+    }
+
+    async fn send(&mut self, message: Bytes) -> Result<(), TransportError> {
+        let open = self.open.as_ref().ok_or(TransportError::Unreachable)?;
+        if let Err(reject) = open.intake.take(&message) {
+            self.last = Some(StreamMessage::Refused(Refusal::from(reject).into()));
+            self.open = None;
+        }
+        Ok(())
     }
 }
 

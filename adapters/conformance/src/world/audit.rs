@@ -57,6 +57,12 @@ fn by_group(diaries: &Diaries) -> BTreeMap<&GroupId, Vec<Shown<'_>>> {
 
 fn judge(ledger: &Ledger, text: &str, spoken: &Spoken, client: &str, chapter: &Chapter) {
     let shown = chapter.shown(text);
+    if spoken.to.as_ref().is_some_and(|to| to != client) {
+        if shown > 0 {
+            ledger.violated(format!("{client} was shown {text:?}, which was for {:?} alone", spoken.to));
+        }
+        return;
+    }
     if shown == 0 && chapter.must_show(spoken.made_in, spoken.epoch) {
         ledger.violated(format!("Q1: {client} was never shown {text:?}, accepted in epoch {}", spoken.epoch));
     }
@@ -82,7 +88,9 @@ fn unsure(ledger: &Ledger, accepted: &BTreeMap<String, Spoken>, group: &GroupId,
     for text in texts.into_iter().filter(|text| !accepted.contains_key(*text)) {
         let Some(made_in) = ledger.made_in(text) else { continue };
         let Some(sender) = text.split(' ').next() else { continue };
-        for (client, chapter) in members.iter().filter(|(client, _)| *client != sender) {
+        let to = ledger.addressee(text);
+        let is_for = |client: &str| client != sender && to.as_ref().is_none_or(|to| to == client);
+        for (client, chapter) in members.iter().filter(|(client, _)| is_for(client)) {
             let stays = chapter.stays.iter().any(|stay| stay.first <= made_in && !stay.over);
             if stays && chapter.shown(text) == 0 {
                 ledger.violated(format!("Q1: {client} was never shown {text:?} of {group:?}, others were"));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::future::join_all;
-use phoenix_client::{Client, ClientError, ClientPorts, Event};
+use phoenix_client::{Audience, Client, ClientError, ClientPorts, Event, Message};
 use phoenix_core::{Fqdn, GroupId, UserId, port::Entropy};
 
 use super::{
@@ -83,6 +83,12 @@ impl Actor {
     pub(crate) fn new(ground: &Arc<Ground>, name: &str, client: Client) -> Self {
         let (user, diary) = (client.user().clone(), Mutex::default());
         Self { name: name.to_owned(), user, client, ground: ground.clone(), diary }
+    }
+
+    /// The same, of whom another client goes on from an older state.
+    pub(crate) fn going_on(&self, client: Client) -> Self {
+        let diary = Mutex::new(self.diary().clone());
+        Self { diary, ..Self::new(&self.ground, &self.name, client) }
     }
 
     /// The ports of a client of this name.
@@ -168,18 +174,10 @@ impl Actor {
     /// Notes what the client was told.
     pub(crate) async fn note(&self, event: &Event) {
         match event {
-            Event::Message(message) => {
-                let text = String::from_utf8_lossy(&message.text).into_owned();
-                self.ground.log.line(format!("{} is shown {text:?}", self.name));
-                self.diary().heard(&message.group, text);
-            }
+            Event::Message(message) => self.hear(message),
             Event::EpochChanged { group, epoch } => {
-                self.ground.log.line(format!(
-                    "{} is in epoch {} of {}",
-                    self.name,
-                    epoch.0,
-                    self.short(group)
-                ));
+                let (epoch_number, group_name) = (epoch.0, self.short(group));
+                self.ground.log.line(format!("{} is in epoch {epoch_number} of {group_name}", self.name));
                 self.diary().entered(group, epoch.0);
             }
             Event::Joined { group, .. } => {
@@ -198,9 +196,18 @@ impl Actor {
             | Event::NoWitness { .. }
             | Event::Unverified { .. }
             | Event::RoleViolated { .. }
+            | Event::GivenUp { .. }
             | Event::TokenKeysDiffer { .. }
             | Event::InvitationRefused => {
                 self.ground.ledger.violated(format!("{} was told {event:?}", self.name));
+            }
+            Event::Resynced { group, epoch } => {
+                let (epoch_number, group_name) = (epoch.0, self.short(group));
+                self.ground
+                    .log
+                    .line(format!("{} came back into {group_name} in epoch {epoch_number}", self.name));
+                self.diary().removed(group);
+                self.diary().joined(group, epoch.0);
             }
             Event::Undecryptable { group, .. } => {
                 self.ground.log.line(format!("{} cannot open a message of {}", self.name, self.short(group)));
@@ -214,8 +221,21 @@ impl Actor {
             | Event::Declined { .. }
             | Event::Revoked { .. }
             | Event::ProvisionOffered { .. }
+            | Event::ProfileChanged { .. }
+            | Event::ClientAdded { .. }
             | Event::AnswerRefused { .. } => {}
         }
+    }
+
+    /// Notes what is shown, and whether it was said to this client alone.
+    fn hear(&self, message: &Message) {
+        let text = String::from_utf8_lossy(&message.text).into_owned();
+        self.ground.log.line(format!("{} is shown {text:?}", self.name));
+        let is_private = message.audience == Audience::Us;
+        if is_private != self.ground.ledger.addressee(&text).is_some() {
+            self.ground.ledger.violated(format!("{} was shown {text:?} as said to others", self.name));
+        }
+        self.diary().heard(&message.group, text);
     }
 
     fn short(&self, group: &GroupId) -> String {

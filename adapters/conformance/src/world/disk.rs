@@ -50,6 +50,13 @@ impl Disk {
         }
     }
 
+    /// Notes a batch that was applied.
+    fn note(&self, batch: &Batch, outcome: &Result<Commit, StoreError>) {
+        if let (Some(ground), Ok(Commit::Done)) = (self.ground.upgrade(), outcome) {
+            ground.journal.note(&self.domain, batch);
+        }
+    }
+
     fn planted(&self) -> Option<Planted> {
         self.ground.upgrade().and_then(|ground| ground.planted)
     }
@@ -83,6 +90,7 @@ impl Store for Disk {
             },
             Some(Planted::SpentForgotten) | None => self.store.commit(batch).await,
         };
+        self.note(batch, &outcome);
         self.breathe().await;
         outcome
     }

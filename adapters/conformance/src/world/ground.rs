@@ -12,6 +12,7 @@ use super::{
     clock::VirtualClock,
     disk::{Disk, without_spent},
     executor::{Process, Spawner},
+    journal::Journal,
     ledger::Ledger,
     link::Link,
     log::Log,
@@ -32,6 +33,7 @@ pub(crate) struct Ground {
     pub(crate) log: Log,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) planted: Option<Planted>,
+    pub(crate) journal: Journal,
     /// The process of the network itself: what is under way outlives those who sent it.
     pub(crate) air: Process,
     nodes: Mutex<BTreeMap<Fqdn, Node>>,
@@ -70,8 +72,8 @@ impl Ground {
         let air = spawner.process();
         let weather = Weather::calm(tape.clone());
         let log = Log::new(clock.clone());
-        let (ledger, nodes) = (Ledger::default(), Mutex::default());
-        Arc::new(Self { clock, tape, spawner, weather, ledger, log, recorder, planted, air, nodes })
+        let (ledger, nodes, journal) = (Ledger::default(), Mutex::default(), Journal::default());
+        Arc::new(Self { clock, tape, spawner, weather, ledger, log, recorder, planted, journal, air, nodes })
     }
 
     /// Puts a homeserver's disk into the world; it does not run yet.
@@ -157,10 +159,15 @@ impl Ground {
 
     /// Ends a homeserver's process, and starts it again at once.
     pub(crate) async fn restart(self: &Arc<Self>, domain: &Fqdn) {
-        if let Some(process) = self.end(domain) {
-            self.spawner.kill(process);
+        if self.stop(domain) {
             self.start(domain).await;
         }
+    }
+
+    /// Ends a homeserver's process, until it is started again. False where it does not run.
+    pub(crate) fn stop(&self, domain: &Fqdn) -> bool {
+        let ended = self.end(domain);
+        ended.inspect(|process| self.spawner.kill(*process)).is_some()
     }
 
     fn end(&self, domain: &Fqdn) -> Option<Process> {

@@ -1,25 +1,26 @@
 //! What was seen from outside in a run, and whether it may be so.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 use phoenix_core::{
-    ErrorCode, ErrorReply, Fqdn, GroupId, MessageId,
+    ClientId, ErrorCode, ErrorReply, Fqdn, GroupId, MessageId, QsClientId, QsUserId,
     api::{
-        Endpoint,
+        Endpoint, EndpointId,
         delivery::{
-            Accepted, AddUsers, AddUsersRequest, CommitRequest, JoinConnectionGroup,
-            JoinConnectionGroupRequest, Joined, RemoveUsers, SendMessage, SendMessageRequest, UpdateClient,
-            WelcomeInfo, WelcomeInfoRequest,
+            Accepted, AddUsers, AddUsersRequest, ChangeRoles, CommitRequest, DeleteGroup,
+            JoinConnectionGroup, JoinConnectionGroupRequest, Joined, Mls, RemoveUsers, Resync, SendMessage,
+            SendMessageRequest, SendTargeted, SendTargetedRequest, UpdateClient, WelcomeInfo,
+            WelcomeInfoRequest,
         },
         queue::{Dequeue, DequeueReply, DequeueRequest},
     },
     crypto::sha256,
     port::Outgoing,
-    wire::Wire,
+    wire::{Sender, Wire},
 };
 
 use super::link::Source;
@@ -34,6 +35,8 @@ pub(crate) struct Ledger {
 struct State {
     /// What each client is about to send.
     speaking: BTreeMap<String, String>,
+    /// Whom alone a text is for.
+    addressees: BTreeMap<String, String>,
     /// What a message says, by its group and id.
     texts: BTreeMap<(GroupId, MessageId), String>,
     /// The epoch that a text was encrypted in.
@@ -50,8 +53,21 @@ struct State {
     replayable: VecDeque<(Fqdn, Outgoing)>,
     /// By the client that reads it.
     queues: BTreeMap<String, Queue>,
+    /// Under which names each client acted.
+    names: BTreeMap<String, Names>,
     refused: BTreeMap<ErrorCode, usize>,
     violations: Vec<String>,
+}
+
+/// Under which names a client acted towards its homeserver: what only a client may be able to join.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Towards the AS.
+    pub clients: BTreeSet<ClientId>,
+    /// Towards the QS, as a user.
+    pub queue_users: BTreeSet<QsUserId>,
+    /// Towards the QS, as a client.
+    pub queue_clients: BTreeSet<QsClientId>,
 }
 
 /// A message that a DS accepted.
@@ -63,6 +79,8 @@ pub(crate) struct Spoken {
     /// The group's epoch when it was accepted.
     pub(crate) epoch: u64,
     pub(crate) sender: String,
+    /// The client that alone it is for.
+    pub(crate) to: Option<String>,
     /// Whether it was the first request for it that was answered: an earlier one may have been accepted in an
     /// earlier epoch, and its answer have ended with the process.
     pub(crate) is_first: bool,
@@ -80,6 +98,17 @@ impl Ledger {
     /// A client is about to send a text.
     pub(crate) fn speaks(&self, client: &str, text: &str) {
         self.lock().speaking.insert(client.to_owned(), text.to_owned());
+    }
+
+    /// A client is about to send another a text that is for that one alone.
+    pub(crate) fn whispers(&self, (client, other): (&str, &str), text: &str) {
+        self.speaks(client, text);
+        self.lock().addressees.insert(text.to_owned(), other.to_owned());
+    }
+
+    /// The client that a text is for, where it is for one alone.
+    pub(crate) fn addressee(&self, text: &str) -> Option<String> {
+        self.lock().addressees.get(text).cloned()
     }
 
     /// The epoch that a text was first encrypted in, if it was sent at all.
@@ -107,6 +136,11 @@ impl Ledger {
         self.lock().refused.get(&code).copied().unwrap_or(0)
     }
 
+    /// Under which names each client acted.
+    pub(crate) fn names(&self) -> BTreeMap<String, Names> {
+        self.lock().names.clone()
+    }
+
     /// Something that must not be.
     pub(crate) fn violated(&self, what: String) {
         let mut state = self.lock();
@@ -123,11 +157,12 @@ impl Ledger {
     /// A call leaves its sender.
     pub(crate) fn sent(&self, from: &Source, outgoing: &Outgoing) {
         let Source::Client(client) = from else { return };
+        if let Some(frame) = &outgoing.call.auth {
+            self.lock().names.entry(client.clone()).or_default().add(&frame.sender);
+        }
         let (endpoint, body) = (outgoing.call.endpoint, outgoing.call.body.as_slice());
-        if endpoint == SendMessage::DESCRIPTION.id {
-            if let Ok(request) = SendMessageRequest::decode(body) {
-                self.lock().note_sending(client, request);
-            }
+        if let Some(letter) = letter(outgoing) {
+            self.lock().note_sending(client, letter);
         } else if endpoint == WelcomeInfo::DESCRIPTION.id
             && let Ok(request) = WelcomeInfoRequest::decode(body)
         {
@@ -138,12 +173,10 @@ impl Ledger {
     /// A call arrives at a homeserver.
     pub(crate) fn arrived(&self, from: &Source, outgoing: &Outgoing) {
         let (endpoint, body) = (outgoing.call.endpoint, outgoing.call.body.as_slice());
-        if endpoint == SendMessage::DESCRIPTION.id {
-            if let Ok(request) = SendMessageRequest::decode(body) {
-                let mut state = self.lock();
-                let count = state.arrivals.entry((request.access.group, request.id)).or_default();
-                *count = count.saturating_add(1);
-            }
+        if let Some((key, _)) = letter(outgoing) {
+            let mut state = self.lock();
+            let count = state.arrivals.entry(key).or_default();
+            *count = count.saturating_add(1);
         } else if endpoint == Dequeue::DESCRIPTION.id
             && let Ok(request) = DequeueRequest::decode(body)
         {
@@ -184,8 +217,8 @@ impl Ledger {
         let body = outgoing.call.body.as_slice();
         let who = from.to_string();
         let endpoint = outgoing.call.endpoint;
-        if endpoint == SendMessage::DESCRIPTION.id {
-            state.note_message(body, reply, &who);
+        if is_letter(outgoing) {
+            state.note_message(outgoing, reply, &who);
         } else if endpoint == Dequeue::DESCRIPTION.id {
             state.note_entries(&who, body, reply);
         } else if let Some((group, epoch)) = commit(outgoing, reply) {
@@ -201,26 +234,47 @@ impl Ledger {
     }
 }
 
+impl Names {
+    fn add(&mut self, sender: &Sender) {
+        match sender {
+            Sender::ClientCredential(credential) => {
+                self.clients.insert(credential.payload.client.clone());
+            }
+            Sender::QsUser(user) => {
+                self.queue_users.insert(*user);
+            }
+            Sender::QsClient(client) => {
+                self.queue_clients.insert(*client);
+            }
+            Sender::Alias(_)
+            | Sender::Leaf(..)
+            | Sender::KeyPackage(..)
+            | Sender::Homeserver(..)
+            | Sender::NewKey(_) => {}
+        }
+    }
+}
+
 impl State {
-    fn note_sending(&mut self, client: &str, request: SendMessageRequest) {
+    fn note_sending(&mut self, client: &str, (key, message): Letter) {
         let Some(text) = self.speaking.get(client).cloned() else { return };
-        if let Some(epoch) = epoch_of(request.message.as_slice()) {
+        if let Some(epoch) = epoch_of(message.as_slice()) {
             self.made_in.entry(text.clone()).or_insert(epoch);
         }
-        self.texts.entry((request.access.group, request.id)).or_insert(text);
+        self.texts.entry(key).or_insert(text);
     }
 
-    fn note_message(&mut self, request: &[u8], reply: &[u8], who: &str) {
-        let (Ok(request), Ok(reply)) = (SendMessageRequest::decode(request), Accepted::decode(reply)) else {
-            self.violations.push("R4: an answer to send_message does not decode".to_owned());
+    fn note_message(&mut self, outgoing: &Outgoing, reply: &[u8], who: &str) {
+        let (Some((key, _)), Ok(reply)) = (letter(outgoing), Accepted::decode(reply)) else {
+            self.violations.push(format!("R4: an answer to {} does not decode", outgoing.name));
             return;
         };
-        let group = request.access.group;
-        let key = (group.clone(), request.id);
+        let group = key.0.clone();
         let Some(text) = self.texts.get(&key).cloned() else { return };
         let is_first = self.arrivals.get(&key).is_none_or(|count| *count <= 1);
         let made_in = self.made_in.get(&text).copied().unwrap_or(reply.epoch.0);
-        let spoken = Spoken { group, made_in, epoch: reply.epoch.0, sender: who.to_owned(), is_first };
+        let (epoch, sender, to) = (reply.epoch.0, who.to_owned(), self.addressees.get(&text).cloned());
+        let spoken = Spoken { group, made_in, epoch, sender, to, is_first };
         self.accepted.entry(text).or_insert(spoken);
     }
 
@@ -253,14 +307,37 @@ impl State {
     }
 }
 
+/// A message of a member: its group and id, and the message.
+type Letter = ((GroupId, MessageId), Mls);
+
+fn is_letter(outgoing: &Outgoing) -> bool {
+    [SendMessage::DESCRIPTION.id, SendTargeted::DESCRIPTION.id].contains(&outgoing.call.endpoint)
+}
+
+/// The message that a call sends, to all or to one.
+fn letter(outgoing: &Outgoing) -> Option<Letter> {
+    let (endpoint, body) = (outgoing.call.endpoint, outgoing.call.body.as_slice());
+    if endpoint == SendMessage::DESCRIPTION.id {
+        let SendMessageRequest { access, id, message, .. } = SendMessageRequest::decode(body).ok()?;
+        return Some(((access.group, id), message));
+    }
+    if endpoint == SendTargeted::DESCRIPTION.id {
+        let SendTargetedRequest { access, id, message, .. } = SendTargetedRequest::decode(body).ok()?;
+        return Some(((access.group, id), message));
+    }
+    None
+}
+
 /// The group and epoch that an accepted commit led to.
 fn commit(outgoing: &Outgoing, reply: &[u8]) -> Option<(GroupId, u64)> {
     let (endpoint, body) = (outgoing.call.endpoint, outgoing.call.body.as_slice());
     let accepted = || Accepted::decode(reply).ok().map(|accepted| accepted.epoch.0);
     if endpoint == AddUsers::DESCRIPTION.id {
         Some((AddUsersRequest::decode(body).ok()?.access.group, accepted()?))
-    } else if endpoint == RemoveUsers::DESCRIPTION.id || endpoint == UpdateClient::DESCRIPTION.id {
+    } else if COMMITS.contains(&endpoint) {
         Some((CommitRequest::decode(body).ok()?.access.group, accepted()?))
+    } else if endpoint == Resync::DESCRIPTION.id {
+        Some((CommitRequest::decode(body).ok()?.access.group, Joined::decode(reply).ok()?.epoch.0))
     } else if endpoint == JoinConnectionGroup::DESCRIPTION.id {
         let group = JoinConnectionGroupRequest::decode(body).ok()?.access.group;
         Some((group, Joined::decode(reply).ok()?.epoch.0))
@@ -286,5 +363,12 @@ fn epoch_of(message: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(epoch.try_into().ok()?))
 }
 
+/// Endpoints that take commits, and nothing beside them.
+const COMMITS: [EndpointId; 4] = [
+    RemoveUsers::DESCRIPTION.id,
+    ChangeRoles::DESCRIPTION.id,
+    UpdateClient::DESCRIPTION.id,
+    DeleteGroup::DESCRIPTION.id,
+];
 /// Accepted calls that are kept to be given again.
 const REPLAYABLE: usize = 16;

@@ -5,6 +5,7 @@
 //! `town.play(&Tape::of_seed(7), None)` plays number 7 in a clone of a [`Town`].
 
 mod acts;
+mod aging;
 mod arena;
 mod audit;
 mod capture;
@@ -14,6 +15,7 @@ mod diary;
 mod disk;
 mod executor;
 mod ground;
+mod journal;
 mod keys;
 mod lab;
 mod ledger;
@@ -28,16 +30,18 @@ mod tape;
 mod town;
 mod weather;
 
+pub use aging::Aging;
 pub use arena::{Answer, Arena, Books};
 pub use capture::{Logged, Searched, capture_all, captured, captured_of_all, is_random};
 pub use clock::VirtualClock;
 pub use executor::{Executor, Process, Spawner, Stuck, pause};
 pub use keys::Signers;
 pub use lab::{Lab, Outcome};
+pub use ledger::Names;
 pub use planted::Planted;
 pub use play::Report;
 pub use recorder::{Before, Recorded, Recorder};
-pub use story::{Story, Turn, recorded, story};
+pub use story::{Photograph, Story, Turn, recorded, story};
 pub use tape::{Stream, Tape};
 pub use town::{Size, Town, TownError};
 pub use weather::{Fault, Struck};

@@ -14,6 +14,7 @@ use super::{
     clock::VirtualClock,
     executor::{Executor, Stuck},
     ground::Ground,
+    ledger::Names,
     planted::Planted,
     recorder::Recorder,
     tape::Tape,
@@ -38,6 +39,7 @@ pub struct Town {
     residents: Vec<Resident>,
     groups: Vec<GroupId>,
     admins: BTreeMap<GroupId, UserId>,
+    names: BTreeMap<String, Names>,
 }
 
 #[derive(Debug)]
@@ -98,7 +100,15 @@ impl Town {
     /// # Errors
     /// [`TownError`].
     pub fn build(size: Size) -> Result<Self, TownError> {
-        let mut scene = Scene::empty(size.homes, Tape::of_seed(0), None)?;
+        Self::build_with(size, &Tape::of_seed(0))
+    }
+
+    /// Builds a town with the chances of a tape.
+    ///
+    /// # Errors
+    /// [`TownError`].
+    pub fn build_with(size: Size, tape: &Tape) -> Result<Self, TownError> {
+        let mut scene = Scene::empty(size.homes, tape.clone(), None)?;
         let ground = scene.ground.clone();
         let built = scene.executor.run(async move {
             let cast = found(ground, size).await?;
@@ -108,10 +118,24 @@ impl Town {
                 residents.push(Resident { name: actor.name.clone(), sealed });
             }
             let (at, disks) = (cast.ground.clock.now(), cast.ground.disks());
-            Ok::<_, ClientError>(Self { at, disks, residents, groups: cast.groups, admins: cast.admins })
+            let names = cast.ground.ledger.names();
+            let Cast { groups, admins, .. } = cast;
+            Ok::<_, ClientError>(Self { at, disks, residents, groups, admins, names })
         });
         scene.ground.end_all();
         Ok(built.map_err(|Stuck| TownError::Stuck)??)
+    }
+
+    /// What its homeservers hold.
+    #[must_use]
+    pub const fn disks(&self) -> &BTreeMap<Fqdn, MemoryStore> {
+        &self.disks
+    }
+
+    /// Under which names its clients act, by the order in which they came.
+    #[must_use]
+    pub fn names(&self) -> Vec<&Names> {
+        self.residents.iter().filter_map(|resident| self.names.get(&resident.name)).collect()
     }
 
     /// A world of its own that is as the town was when it was built.

@@ -37,6 +37,7 @@ pub(crate) struct Site {
     pub(crate) tape: Tape,
     pub(crate) network: Network,
     forged: Forged,
+    post: Arc<Mutex<Post>>,
 }
 
 /// Someone with a client, and with its keys at hand.
@@ -59,10 +60,14 @@ impl Site {
     pub(crate) fn with(domains: &[&str], seed: u64, finish: impl Fn(&str, Builder) -> Builder) -> Self {
         let (clock, tape) = (VirtualClock::starting_at(beginning()), Tape::of_seed(seed));
         let (mut executor, network) = (Executor::new(clock.clone(), tape.clone()), Network::default());
-        let forged = Forged::default();
+        let (forged, post) = (Forged::default(), Arc::<Mutex<Post>>::default());
         for domain in domains {
             let builder = Homeserver::builder(domain.parse().unwrap())
-                .transport(Mail { transport: network.transport(), forged: forged.clone() })
+                .transport(Mail {
+                    transport: network.transport(),
+                    forged: forged.clone(),
+                    post: post.clone(),
+                })
                 .clock(clock.clone())
                 .entropy(tape.entropy())
                 .compute(Inline);
@@ -71,7 +76,7 @@ impl Site {
             let spawner = executor.spawner();
             spawner.spawn(spawner.process(), home.run());
         }
-        Self { executor, clock, tape, network, forged }
+        Self { executor, clock, tape, network, forged, post }
     }
 
     /// Runs everything until this is done.
@@ -137,6 +142,23 @@ impl Site {
     /// From now on, homeservers that fetch the document of a service find this one.
     pub(crate) fn publish(&self, domain: &str, service: ServiceName, document: Bytes) {
         self.forged.lock().unwrap().insert((fqdn(domain), service), document);
+    }
+
+    /// What homeservers have sent to each other.
+    pub(crate) fn posted(&self) -> Vec<(Fqdn, Outgoing)> {
+        self.post.lock().unwrap().passed.clone()
+    }
+
+    /// From now on, this befalls what homeservers send to each other.
+    pub(crate) fn intercept(&self, fate: impl FnMut(&Fqdn, &Outgoing) -> Fate + Send + 'static) {
+        self.post.lock().unwrap().fate = Some(Box::new(fate));
+    }
+
+    /// From now on, all passes. Tells what befell what was sent before.
+    pub(crate) fn calm(&self) -> Vec<Fate> {
+        let mut post = self.post.lock().unwrap();
+        post.fate = None;
+        std::mem::take(&mut post.fates)
     }
 
     /// Connects two people, so that each can add the other to groups.
@@ -280,16 +302,66 @@ impl Transport for Tap {
 /// Documents that a homeserver publishes and the real one of its domain would not.
 type Forged = Arc<Mutex<BTreeMap<(Fqdn, ServiceName), Bytes>>>;
 
+/// What befalls something that a homeserver sends to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Passes,
+    IsLost,
+    LosesItsAnswer,
+    ComesTwice,
+    ComesAgainAfterTheNext,
+}
+
+/// What is between homeservers.
+#[derive(Default)]
+struct Post {
+    passed: Vec<(Fqdn, Outgoing)>,
+    fate: Option<Box<Befalling>>,
+    fates: Vec<Fate>,
+    /// To be brought again, late.
+    late: Option<(Fqdn, Outgoing)>,
+}
+
+type Befalling = dyn FnMut(&Fqdn, &Outgoing) -> Fate + Send;
+
 /// The homeservers' way to each other.
 struct Mail {
     transport: NetworkTransport,
     forged: Forged,
+    post: Arc<Mutex<Post>>,
+}
+
+impl Mail {
+    /// What befalls something, and what comes again after it.
+    fn befall(&self, to: &Fqdn, outgoing: &Outgoing) -> (Fate, Option<(Fqdn, Outgoing)>) {
+        let mut post = self.post.lock().unwrap();
+        post.passed.push((to.clone(), outgoing.clone()));
+        let fate = post.fate.as_mut().map_or(Fate::Passes, |fate| fate(to, outgoing));
+        post.fates.push(fate);
+        let late = post.late.take();
+        if fate == Fate::ComesAgainAfterTheNext {
+            post.late = Some((to.clone(), outgoing.clone()));
+        }
+        (fate, late)
+    }
 }
 
 #[async_trait]
 impl Transport for Mail {
     async fn send(&self, to: &Fqdn, outgoing: Outgoing) -> Result<Result<Bytes, ErrorReply>, TransportError> {
-        self.transport.send(to, outgoing).await
+        let (fate, late) = self.befall(to, &outgoing);
+        if fate == Fate::IsLost {
+            return Err(TransportError::Unreachable);
+        }
+        let answer = self.transport.send(to, outgoing.clone()).await;
+        if let Some((to, outgoing)) = late {
+            let _ = self.transport.send(&to, outgoing).await;
+        }
+        match fate {
+            Fate::LosesItsAnswer => Err(TransportError::Unreachable),
+            Fate::ComesTwice => self.transport.send(to, outgoing).await,
+            Fate::Passes | Fate::IsLost | Fate::ComesAgainAfterTheNext => answer,
+        }
     }
 
     async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {

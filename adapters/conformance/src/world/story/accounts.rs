@@ -6,9 +6,12 @@ use phoenix_client::{Client, Event, Outcome, Settings, Stretch};
 use phoenix_core::token::Class;
 
 use super::{Narrator, Turn};
-use crate::world::{
-    cast::Actor,
-    town::{habits, password, register},
+use crate::{
+    audit::Kind,
+    world::{
+        cast::Actor,
+        town::{habits, password, register},
+    },
 };
 
 impl Narrator {
@@ -33,14 +36,24 @@ impl Narrator {
         let alias = self.client(client.register_alias(ALIAS).await)?;
         self.client(client.renew_alias(&alias).await)?;
         self.client(client.delete_alias(&alias).await)?;
+        self.client(client.register_alias(OTHER_ALIAS).await)?;
         self.client(client.make_invitation().await)?;
         self.client(client.request_token(&alpha, Class::Standard).await)?;
         self.decline(&guest).await?;
         self.client(client.remove_client(second.id().client, PASSWORD).await)?;
         self.client(client.check_authority(&alpha).await)?;
+        // With all that a user can have.
+        self.photograph();
         self.client(client.delete_user(PASSWORD).await)?;
         let refused = client.fetch_tokens(&alpha, Class::Standard).await;
         self.expect(refused.is_err(), "who is gone was served")?;
+        for (kind, word) in [
+            (Kind::Password, PASSWORD.as_bytes()),
+            (Kind::Name, PROFILE),
+            (Kind::Alias, OTHER_ALIAS.as_bytes()),
+        ] {
+            self.remember(kind, word).map_err(|error| self.turn(error.to_string()))?;
+        }
         self.done("someone comes, and goes again");
         Ok(())
     }
@@ -65,3 +78,4 @@ const GUEST: &str = "a guest";
 const PASSWORD: &str = "another password of a guest";
 const PROFILE: &[u8] = b"Someone who is passing through";
 const ALIAS: &str = "Passing";
+const OTHER_ALIAS: &str = "Passing through";

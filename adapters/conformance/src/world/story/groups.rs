@@ -135,7 +135,7 @@ impl Narrator {
     }
 
     /// Someone makes a group with others, who join it.
-    async fn found(&self, admin: &'static str, others: &[&'static str]) -> Result<GroupId, Turn> {
+    pub(super) async fn found(&self, admin: &'static str, others: &[&'static str]) -> Result<GroupId, Turn> {
         let creator = self.person(admin)?;
         let group = self.client(creator.client.create_group().await)?;
         let mut users = Vec::new();

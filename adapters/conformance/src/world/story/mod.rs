@@ -2,7 +2,9 @@
 
 mod accounts;
 mod groups;
+mod members;
 mod people;
+mod queues;
 mod search;
 
 use std::{
@@ -12,18 +14,24 @@ use std::{
 };
 
 use phoenix_client::ClientError;
-use phoenix_core::{Fqdn, GroupId, store::MemoryStore};
+use phoenix_core::{
+    Fqdn, GroupId, Timestamp,
+    port::{Batch, Clock},
+    store::MemoryStore,
+};
 
 use super::{
     audit::audit,
     cast::{Actor, Cast},
     executor::Stuck,
     ground::Ground,
+    ledger::Names,
     play::come_to_rest,
     recorder::{Recorded, Recorder},
     tape::Tape,
     town::{Scene, TownError},
 };
+use crate::audit::Wordlist;
 
 /// What was told of the story.
 #[derive(Clone, Debug)]
@@ -34,6 +42,23 @@ pub struct Story {
     pub elapsed_ms: u64,
     /// Everything that happened.
     pub log: String,
+    /// What the homeservers held, at some times.
+    pub photographs: Vec<Photograph>,
+    /// What they wrote, batch by batch.
+    pub batches: BTreeMap<Fqdn, Vec<Batch>>,
+    /// What was said and who was there; and what the homeservers publish.
+    pub words: Arc<Wordlist>,
+    /// Under which names each client acted.
+    pub names: BTreeMap<String, Names>,
+}
+
+/// What all homeservers held at a time.
+#[derive(Clone, Debug)]
+pub struct Photograph {
+    /// The time.
+    pub at: Timestamp,
+    /// Their stores.
+    pub disks: BTreeMap<Fqdn, MemoryStore>,
 }
 
 /// Where the story took another turn.
@@ -90,27 +115,45 @@ fn tell(tape: &Tape, recorder: Option<Recorder>) -> Result<Story, Turn> {
     let told =
         Scene::empty(2, tape.clone(), recorder).map_err(|error: TownError| Turn::World(error.to_string()));
     let Scene { mut executor, ground } = told?;
+    ground.journal.begin();
     let stage = ground.clone();
     let played = executor.run(async move {
-        let mut narrator =
-            Narrator { ground: stage, people: BTreeMap::new(), photographs: Vec::new(), steps: Vec::new() };
-        narrator.play().await.map(|()| narrator.steps)
+        let mut narrator = Narrator::on(stage);
+        narrator.play().await.map(|()| narrator)
     });
     ground.end_all();
-    let steps = played.map_err(|Stuck| Turn::World("the world stood still".to_owned()))??;
-    Ok(Story { steps, elapsed_ms: ground.clock.elapsed_ms(), log: ground.log.text() })
+    let narrator = played.map_err(|Stuck| Turn::World("the world stood still".to_owned()))??;
+    Ok(Story {
+        steps: narrator.steps,
+        elapsed_ms: ground.clock.elapsed_ms(),
+        log: ground.log.text(),
+        photographs: narrator.photographs,
+        batches: ground.journal.take(),
+        words: Arc::new(narrator.words),
+        names: ground.ledger.names(),
+    })
 }
 
 /// Plays the steps one after the other.
 struct Narrator {
     ground: Arc<Ground>,
     people: BTreeMap<&'static str, Arc<Actor>>,
-    /// What all homeservers held at some times.
-    photographs: Vec<BTreeMap<Fqdn, MemoryStore>>,
+    photographs: Vec<Photograph>,
+    words: Wordlist,
     steps: Vec<String>,
 }
 
 impl Narrator {
+    fn on(ground: Arc<Ground>) -> Self {
+        let (people, words) = (BTreeMap::new(), Wordlist::default());
+        Self { ground, people, photographs: Vec::new(), words, steps: Vec::new() }
+    }
+
+    /// Keeps what all homeservers hold now, for the search at the end.
+    fn photograph(&mut self) {
+        self.photographs.push(Photograph { at: self.ground.clock.now(), disks: self.ground.disks() });
+    }
+
     async fn play(&mut self) -> Result<(), Turn> {
         for domain in self.ground.domains() {
             self.ground.start(&domain).await;
@@ -124,8 +167,15 @@ impl Narrator {
         self.what_must_be_refused_is_refused(&group).await?;
         self.the_wire_is_cut_and_mended(&group).await?;
         self.a_member_is_removed(&group).await?;
+        let circle = self.one_speaks_to_one().await?;
+        self.members_tell_of_themselves_and_of_others(&circle).await?;
+        self.roles_change(&circle).await?;
+        self.one_leaves(&circle).await?;
+        self.one_falls_behind_and_comes_back(&circle).await?;
+        self.a_group_ends(&circle).await?;
         self.someone_comes_and_goes().await?;
-        self.the_stores_are_searched()
+        self.a_record_comes_and_goes().await?;
+        self.the_stores_are_audited().await
     }
 
     /// The number of the step that is being played.

@@ -6,7 +6,10 @@ use phoenix_client::Event;
 use phoenix_core::{Fqdn, token::Class};
 
 use super::{Narrator, Turn};
-use crate::world::town::{connect, register};
+use crate::{
+    audit::Kind,
+    world::town::{connect, register},
+};
 
 impl Narrator {
     pub(super) async fn three_users_register(&mut self) -> Result<(), Turn> {
@@ -16,6 +19,7 @@ impl Narrator {
         }
         let c = self.person("c")?;
         self.client(c.client.register_alias(ALIAS).await)?;
+        self.remember(Kind::Alias, ALIAS).map_err(|error| self.turn(error.to_string()))?;
         self.done("three users register");
         Ok(())
     }

@@ -1,44 +1,88 @@
-//! What homeservers hold is searched for what they must not know (09).
+//! What homeservers hold is audited for what they must not know (09).
 
 use std::collections::BTreeMap;
 
-use phoenix_core::{Fqdn, port::Space, store::MemoryStore};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use phoenix_core::{Fqdn, api::ServiceName, port::Space, store::MemoryStore};
 
-use super::{Narrator, Turn, people::ALIAS};
-use crate::world::town::password;
+use super::{Narrator, Turn};
+use crate::{
+    audit::{Audit, AuditError, Kind, Report, Word},
+    world::town::password,
+};
 
 impl Narrator {
-    /// Keeps what all homeservers hold now, for the search at the end.
-    pub(super) fn photograph(&mut self) {
-        self.photographs.push(self.ground.disks());
+    pub(super) async fn the_stores_are_audited(&mut self) -> Result<(), Turn> {
+        self.photograph();
+        self.remember_everyone().map_err(|error| self.turn(error.to_string()))?;
+        self.remember_what_is_published().await?;
+        let texts = self.people.values().flat_map(|actor| actor.diary().groups.clone());
+        self.expect(texts.count() > 0, "there was nothing to search for")?;
+        let audit = Audit::new(&self.words.words)
+            .and_then(|audit| audit.published(&self.words.published))
+            .map_err(|error| self.turn(error.to_string()))?;
+        let (mut rows, mut joined) = (0, Vec::new());
+        for (domain, disk) in self.photographs.iter().flat_map(|photograph| &photograph.disks) {
+            let report = audit.of(&disk.dump());
+            if !report.is_clean() {
+                joined.push(told(domain, &report));
+            }
+            rows += report.rows;
+        }
+        self.expect(joined.is_empty(), &joined.join("; "))?;
+        self.users_are_found_where_they_registered()?;
+        self.done(format!(
+            "{rows} rows hold no text and no name, and nothing that joins users to queues and groups"
+        ));
+        Ok(())
     }
 
-    pub(super) fn the_stores_are_searched(&mut self) -> Result<(), Turn> {
-        self.photograph();
-        let mut secrets = Needles::default();
-        secrets.add(ALIAS.as_bytes());
-        secrets.add(ALIAS.to_lowercase().as_bytes());
-        let (mut users, mut texts) = (Needles::default(), 0_usize);
-        for (name, actor) in &self.people {
-            secrets.add(password(name).as_bytes());
-            users.add(actor.user.uuid.as_bytes());
-            users.add(actor.user.uuid.to_string().as_bytes());
-            for text in actor.diary().groups.values().flat_map(|chapter| &chapter.texts) {
-                secrets.add(text.as_bytes());
-                texts += 1;
+    /// Someone, and all that is theirs, is looked for.
+    pub(super) fn remember(&mut self, kind: Kind, word: impl AsRef<[u8]>) -> Result<(), AuditError> {
+        self.words.words.push(Word::new(kind, word)?);
+        Ok(())
+    }
+
+    fn remember_everyone(&mut self) -> Result<(), AuditError> {
+        let people: Vec<_> = self.people.iter().map(|(name, actor)| (*name, actor.clone())).collect();
+        for (name, actor) in people {
+            self.remember(Kind::Password, password(name))?;
+            let groups = actor.diary().groups.clone();
+            for (group, chapter) in groups {
+                self.remember(Kind::Group, group.uuid.as_bytes())?;
+                for text in chapter.texts {
+                    self.remember(Kind::Text, text)?;
+                }
             }
         }
-        self.expect(texts > 0, "there was nothing to search for")?;
-        for disks in &self.photographs {
-            let found = occurrences(disks, &secrets);
-            self.expect(found.is_empty(), &format!("aliases, passwords or texts are stored: {found:?}"))?;
-            let mut found = occurrences(disks, &users);
-            found.retain(|(_, space), _| *space != Space::As);
-            self.expect(found.is_empty(), &format!("user ids are stored: {found:?}"))?;
+        for names in self.ground.ledger.names().into_values() {
+            for client in names.clients {
+                self.remember(Kind::User, client.user.uuid.as_bytes())?;
+                self.remember(Kind::User, client.client.as_bytes())?;
+            }
+            for user in names.queue_users {
+                self.remember(Kind::Queue, user.as_bytes())?;
+            }
+            for client in names.queue_clients {
+                self.remember(Kind::Queue, client.as_bytes())?;
+            }
         }
-        self.users_are_found_where_they_registered()?;
-        let rows: usize = self.photographs.iter().flat_map(BTreeMap::values).map(rows).sum();
-        self.done(format!("{rows} rows hold no text and no name, and user ids only where users registered"));
+        Ok(())
+    }
+
+    /// Domains, and all that stands in published documents: as it is, and what it says in base64.
+    async fn remember_what_is_published(&mut self) -> Result<(), Turn> {
+        for domain in self.ground.domains() {
+            self.words.published.push(domain.as_str().as_bytes().to_vec());
+            let (home, _) = self.ground.home(&domain).ok_or_else(|| self.turn("a homeserver is away"))?;
+            for service in [ServiceName::As, ServiceName::Qs, ServiceName::Ds] {
+                let document = home.document(service).await;
+                let document = document.map_err(|_| self.turn("a homeserver does not publish its keys"))?;
+                let text = String::from_utf8_lossy(&document).into_owned();
+                let said = text.split('"').filter_map(|word| URL_SAFE_NO_PAD.decode(word).ok());
+                self.words.published.extend(said.filter(|it| it.len() >= LEAST_CONSTANT));
+            }
+        }
         Ok(())
     }
 
@@ -46,78 +90,25 @@ impl Narrator {
     fn users_are_found_where_they_registered(&self) -> Result<(), Turn> {
         let disks = self.ground.disks();
         for (name, actor) in &self.people {
-            let mut needles = Needles::default();
-            needles.add(actor.user.uuid.as_bytes());
-            let found = occurrences(&disks, &needles);
-            let places: Vec<_> = found.keys().collect();
-            let is_known = places == [&(actor.user.domain.clone(), Space::As)];
-            self.expect(is_known, &format!("the id of {name} is found in {places:?}"))?;
+            let word = Word::new(Kind::User, actor.user.uuid.as_bytes());
+            let audit =
+                word.and_then(|word| Audit::new(&[word])).map_err(|error| self.turn(error.to_string()))?;
+            let known = |disk: &MemoryStore| audit.of(&disk.dump()).in_place;
+            let known: BTreeMap<&Fqdn, _> =
+                disks.iter().map(|(domain, disk)| (domain, known(disk))).collect();
+            let found: Vec<_> =
+                known.iter().flat_map(|(domain, it)| it.keys().map(|it| (*domain, *it))).collect();
+            let expected = [(&actor.user.domain, (Kind::User, Space::As))];
+            self.expect(found == expected, &format!("the id of {name} is found in {found:?}"))?;
         }
         Ok(())
     }
 }
 
-/// What is searched for, by its first byte: as it is, and in hexadecimal digits.
-#[derive(Default)]
-struct Needles {
-    by_first: BTreeMap<u8, Vec<Vec<u8>>>,
+fn told(domain: &Fqdn, report: &Report) -> String {
+    let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    format!("{domain} holds {}", findings.join("; "))
 }
 
-impl Needles {
-    fn add(&mut self, needle: &[u8]) {
-        let lower: String = needle.iter().map(|byte| format!("{byte:02x}")).collect();
-        let upper = lower.to_uppercase();
-        for form in [needle.to_vec(), lower.into_bytes(), upper.into_bytes()] {
-            let Some(first) = form.first() else { continue };
-            let forms = self.by_first.entry(*first).or_default();
-            if !forms.contains(&form) {
-                forms.push(form);
-            }
-        }
-    }
-
-    /// How often any of them occurs.
-    fn count_in(&self, hay: &[u8]) -> usize {
-        let found = |(place, first): (usize, &u8)| {
-            let rest = hay.get(place..).unwrap_or_default();
-            self.by_first.get(first).map_or(0, |forms| forms.iter().filter(|it| rest.starts_with(it)).count())
-        };
-        hay.iter().enumerate().map(found).sum()
-    }
-}
-
-/// How often something occurs, in which homeserver's which space: in keys as well as in values.
-fn occurrences(disks: &BTreeMap<Fqdn, MemoryStore>, needles: &Needles) -> BTreeMap<(Fqdn, Space), usize> {
-    let mut found: BTreeMap<_, usize> = BTreeMap::new();
-    for (domain, disk) in disks {
-        for (partition, snapshot) in disk.dump() {
-            let rows = snapshot
-                .rows
-                .iter()
-                .map(|(key, value)| needles.count_in(key.as_ref()) + needles.count_in(value));
-            let count = needles.count_in(partition.key()) + rows.sum::<usize>();
-            if count > 0 {
-                *found.entry((domain.clone(), partition.space())).or_default() += count;
-            }
-        }
-    }
-    found
-}
-
-fn rows(disk: &MemoryStore) -> usize {
-    disk.dump().iter().map(|(_, found)| found.rows.len()).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Needles;
-
-    #[test]
-    fn what_is_searched_for_is_found_as_it_is_and_in_digits() {
-        let mut needles = Needles::default();
-        needles.add(b"Carol");
-
-        assert_eq!(needles.count_in(b"CCarol, 4361726f6c and 4361726F6C"), 3);
-        assert_eq!(needles.count_in(b"Caro"), 0);
-    }
-}
+/// Shorter words of a document are its own.
+const LEAST_CONSTANT: usize = 12;
