@@ -1,8 +1,11 @@
 //! `phoenix-server`: the reference homeserver, and a demo that plays a conversation over two of them.
 
 mod admin;
+mod audit;
 mod demo;
+mod push;
 mod registration;
+mod reports;
 mod serve;
 
 use std::{io::Write, process::ExitCode};
@@ -37,6 +40,8 @@ enum Command {
     OperatorKey(admin::key::Options),
     /// Closes and opens registration, and invites.
     Registration(registration::Options),
+    /// Searches a database, or a copy of one, for what no homeserver may keep.
+    Audit(audit::Options),
     /// Plays a conversation between the users of two homeservers, and checks every step of it.
     Demo(demo::Options),
 }
@@ -73,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Authority(options) => admin::authority::run(options).await.map(done),
             Command::OperatorKey(options) => admin::key::run(options).await.map(done),
             Command::Registration(options) => registration::run(options).await.and_then(say),
+            Command::Audit(options) => audit::run(&options),
             Command::Demo(options) => demo::main(options).await,
         }
     })
@@ -101,6 +107,7 @@ fn log(command: &Command) {
         | Command::Authority(_)
         | Command::OperatorKey(_)
         | Command::Registration(_)
+        | Command::Audit(_)
         | Command::Demo(_) => "off",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));

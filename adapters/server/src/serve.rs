@@ -18,7 +18,7 @@ use phoenix_http::{HttpTransport, RouterOptions, Server, ServerTls};
 use phoenix_sqlite::SqliteStore;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{admin::key::KeyOptions, registration::PolicyOptions};
+use crate::{admin::key::KeyOptions, push::PushOptions, registration::PolicyOptions, reports::ReportFile};
 
 /// What `serve` is told.
 #[derive(Debug, Args)]
@@ -48,12 +48,17 @@ pub(crate) struct Options {
     resolve: Vec<Override>,
     #[command(flatten)]
     registration: PolicyOptions,
+    #[command(flatten)]
+    push: PushOptions,
     /// The public suffix list (publicsuffix.org), in a file: homeservers below one registrable domain are then issued
     /// tokens as if they were one.
     #[arg(long, value_name = "FILE")]
     public_suffixes: Option<PathBuf>,
-    /// Trusts the authorities in this PEM file, in place of those of the web, for other homeservers and for the judge of
-    /// registrations.
+    /// Appends reports of abuse to this file, one JSON object a line; without it nobody gets to see them.
+    #[arg(long, value_name = "FILE")]
+    reports: Option<PathBuf>,
+    /// Trusts the authorities in this PEM file, in place of those of the web, for other homeservers, for push services
+    /// and for the judge of registrations.
     #[arg(long)]
     authority: Option<PathBuf>,
 }
@@ -82,12 +87,13 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         options.domain.parse().map_err(|_| anyhow!("--domain {}: this is not a domain", options.domain))?;
     let tls = certificate(&options)?;
     let listener = bind(options.listen)?;
-    let home = homeserver(domain, &options).await?;
+    let (home, push_key) = homeserver(domain, &options).await?;
     let host = options.public_host.clone();
     let router_options = RouterOptions {
         as_host: host.clone(),
         qs_host: host.clone(),
         ds_host: host,
+        push_key,
         ..RouterOptions::default()
     };
     let server = Server::new(listener, tls, phoenix_http::router_with(home.clone(), router_options));
@@ -119,7 +125,8 @@ pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-async fn homeserver(domain: Fqdn, options: &Options) -> anyhow::Result<Homeserver> {
+/// The homeserver, and the key that its clients subscribe to pushes with.
+async fn homeserver(domain: Fqdn, options: &Options) -> anyhow::Result<(Homeserver, Option<String>)> {
     let mut transport = HttpTransport::builder();
     for Override { domain, address } in &options.resolve {
         transport = transport.resolve(domain.clone(), *address);
@@ -132,15 +139,20 @@ async fn homeserver(domain: Fqdn, options: &Options) -> anyhow::Result<Homeserve
         transport = transport.authorities(pem.clone());
     }
     let transport = transport.build().context("--authority")?;
-    let builder = Homeserver::builder(domain).store(SqliteStore::open(&options.db)?).transport(transport);
+    let builder = Homeserver::builder(domain.clone()).store(SqliteStore::open(&options.db)?);
+    let (builder, push_key) = options.push.on(builder, &domain, &transport)?;
+    let builder = builder.transport(transport);
     let mut builder = options.key.on(builder)?;
     let registration = options.registration.settings()?;
     let suffixes = options.public_suffixes.as_deref().map(suffixes).transpose()?;
     builder = builder.auth_settings(Settings { registration, suffixes, ..Settings::default() });
+    if let Some(path) = &options.reports {
+        builder = builder.reports(ReportFile::open(path).context("--reports")?);
+    }
     if let Some(hook) = options.registration.hook(authorities.as_deref())? {
         builder = builder.policy(hook);
     }
-    Ok(builder.build().await?)
+    Ok((builder.build().await?, push_key))
 }
 
 fn suffixes(path: &Path) -> anyhow::Result<PublicSuffixes> {

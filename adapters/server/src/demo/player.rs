@@ -152,6 +152,7 @@ impl Player {
             Event::Gap => Some("entries of the queue were lost"),
             Event::InvitationRefused => Some("an invitation does not verify"),
             Event::RoleViolated { .. } => Some("a member did what it may not do"),
+            Event::GivenUp { .. } => Some("its homeserver is not to be trusted with a group"),
             Event::KeyChanged { .. } => Some("a friend's key changed"),
             _ => None,
         });

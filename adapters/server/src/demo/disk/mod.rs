@@ -1,21 +1,21 @@
 //! What an operator's disk holds: counted, and searched for what must not be there (09, "Snapshot audit").
 
 mod file;
-mod needles;
 
 use std::{collections::BTreeMap, io, path::Path};
 
+use phoenix_conformance::audit::{AuditError, Kind, Words};
+use phoenix_sqlite::OpenError;
 use rusqlite::{Connection, OpenFlags};
 
 use self::file::Image;
-pub(crate) use self::needles::{Kind, Needles};
 
 /// What was found on one disk.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     /// Partitions and rows of each table.
     pub(crate) records: BTreeMap<String, u64>,
-    /// How often each kind of needle was found in each place: a table, `free pages`, or what lies beside the tables.
+    /// How often each kind of word was found in each place: a table, `free pages`, or what lies beside the tables.
     pub(crate) hits: BTreeMap<(Kind, String), u64>,
     /// Bytes that were searched.
     pub(crate) searched: u64,
@@ -29,29 +29,31 @@ pub(crate) enum DiskError {
     #[error("the database could not be read: {0}")]
     Sql(#[from] rusqlite::Error),
     #[error("the search could not be prepared: {0}")]
-    Search(#[from] aho_corasick::BuildError),
+    Search(#[from] AuditError),
+    #[error("{0}")]
+    Open(#[from] OpenError),
 }
 
 /// Counts the records of a database that is in use, and searches it: every file as a whole, with its log and its
 /// free pages, and every row by itself, since a row may lie on several pages.
-pub(crate) fn examine(database: &Path, needles: &Needles) -> Result<Findings, DiskError> {
+pub(crate) fn examine(database: &Path, words: &Words) -> Result<Findings, DiskError> {
     let image = Image::take(database)?;
     let mut findings = Findings { records: image.records()?, ..Findings::default() };
     let before = image.owners_before();
     let owners = image.owners()?;
     for (number, page) in image.pages() {
-        findings.search(needles, page, |_| owners.of(number));
+        findings.search(words, page, |_| owners.of(number));
     }
     for (number, frame) in image.frames() {
         // The log still shows pages as they were: one that a table has given up since belonged to it then.
         let earlier = before.as_ref().map(|before| before.of(number));
-        findings.search(needles, frame, |kind| match &earlier {
-            Some(earlier) if kind == Kind::UserId && is_of_the_as(earlier) => earlier.clone(),
+        findings.search(words, frame, |kind| match &earlier {
+            Some(earlier) if kind == Kind::User && is_of_the_as(earlier) => earlier.clone(),
             _ => owners.of(number),
         });
     }
-    image.rows(|table, value| findings.search(needles, value, |_| table.to_owned()))?;
-    findings.search(needles, image.index(), |_| "the log's index".to_owned());
+    image.rows(|table, value| findings.search(words, value, |_| table.to_owned()))?;
+    findings.search(words, image.index(), |_| "the log's index".to_owned());
     Ok(findings)
 }
 
@@ -83,8 +85,7 @@ impl Findings {
 
     /// What was found where it must not be, and how often: anything but user ids in the tables of the AS.
     pub(crate) fn wrong(&self) -> impl Iterator<Item = (Kind, &str, u64)> {
-        let wrong =
-            self.hits.iter().filter(|((kind, place), _)| *kind != Kind::UserId || !is_of_the_as(place));
+        let wrong = self.hits.iter().filter(|((kind, place), _)| *kind != Kind::User || !is_of_the_as(place));
         wrong.map(|((kind, place), hits)| (*kind, place.as_str(), *hits))
     }
 
@@ -93,9 +94,9 @@ impl Findings {
         self.records.get(table).copied().unwrap_or_default()
     }
 
-    fn search(&mut self, needles: &Needles, hay: &[u8], place: impl Fn(Kind) -> String) {
+    fn search(&mut self, words: &Words, hay: &[u8], place: impl Fn(Kind) -> String) {
         self.searched = self.searched.saturating_add(u64::try_from(hay.len()).unwrap_or(u64::MAX));
-        for kind in needles.found_in(hay) {
+        for kind in words.found_in(hay) {
             let hits = self.hits.entry((kind, place(kind))).or_default();
             *hits = hits.saturating_add(1);
         }
@@ -117,9 +118,10 @@ mod tests {
 
     use std::path::{Path, PathBuf};
 
+    use phoenix_conformance::audit::Word;
     use rusqlite::Connection;
 
-    use super::{Findings, Kind, Needles, examine};
+    use super::{Findings, Kind, Words, examine};
 
     #[test]
     fn what_is_found_is_put_down_to_its_table_also_in_the_log_and_on_further_pages() {
@@ -132,11 +134,7 @@ mod tests {
 
         let places: Vec<&str> = findings.hits.keys().map(|(_, place)| place.as_str()).collect();
         assert_eq!(places, ["auth_rows", "queue_rows"], "{:?}", findings.hits);
-        assert!(
-            findings.inside(Kind::UserId) >= 2 && findings.outside(Kind::UserId) >= 2,
-            "{:?}",
-            findings.hits
-        );
+        assert!(findings.inside(Kind::User) >= 2 && findings.outside(Kind::User) >= 2, "{:?}", findings.hits);
         assert_eq!(findings.wrong().count(), 1);
         assert_eq!(findings.count("auth_rows"), 1);
     }
@@ -165,7 +163,8 @@ mod tests {
     }
 
     fn search(folder: &tempfile::TempDir) -> Findings {
-        examine(&file(folder.path()), &Needles::new([(Kind::UserId, ID)]).unwrap()).unwrap()
+        let words = [Word::new(Kind::User, ID).unwrap()];
+        examine(&file(folder.path()), &Words::new(&words).unwrap()).unwrap()
     }
 
     fn file(folder: &Path) -> PathBuf {
