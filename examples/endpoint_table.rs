@@ -143,6 +143,7 @@ const fn signer(sender: SenderKind) -> &'static str {
         SenderKind::Homeserver => "`homeserver`",
         SenderKind::NewKey => "`new_key`",
         SenderKind::LeafOrNobody => "`leaf`, or nobody",
+        SenderKind::QsUserOrClient => "`qs_client` or `qs_user`",
     }
 }
 

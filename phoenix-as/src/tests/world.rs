@@ -23,7 +23,7 @@ use phoenix_core::{
     crypto::{AtRestKey, Chance, HpkeSecretKey, SigningKey, Suite},
     engine::{Alarms, Engine, Shared},
     operation::{KeyRing, Operation, ReplyOf, RequestOf},
-    port::{Clock, Inline, LocalWake, OpenPolicy, Policy, Ports, Space},
+    port::{Clock, Inline, LocalWake, NoPush, OpenPolicy, Policy, Ports, Space},
     store::MemoryStore,
     time::DAY,
     token::{Blinding, Class, Rotation, Token, challenge_digest},
@@ -83,6 +83,7 @@ impl World {
             clock: clock.clone(),
             entropy: Arc::new(Counting::default()),
             wake: Arc::new(LocalWake::default()),
+            push: Arc::new(NoPush),
             compute: Arc::new(Inline),
             policy: Arc::new(policy),
         };
