@@ -46,32 +46,69 @@ impl Site {
     /// # Errors
     /// [`Reject::NotFound`] for a group of another domain.
     pub(crate) fn of(access: &GroupAccess, cx: &Context<DeliveryService>) -> Result<Self, Reject> {
-        if access.group.domain != cx.domain {
-            return Err(Reject::NotFound);
-        }
-        let at = kinds::group(&cx.keys.at_rest, &access.group);
+        let at = place(access, cx)?;
         let ear = Ear::new(access, &at);
         Ok(Self { at, ear })
     }
 
-    /// Reads rows of the group.
-    pub(crate) fn reading(&self, rows: Vec<Bytes>, purpose: Purpose) -> Reading {
-        Reading { at: self.at.clone(), wanted: Wanted::Keys(rows), purpose }
-    }
-
-    /// A row of the group, whose place was read first. A group that was given up may not have been dropped yet; it
-    /// opens no more than one that has.
+    /// What is read of a group, round by round: its [door](Site::door), then, once that has opened, these rows.
     ///
     /// # Errors
-    /// [`Reject::NotFound`] where there is no such group or row, or its key is another.
-    pub(crate) fn open<T: Wire>(
-        &self,
-        row: &Bytes,
+    /// [`Reject::NotFound`] where there is no such group, or its key is another.
+    pub(crate) fn readings(
+        access: &GroupAccess,
+        found: &Rows,
+        (rows, purpose): (&[Bytes], Purpose),
+        cx: &Context<DeliveryService>,
+    ) -> Result<Vec<Reading>, Failure> {
+        Ok(match found.len() {
+            0 => vec![Self::door(access, purpose, cx)?],
+            1 => vec![Self::entered(access, found, cx)?.reading(rows, purpose)],
+            _ => Vec::new(),
+        })
+    }
+
+    /// The first that is read of a group: a row that opens under its key, and is as long for every group. Whoever lacks
+    /// the key learns by it neither whether there is the group, nor how large it is (10, T25).
+    ///
+    /// # Errors
+    /// [`Reject::NotFound`] for a group of another domain.
+    pub(crate) fn door(
+        access: &GroupAccess,
+        purpose: Purpose,
+        cx: &Context<DeliveryService>,
+    ) -> Result<Reading, Reject> {
+        Ok(Reading { at: place(access, cx)?, wanted: Wanted::Keys(vec![kinds::TOMBSTONE]), purpose })
+    }
+
+    /// The site, if the request's key opens its door, which was read first. A group that was given up may not have
+    /// been dropped yet; it opens no more than one that has.
+    ///
+    /// # Errors
+    /// [`Reject::NotFound`] where it does not.
+    pub(crate) fn entered(
+        access: &GroupAccess,
         found: &Rows,
         cx: &Context<DeliveryService>,
-    ) -> Result<T, Failure> {
+    ) -> Result<Self, Failure> {
+        let site = Self::of(access, cx)?;
         let is_over = found.place(0)?.alarm.is_some_and(|alarm| alarm <= cx.now);
-        Ok(self.ear.open(row, found.row(0, row)?.filter(|_| !is_over))?)
+        let door = found.row(0, &kinds::TOMBSTONE)?.filter(|_| !is_over);
+        site.ear.try_key(&kinds::TOMBSTONE, door)?;
+        Ok(site)
+    }
+
+    /// Reads rows of the group.
+    pub(crate) fn reading(&self, rows: &[Bytes], purpose: Purpose) -> Reading {
+        Reading { at: self.at.clone(), wanted: Wanted::Keys(rows.to_vec()), purpose }
+    }
+
+    /// A row of the group, which was read last.
+    ///
+    /// # Errors
+    /// [`Reject::NotFound`] where there is no such row, or its key is another.
+    pub(crate) fn open<T: Wire>(&self, row: &Bytes, found: &Rows) -> Result<T, Failure> {
+        Ok(self.ear.open(row, found.row(last(found), row)?)?)
     }
 }
 
@@ -84,6 +121,19 @@ pub struct Members {
 }
 
 impl Members {
+    /// Reads, round by round, all that is needed where the tree is not.
+    ///
+    /// # Errors
+    /// See [`Site::readings`].
+    pub(crate) fn readings(
+        access: &GroupAccess,
+        found: &Rows,
+        purpose: Purpose,
+        cx: &Context<DeliveryService>,
+    ) -> Result<Vec<Reading>, Failure> {
+        Site::readings(access, found, (&[kinds::ROSTER], purpose), cx)
+    }
+
     /// The members, if the request's key opens them.
     ///
     /// # Errors
@@ -94,8 +144,13 @@ impl Members {
         cx: &Context<DeliveryService>,
     ) -> Result<Self, Failure> {
         let site = Site::of(access, cx)?;
-        let roster = site.open(&kinds::ROSTER, found, cx)?;
+        let roster = site.open(&kinds::ROSTER, found)?;
         Ok(Self { site, roster })
+    }
+
+    /// Who.
+    pub(crate) const fn roster(&self) -> &Roster {
+        &self.roster
     }
 
     /// The write of the members' row.
@@ -117,7 +172,7 @@ pub struct Group {
     pub(crate) tree: Tree,
 }
 
-/// Notes about queues that are gone, and the sealed key to them: opened only where there are any.
+/// Notes about queues that are gone, and the sealed key to them: kept open only where there are any.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Graveyard {
     /// The notes.
@@ -128,7 +183,7 @@ pub(crate) struct Graveyard {
 
 impl Graveyard {
     fn open(found: &Rows) -> Result<Self, Failure> {
-        let notes = found.row(0, &kinds::NOTES)?.map(|row| unversioned(row)).transpose()?;
+        let notes = found.row(last(found), &kinds::NOTES)?.map(|row| unversioned(row)).transpose()?;
         Ok(Self { notes: notes.unwrap_or_default(), key: found.row(0, &kinds::TOMBSTONE)?.cloned() })
     }
 
@@ -143,17 +198,22 @@ impl Graveyard {
 }
 
 impl Group {
-    /// Reads all that a commit needs.
+    /// Reads, round by round, all that a commit needs.
     ///
     /// # Errors
-    /// [`Reject::NotFound`] for a group of another domain.
-    pub(crate) fn reading(
+    /// See [`Site::readings`].
+    pub(crate) fn readings(
         access: &GroupAccess,
+        found: &Rows,
         purpose: Purpose,
         cx: &Context<DeliveryService>,
-    ) -> Result<Reading, Reject> {
-        let rows = vec![kinds::CLEAR, kinds::TOMBSTONE, kinds::NOTES, kinds::ROSTER, kinds::TREE];
-        Ok(Site::of(access, cx)?.reading(rows, purpose))
+    ) -> Result<Vec<Reading>, Failure> {
+        Site::readings(
+            access,
+            found,
+            (&[kinds::CLEAR, kinds::NOTES, kinds::ROSTER, kinds::TREE], purpose),
+            cx,
+        )
     }
 
     /// The group, if the request's key opens it.
@@ -166,10 +226,15 @@ impl Group {
         cx: &Context<DeliveryService>,
     ) -> Result<Self, Failure> {
         let members = Members::open(access, found, cx)?;
-        let clear = found.row(0, &kinds::CLEAR)?.ok_or(Reject::NotFound)?;
-        let record: TreeRecord = members.site.ear.open(&kinds::TREE, found.row(0, &kinds::TREE)?)?;
+        let clear = found.row(last(found), &kinds::CLEAR)?.ok_or(Reject::NotFound)?;
+        let record: TreeRecord = members.site.open(&kinds::TREE, found)?;
         let tree = Tree::load(record, &access.group)?;
         Ok(Self { members, clear: unversioned(clear)?, graveyard: Graveyard::open(found)?, tree })
+    }
+
+    /// Its members.
+    pub(crate) const fn roster(&self) -> &Roster {
+        &self.members.roster
     }
 
     /// The writes of the group's rows, but for its notes.
@@ -184,6 +249,19 @@ impl Group {
             Write::Put(kinds::TREE, tree),
         ])
     }
+}
+
+/// The partition of the group that a request names.
+fn place(access: &GroupAccess, cx: &Context<DeliveryService>) -> Result<Local, Reject> {
+    if access.group.domain != cx.domain {
+        return Err(Reject::NotFound);
+    }
+    Ok(kinds::group(&cx.keys.at_rest, &access.group))
+}
+
+/// The place that was read last, with the rows that the request is about.
+fn last(found: &Rows) -> usize {
+    found.len().saturating_sub(1)
 }
 
 /// Proves that the member at the leaf that a frame names signed it.

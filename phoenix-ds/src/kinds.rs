@@ -15,8 +15,8 @@ use crate::sealed::Ear;
 /// Rows: [`CLEAR`], [`TOMBSTONE`], [`NOTES`], [`ROSTER`], joiner snapshots (see [`snapshot`]), [`TREE`]. Of a group that
 /// was deleted there is [`BARRED`] alone.
 pub(crate) const GROUP: u8 = 1;
-/// That a message was accepted, under a keyed hash of group, leaf and message id. Its alarm rings after an hour, and
-/// drops it.
+/// That a message was accepted, under a keyed hash of group, leaf and message id: one row, a keyed hash of group, message
+/// id and pseudonym. Its alarm rings after an hour, and drops it.
 pub(crate) const RECEIPT: u8 = 2;
 
 /// What happens when the alarm of a partition rings.
@@ -26,7 +26,9 @@ pub(crate) const fn on_alarm(_kind: u8) -> OnAlarm {
 
 /// The group's row in clear: a [`Clear`](crate::group::Clear).
 pub(crate) const CLEAR: Bytes = Bytes::from_static(b"c");
-/// The secret half of the tombstone key, under the EAR key.
+/// The secret half of the tombstone key, under the EAR key. Made with the group and never written again, and of one
+/// length in all groups: so it is also what tells whether a request's EAR key is the group's, before any other row is
+/// read.
 pub(crate) const TOMBSTONE: Bytes = Bytes::from_static(b"k");
 /// Notes that queues are gone: [`Notes`](crate::notes::Notes), each under the tombstone key.
 pub(crate) const NOTES: Bytes = Bytes::from_static(b"n");

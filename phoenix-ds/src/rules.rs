@@ -185,6 +185,18 @@ pub(crate) fn check_domain(config: &ClientQueueConfig, cx: &Context<DeliveryServ
     if cx.settings.blocked_domains.contains(&config.domain) { Err(Reject::Forbidden) } else { Ok(()) }
 }
 
+/// Checks a queue config that its own member brings: only an AddPackage, made before its group is known, has one that
+/// any DS may use.
+///
+/// # Errors
+/// [`Reject::Malformed`] for such a one; [`Reject::Forbidden`] where the operator has blocked its domain.
+pub(crate) fn check_own_config(
+    config: &ClientQueueConfig,
+    cx: &Context<DeliveryService>,
+) -> Result<(), Reject> {
+    if config.any.is_set() { Err(Reject::Malformed("queue config")) } else { check_domain(config, cx) }
+}
+
 /// Checks that a pseudonym is nobody's, neither in the tree nor among the roles.
 ///
 /// # Errors

@@ -44,13 +44,28 @@ impl Ear {
         Ok(self.key.seal(&self.record_key(row), &padded, chance))
     }
 
-    /// Opens a row. Where there is none, as much work is done in vain: an unknown group and a wrong EAR key are the
-    /// same error in the same time (02).
+    /// Opens a row of a group whose key this is.
+    ///
+    /// # Errors
+    /// [`Reject::NotFound`] where there is no such row, or it is not what was sealed here.
     pub(crate) fn open<T: Wire>(&self, row: &[u8], sealed: Option<&Bytes>) -> Result<T, Reject> {
-        let nothing = [0; LEAST_ROSTER + SEAL_OVERHEAD];
-        let sealed = sealed.map_or(nothing.as_slice(), Bytes::as_ref);
-        let padded = self.key.open(&self.record_key(row), sealed).map_err(|_| Reject::NotFound)?;
+        let padded = self.unseal(row, sealed.ok_or(Reject::NotFound)?)?;
         unversioned(unpad(&padded).map_err(|_| Reject::NotFound)?).map_err(|_| Reject::NotFound)
+    }
+
+    /// Tries the key on a row that every group has, of the one length that it has in all. Where there is none, as much
+    /// work is done in vain: an unknown group and a wrong key are the same error in the same time (02).
+    ///
+    /// # Errors
+    /// [`Reject::NotFound`] where it does not open.
+    pub(crate) fn try_key(&self, row: &[u8], sealed: Option<&Bytes>) -> Result<(), Reject> {
+        self.unseal(row, sealed.map_or(&[0; SEALED_KEY], Bytes::as_ref)).map(drop)
+    }
+
+    fn unseal(&self, row: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Reject> {
+        #[cfg(test)]
+        OPENED.with_borrow_mut(|opened| opened.push(sealed.len()));
+        self.key.open(&self.record_key(row), sealed).map_err(|_| Reject::NotFound)
     }
 
     fn record_key(&self, row: &[u8]) -> Vec<u8> {
@@ -82,8 +97,16 @@ pub(crate) const LEAST_ROSTER: usize = 4 << 10;
 pub(crate) const LEAST_TREE: usize = 16 << 10;
 /// Least padded length of a tombstone key; all are of one length.
 pub(crate) const LEAST_KEY: usize = 64;
+/// Length of a tombstone key as it is stored.
+const SEALED_KEY: usize = LEAST_KEY + SEAL_OVERHEAD;
 /// The version of the records of this crate.
 const VERSION: u8 = 1;
+
+#[cfg(test)]
+thread_local! {
+    /// The lengths of what was decrypted on this thread, or tried.
+    pub(crate) static OPENED: std::cell::RefCell<Vec<usize>> = const { std::cell::RefCell::new(Vec::new()) };
+}
 
 #[cfg(test)]
 mod tests {
@@ -91,8 +114,11 @@ mod tests {
 
     use phoenix_core::crypto::{SEAL_OVERHEAD, pad};
 
-    use super::{LEAST_ROSTER, LEAST_TREE};
-    use crate::testing::{Member, World};
+    use super::{LEAST_ROSTER, LEAST_TREE, SEALED_KEY};
+    use crate::{
+        kinds,
+        testing::{Member, World},
+    };
 
     #[test]
     fn rows_have_the_lengths_of_the_ladder_and_no_others() {
@@ -102,6 +128,8 @@ mod tests {
         let mut seen = Vec::new();
         for _ in 0..3 {
             let rows = world.group_rows();
+            // What keys are tried on is as long in every group, and as what stands in for it where there is none.
+            assert!(rows.iter().any(|(row, key)| *row == kinds::TOMBSTONE && key.len() == SEALED_KEY));
             for (row, value) in rows.iter().filter(|(row, _)| matches!(row[0], b'r' | b't' | b's')) {
                 let (length, least) =
                     (value.len() - SEAL_OVERHEAD, if row[0] == b'r' { LEAST_ROSTER } else { LEAST_TREE });

@@ -12,10 +12,10 @@ use phoenix_core::{
         queue::NotifyClass,
     },
     limit::Loads,
-    operation::{Context, Decision, Frame, Proven, Purpose, Reading, Rows},
+    operation::{Context, Decision, Frame, Local, Proven, Purpose, Reading, Rows},
     port::{Alarm, Wanted, Write},
     time::HOUR,
-    wire::{Flag, Sender},
+    wire::{Flag, Sender, Wire as _},
 };
 
 use crate::{
@@ -59,31 +59,53 @@ impl<'a> From<&'a SendTargetedRequest> for Letter<'a> {
 pub struct Sending {
     /// The group's members.
     pub(crate) members: Members,
+    /// What is kept of the message once it is accepted, whose member it names by a keyed hash: a leaf that was vacated
+    /// is somebody else's later.
+    receipt: Bytes,
     /// Whether the message was accepted before.
     repeated: bool,
 }
 
 impl<'a> Letter<'a> {
-    /// What is read: the members, to rely on them, and whether the message was accepted before.
+    /// What is read, round by round: the group's door, and what is kept of the message if it was accepted before; then
+    /// the members, to rely on them.
     pub(crate) fn readings(
         self,
         frame: &Frame,
+        found: &Rows,
         cx: &Context<DeliveryService>,
     ) -> Result<Vec<Reading>, Failure> {
-        let site = Site::of(self.access, cx)?;
         if self.message.len() > cx.settings.max_message_bytes {
             return Err(Reject::TooLarge("message").into());
         }
-        let receipt = kinds::receipt(&cx.keys.at_rest, &self.access.group, named(frame)?, self.id);
-        Ok(vec![site.reading(vec![kinds::ROSTER], Purpose::Watch), Reading::change(receipt, Wanted::Mark)])
+        let beside = |receipt| Reading::change(receipt, Wanted::Keys(vec![RECEIPT]));
+        Ok(match found.len() {
+            0 => {
+                let door = Site::door(self.access, Purpose::Watch, cx)?;
+                vec![door, beside(self.receipt(named(frame)?, cx))]
+            }
+            2 => {
+                vec![Site::entered(self.access, found, cx)?.reading(&[kinds::ROSTER], Purpose::Watch)]
+            }
+            _ => Vec::new(),
+        })
     }
 
     /// The members, and whether it is a repeat.
-    pub(crate) fn open(self, found: &Rows, cx: &Context<DeliveryService>) -> Result<Sending, Failure> {
-        let receipt = found.place(1)?;
+    pub(crate) fn open(
+        self,
+        frame: &Frame,
+        found: &Rows,
+        cx: &Context<DeliveryService>,
+    ) -> Result<Sending, Failure> {
+        let members = Members::open(self.access, found, cx)?;
+        let member = members.roster.member(named(frame)?).ok_or(Reject::Unauthenticated)?;
+        let sent = (self.access.group.clone(), self.id, member.pseudonym).encode();
+        let receipt = Bytes::copy_from_slice(&cx.keys.at_rest.prf("sender", &sent));
         // An expired receipt may not have been dropped yet.
-        let repeated = receipt.mark.is_some() && receipt.alarm.is_none_or(|alarm| alarm > cx.now);
-        Ok(Sending { members: Members::open(self.access, found, cx)?, repeated })
+        let is_valid = found.place(1)?.alarm.is_none_or(|alarm| alarm > cx.now);
+        let repeated = is_valid && found.row(1, &RECEIPT)? == Some(&receipt);
+        Ok(Sending { members, receipt, repeated })
     }
 
     /// Who sends it.
@@ -105,7 +127,7 @@ impl<'a> Letter<'a> {
         to: impl Fn(&Roster) -> Result<Vec<&Member>, Reject>,
         cx: &Context<DeliveryService>,
     ) -> Result<Decision<Accepted>, Failure> {
-        let Sending { members: Members { site, roster }, repeated } = state;
+        let Sending { members: Members { site, roster }, receipt, repeated } = state;
         let epoch = if repeated { None } else { Some(self.epoch(&roster, sender)?) };
         let to = match to(&roster) {
             Ok(to) => to,
@@ -128,9 +150,13 @@ impl<'a> Letter<'a> {
         }
         let mut fan_out = FanOut::new(self.access, &site.at, cx);
         fan_out.send(self.notify, &content, configs)?;
-        let receipt = kinds::receipt(&cx.keys.at_rest, &self.access.group, sender, self.id);
-        let mark = vec![Write::Put(Bytes::new(), Bytes::new())];
-        Ok(fan_out.decide(accepted, receipt, mark, Alarm::At(cx.now.plus_secs(REPEAT_S)))?)
+        let (at, until) = (self.receipt(sender, cx), Alarm::At(cx.now.plus_secs(REPEAT_S)));
+        Ok(fan_out.decide(accepted, at, vec![Write::Put(RECEIPT, receipt)], until)?)
+    }
+
+    /// Where it is kept that the message was accepted.
+    fn receipt(self, sender: LeafIndex, cx: &Context<DeliveryService>) -> Local {
+        kinds::receipt(&cx.keys.at_rest, &self.access.group, sender, self.id)
     }
 
     /// The epoch of the message. Others can still open messages of the last epochs, if the sender was a member then.
@@ -150,6 +176,8 @@ fn named(frame: &Frame) -> Result<LeafIndex, Reject> {
     }
 }
 
+/// The only row of a receipt.
+const RECEIPT: Bytes = Bytes::new();
 /// A message id is remembered for so long (07).
 const REPEAT_S: u64 = HOUR;
 /// Messages may be of so many epochs before the current one (07).

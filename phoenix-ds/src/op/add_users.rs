@@ -3,11 +3,7 @@
 use phoenix_core::{
     Failure, LeafIndex,
     api::delivery::{self as api, Accepted, AddUsersRequest},
-    limit::Loads,
-    operation::{
-        Authorised, Context, Decision, Decoded, Effort, Need, Operation, Peers, Proven, Purpose, Reading,
-        Rows,
-    },
+    operation::{Authorised, Context, Decision, Decoded, Effort, Need, Operation, Peers},
     wire::Sender,
 };
 
@@ -15,8 +11,7 @@ use crate::{
     accept::accept,
     adds,
     commit::{Committer, Submission, current, stage},
-    group::{Group, prove_leaf},
-    loads,
+    group::Group,
     rules::{self, Act},
     service::DeliveryService,
 };
@@ -31,29 +26,7 @@ impl Operation for AddUsers {
     type Sender = LeafIndex;
     const EFFORT: Effort = Effort::Heavy;
 
-    fn locate(
-        call: &Decoded<Self>,
-        found: &Rows,
-        cx: &Context<DeliveryService>,
-    ) -> Result<Vec<Reading>, Failure> {
-        if !found.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(vec![Group::reading(&call.request().access, Purpose::Change, cx)?])
-    }
-
-    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Group, Failure> {
-        Group::open(&call.request().access, &found, cx)
-    }
-
-    fn authenticate(
-        call: &Decoded<Self>,
-        group: &Group,
-        _: &Peers,
-        _: &Context<DeliveryService>,
-    ) -> Result<Proven<LeafIndex>, Failure> {
-        Ok(prove_leaf(call.frame()?, &call.request().access.group, &group.members.roster, |leaf| leaf)?)
-    }
+    by_leaf!(Group, Change);
 
     fn requires(call: &Decoded<Self>, group: &Group) -> Result<Vec<Need>, Failure> {
         // A lost race, and who may not add, are found out before any peer is asked.
@@ -62,10 +35,6 @@ impl Operation for AddUsers {
             rules::check_role(group, *leaf, Act::Add)?;
         }
         Ok(adds::needs(&call.request().batches)?)
-    }
-
-    fn loads(call: &Decoded<Self>, _: &Group, sender: &LeafIndex, _: &Context<DeliveryService>) -> Loads {
-        loads::change(&call.request().access.group, *sender)
     }
 
     fn decide(

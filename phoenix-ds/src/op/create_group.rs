@@ -49,11 +49,8 @@ impl Operation for CreateGroup {
         }
         let site = Site::of(&access(call.request()), cx)?;
         check_reservation(&call.request().reservation, cx)?;
-        if call.request().config.any.is_set() {
-            return Err(Reject::Malformed("queue config").into());
-        }
-        rules::check_domain(&call.request().config, cx)?;
-        Ok(vec![site.reading(vec![kinds::CLEAR], Purpose::Change)])
+        rules::check_own_config(&call.request().config, cx)?;
+        Ok(vec![site.reading(&[kinds::CLEAR], Purpose::Change)])
     }
 
     fn open(_: &Decoded<Self>, found: Rows, _: &Context<DeliveryService>) -> Result<bool, Failure> {

@@ -30,10 +30,7 @@ impl Operation for ExternalCommitInfo {
         found: &Rows,
         cx: &Context<DeliveryService>,
     ) -> Result<Vec<Reading>, Failure> {
-        if !found.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(vec![Group::reading(&call.request().access, Purpose::Glance, cx)?])
+        Group::readings(&call.request().access, found, Purpose::Glance, cx)
     }
 
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Group, Failure> {

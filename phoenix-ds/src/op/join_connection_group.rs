@@ -36,15 +36,11 @@ impl Operation for JoinConnectionGroup {
         found: &Rows,
         cx: &Context<DeliveryService>,
     ) -> Result<Vec<Reading>, Failure> {
-        if !found.is_empty() {
-            return Ok(Vec::new());
+        let readings = Group::readings(&call.request().access, found, Purpose::Change, cx)?;
+        if found.is_empty() {
+            rules::check_own_config(&call.request().config, cx)?;
         }
-        let reading = Group::reading(&call.request().access, Purpose::Change, cx)?;
-        if call.request().config.any.is_set() {
-            return Err(Reject::Malformed("queue config").into());
-        }
-        rules::check_domain(&call.request().config, cx)?;
-        Ok(vec![reading])
+        Ok(readings)
     }
 
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Group, Failure> {

@@ -1,5 +1,54 @@
 //! The operations of the delivery service: one endpoint, one file.
 
+/// What the operations of a member have in common, which names itself by its leaf: where they read, how they open what
+/// was found, who the sender is, and what it counts for. Takes the operation's state, what that is read for, and perhaps
+/// a function that refuses requests for what they are by themselves.
+macro_rules! by_leaf {
+    ($state:ident, $purpose:ident $(, $check:ident)?) => {
+        fn locate(
+            call: &phoenix_core::operation::Decoded<Self>,
+            found: &phoenix_core::operation::Rows,
+            cx: &Context<DeliveryService>,
+        ) -> Result<Vec<phoenix_core::operation::Reading>, Failure> {
+            let purpose = phoenix_core::operation::Purpose::$purpose;
+            let readings = $state::readings(&call.request().access, found, purpose, cx)?;
+            $(
+                if found.is_empty() {
+                    $check(call.request(), cx)?;
+                }
+            )?
+            Ok(readings)
+        }
+
+        fn open(
+            call: &phoenix_core::operation::Decoded<Self>,
+            found: phoenix_core::operation::Rows,
+            cx: &Context<DeliveryService>,
+        ) -> Result<$state, Failure> {
+            $state::open(&call.request().access, &found, cx)
+        }
+
+        fn authenticate(
+            call: &phoenix_core::operation::Decoded<Self>,
+            state: &$state,
+            _: &Peers,
+            _: &Context<DeliveryService>,
+        ) -> Result<phoenix_core::operation::Proven<LeafIndex>, Failure> {
+            let group = &call.request().access.group;
+            Ok($crate::group::prove_leaf(call.frame()?, group, state.roster(), |leaf| leaf)?)
+        }
+
+        fn loads(
+            call: &phoenix_core::operation::Decoded<Self>,
+            _: &$state,
+            sender: &LeafIndex,
+            _: &Context<DeliveryService>,
+        ) -> phoenix_core::limit::Loads {
+            $crate::loads::change(&call.request().access.group, *sender)
+        }
+    };
+}
+
 pub(crate) mod add_users;
 pub(crate) mod change_roles;
 pub(crate) mod create_group;

@@ -6,18 +6,11 @@ use phoenix_core::{
         Empty,
         delivery::{self as api, ReportRequest},
     },
-    limit::Loads,
-    operation::{
-        Authorised, Context, Decision, Decoded, Hint, Operation, Peers, Proven, Purpose, Reading, Rows,
-    },
+    operation::{Authorised, Context, Decision, Hint, Operation, Peers},
     port::AbuseReport,
 };
 
-use crate::{
-    group::{Members, Site, prove_leaf},
-    kinds, loads,
-    service::DeliveryService,
-};
+use crate::{group::Members, service::DeliveryService};
 
 /// Reports a member.
 pub struct Report;
@@ -28,35 +21,7 @@ impl Operation for Report {
     type State = Members;
     type Sender = LeafIndex;
 
-    fn locate(
-        call: &Decoded<Self>,
-        found: &Rows,
-        cx: &Context<DeliveryService>,
-    ) -> Result<Vec<Reading>, Failure> {
-        if !found.is_empty() {
-            return Ok(Vec::new());
-        }
-        let site = Site::of(&call.request().access, cx)?;
-        // For a hint: who was a member a moment ago may report, and be reported.
-        Ok(vec![site.reading(vec![kinds::ROSTER], Purpose::Glance)])
-    }
-
-    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Members, Failure> {
-        Members::open(&call.request().access, &found, cx)
-    }
-
-    fn authenticate(
-        call: &Decoded<Self>,
-        members: &Members,
-        _: &Peers,
-        _: &Context<DeliveryService>,
-    ) -> Result<Proven<LeafIndex>, Failure> {
-        Ok(prove_leaf(call.frame()?, &call.request().access.group, &members.roster, |leaf| leaf)?)
-    }
-
-    fn loads(call: &Decoded<Self>, _: &Members, sender: &LeafIndex, _: &Context<DeliveryService>) -> Loads {
-        loads::change(&call.request().access.group, *sender)
-    }
+    by_leaf!(Members, Glance);
 
     fn decide(
         members: Members,

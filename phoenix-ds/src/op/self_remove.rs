@@ -7,10 +7,7 @@ use openmls_rust_crypto::RustCrypto;
 use phoenix_core::{
     Failure, LeafIndex, Reject,
     api::delivery::{self as api, Accepted, MAX_PROPOSAL, Proposals, SelfRemoveRequest},
-    limit::Loads,
-    operation::{
-        Authorised, Context, Decision, Decoded, Effort, Operation, Peers, Proven, Purpose, Reading, Rows,
-    },
+    operation::{Authorised, Context, Decision, Effort, Operation, Peers},
     port::Alarm,
     wire::{List, Wire},
 };
@@ -18,9 +15,8 @@ use phoenix_core::{
 use crate::{
     accept::forgotten,
     fanout::FanOut,
-    group::{Group, Members, prove_leaf},
+    group::{Group, Members},
     induced::{self, Induced},
-    loads,
     mls::{self, frames},
     roster::Member,
     service::DeliveryService,
@@ -37,38 +33,7 @@ impl Operation for SelfRemove {
     type Sender = LeafIndex;
     const EFFORT: Effort = Effort::Heavy;
 
-    fn locate(
-        call: &Decoded<Self>,
-        found: &Rows,
-        cx: &Context<DeliveryService>,
-    ) -> Result<Vec<Reading>, Failure> {
-        if !found.is_empty() {
-            return Ok(Vec::new());
-        }
-        let SelfRemoveRequest { access, proposal } = call.request();
-        let reading = Group::reading(access, Purpose::Change, cx)?;
-        if proposal.len() > MAX_PROPOSAL {
-            return Err(Reject::TooLarge("proposal").into());
-        }
-        Ok(vec![reading])
-    }
-
-    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Group, Failure> {
-        Group::open(&call.request().access, &found, cx)
-    }
-
-    fn authenticate(
-        call: &Decoded<Self>,
-        group: &Group,
-        _: &Peers,
-        _: &Context<DeliveryService>,
-    ) -> Result<Proven<LeafIndex>, Failure> {
-        Ok(prove_leaf(call.frame()?, &call.request().access.group, &group.members.roster, |leaf| leaf)?)
-    }
-
-    fn loads(call: &Decoded<Self>, _: &Group, sender: &LeafIndex, _: &Context<DeliveryService>) -> Loads {
-        loads::change(&call.request().access.group, *sender)
-    }
+    by_leaf!(Group, Change, check);
 
     fn decide(
         mut group: Group,
@@ -99,6 +64,10 @@ impl Operation for SelfRemove {
         let wish = List::new(vec![proposal.clone()]).map_err(Reject::from)?;
         conclude(group, &call, wish, accepted, cx)
     }
+}
+
+fn check(request: &SelfRemoveRequest, _: &Context<DeliveryService>) -> Result<(), Failure> {
+    if request.proposal.len() > MAX_PROPOSAL { Err(Reject::TooLarge("proposal").into()) } else { Ok(()) }
 }
 
 /// What is written and sent: the wish to all others, and what the DS found to propose beside it to everybody.

@@ -26,14 +26,11 @@ impl Operation for SendMessage {
         found: &Rows,
         cx: &Context<DeliveryService>,
     ) -> Result<Vec<Reading>, Failure> {
-        if !found.is_empty() {
-            return Ok(Vec::new());
-        }
-        Letter::from(call.request()).readings(call.frame()?, cx)
+        Letter::from(call.request()).readings(call.frame()?, found, cx)
     }
 
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Sending, Failure> {
-        Letter::from(call.request()).open(&found, cx)
+        Letter::from(call.request()).open(call.frame()?, &found, cx)
     }
 
     fn authenticate(

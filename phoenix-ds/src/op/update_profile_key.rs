@@ -10,19 +10,12 @@ use phoenix_core::{
         },
         queue::NotifyClass,
     },
-    limit::Loads,
-    operation::{Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Purpose, Reading, Rows},
+    operation::{Authorised, Context, Decision, Operation, Peers},
     port::Alarm,
     wire::{Opaque, Wire},
 };
 
-use crate::{
-    fanout::FanOut,
-    group::{Members, Site, prove_leaf},
-    kinds, loads,
-    roster::Member,
-    service::DeliveryService,
-};
+use crate::{fanout::FanOut, group::Members, roster::Member, service::DeliveryService};
 
 /// Replaces a member's profile key.
 pub struct UpdateProfileKey;
@@ -33,34 +26,7 @@ impl Operation for UpdateProfileKey {
     type State = Members;
     type Sender = LeafIndex;
 
-    fn locate(
-        call: &Decoded<Self>,
-        found: &Rows,
-        cx: &Context<DeliveryService>,
-    ) -> Result<Vec<Reading>, Failure> {
-        if !found.is_empty() {
-            return Ok(Vec::new());
-        }
-        let site = Site::of(&call.request().access, cx)?;
-        Ok(vec![site.reading(vec![kinds::ROSTER], Purpose::Change)])
-    }
-
-    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Members, Failure> {
-        Members::open(&call.request().access, &found, cx)
-    }
-
-    fn authenticate(
-        call: &Decoded<Self>,
-        members: &Members,
-        _: &Peers,
-        _: &Context<DeliveryService>,
-    ) -> Result<Proven<LeafIndex>, Failure> {
-        Ok(prove_leaf(call.frame()?, &call.request().access.group, &members.roster, |leaf| leaf)?)
-    }
-
-    fn loads(call: &Decoded<Self>, _: &Members, sender: &LeafIndex, _: &Context<DeliveryService>) -> Loads {
-        loads::change(&call.request().access.group, *sender)
-    }
+    by_leaf!(Members, Change);
 
     fn decide(
         members: Members,

@@ -2,20 +2,15 @@
 
 use phoenix_core::{
     Failure, LeafIndex, Reject,
-    api::{Empty, delivery as api},
-    limit::Loads,
-    operation::{Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Purpose, Reading, Rows},
+    api::{
+        Empty,
+        delivery::{self as api, UpdateQueueConfigRequest},
+    },
+    operation::{Authorised, Context, Decision, Operation, Peers},
     port::Alarm,
 };
 
-use crate::{
-    accept::forgotten,
-    group::{Members, Site, prove_leaf},
-    kinds, loads,
-    roster::Member,
-    rules,
-    service::DeliveryService,
-};
+use crate::{accept::forgotten, group::Members, roster::Member, rules, service::DeliveryService};
 
 /// Replaces a member's queue config. A joiner that does so has joined: its snapshot may go.
 pub struct UpdateQueueConfig;
@@ -26,39 +21,7 @@ impl Operation for UpdateQueueConfig {
     type State = Members;
     type Sender = LeafIndex;
 
-    fn locate(
-        call: &Decoded<Self>,
-        found: &Rows,
-        cx: &Context<DeliveryService>,
-    ) -> Result<Vec<Reading>, Failure> {
-        if !found.is_empty() {
-            return Ok(Vec::new());
-        }
-        let site = Site::of(&call.request().access, cx)?;
-        // Only an AddPackage, made before its group is known, has a config that any DS may use.
-        if call.request().config.any.is_set() {
-            return Err(Reject::Malformed("queue config").into());
-        }
-        rules::check_domain(&call.request().config, cx)?;
-        Ok(vec![site.reading(vec![kinds::ROSTER], Purpose::Change)])
-    }
-
-    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Members, Failure> {
-        Members::open(&call.request().access, &found, cx)
-    }
-
-    fn authenticate(
-        call: &Decoded<Self>,
-        members: &Members,
-        _: &Peers,
-        _: &Context<DeliveryService>,
-    ) -> Result<Proven<LeafIndex>, Failure> {
-        Ok(prove_leaf(call.frame()?, &call.request().access.group, &members.roster, |leaf| leaf)?)
-    }
-
-    fn loads(call: &Decoded<Self>, _: &Members, sender: &LeafIndex, _: &Context<DeliveryService>) -> Loads {
-        loads::change(&call.request().access.group, *sender)
-    }
+    by_leaf!(Members, Change, check);
 
     fn decide(
         members: Members,
@@ -78,6 +41,10 @@ impl Operation for UpdateQueueConfig {
         writes.extend(forgotten(&members, &before));
         Ok(Decision::reply(Empty {}).change(members.site.at, writes, Alarm::Keep))
     }
+}
+
+fn check(request: &UpdateQueueConfigRequest, cx: &Context<DeliveryService>) -> Result<(), Failure> {
+    Ok(rules::check_own_config(&request.config, cx)?)
 }
 
 #[cfg(test)]

@@ -30,20 +30,16 @@ impl Operation for WelcomeInfo {
         found: &Rows,
         cx: &Context<DeliveryService>,
     ) -> Result<Vec<Reading>, Failure> {
-        if !found.is_empty() {
-            return Ok(Vec::new());
-        }
         let WelcomeInfoRequest { access, epoch, .. } = call.request();
-        let site = Site::of(access, cx)?;
-        let row = kinds::snapshot(&site.ear, *epoch);
-        Ok(vec![site.reading(vec![row], Purpose::Glance)])
+        let row = kinds::snapshot(&Site::of(access, cx)?.ear, *epoch);
+        Site::readings(access, found, (&[row], Purpose::Glance), cx)
     }
 
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Snapshot, Failure> {
         let WelcomeInfoRequest { access, epoch, .. } = call.request();
         let site = Site::of(access, cx)?;
         let row = kinds::snapshot(&site.ear, *epoch);
-        site.open(&row, &found, cx)
+        site.open(&row, &found)
     }
 
     fn authenticate(

@@ -3,6 +3,7 @@
 mod t13;
 mod t14;
 mod t15;
+mod t25;
 
 use phoenix_core::limit::Limits;
 

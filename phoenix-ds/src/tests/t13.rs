@@ -32,7 +32,7 @@ const COMMITTERS: usize = 32;
 fn t13_of_32_committers_on_two_instances_that_crash_one_wins_each_epoch_and_nothing_accepted_is_lost() {
     let world = world();
     let mut members: [Member; COMMITTERS] = group(&world);
-    let shaky = Arc::new(Shaky::over(world.store.clone(), 13));
+    let shaky = Arc::new(Shaky::over(world.store.clone(), 16));
     let mut site = Site::new(&world, shaky);
     let (mut advanced, mut unanswered) = (0, 0);
     for _ in 0..12 {

@@ -75,7 +75,7 @@ fn a_message_reads_the_roster_and_never_the_tree_and_is_one_commit_and_one_more_
         let (answered, delivered, entries) = house.measured::<SendMessage>(call);
 
         println!(
-            "{members:4} members: answered with {} read ({} bytes) and {} commit ({} bytes); delivered with {} reads \
+            "{members:4} members: answered with {} reads ({} bytes) and {} commit ({} bytes); delivered with {} reads \
              and {} commits to queues",
             answered.reads,
             answered.bytes_read(),
@@ -84,10 +84,11 @@ fn a_message_reads_the_roster_and_never_the_tree_and_is_one_commit_and_one_more_
             delivered.reads,
             delivered.commits_to(Space::Qs),
         );
-        // One read, of the roster's row and of whether the message came before.
-        assert_eq!((answered.reads, answered.places), (1, 2));
-        let [(space, row, _)] = &answered.rows[..] else { panic!("{:?}", answered.rows) };
-        assert_eq!((*space, &row[..]), (Space::Ds, &ROSTER[..]));
+        // One read of what is as long in every group and tells whether the sender's key is right, and of whether the
+        // message came before; then one of the roster's row.
+        assert_eq!((answered.reads, answered.places), (2, 3));
+        assert_eq!(read_of_group(&answered), [DOOR, ROSTER]);
+        assert_eq!((answered.rows.len(), answered.rows[0].2), (2, DOOR_BYTES));
         // One commit: the token is spent, the message is remembered, its fan-out is stored. The group is watched only.
         let [parts] = &answered.commits[..] else { panic!("{:?}", answered.commits) };
         let of = |space| parts.iter().filter(move |part| part.space == space).collect::<Vec<_>>();
@@ -142,7 +143,7 @@ fn an_ephemeral_message_writes_its_token_and_reaches_no_queue() {
 
     let (answered, delivered, entries) = house.measured::<SendMessage>(call);
 
-    assert_eq!((answered.reads, &written_to(&answered)[..]), (1, &[Space::Spent][..]));
+    assert_eq!((answered.reads, &written_to(&answered)[..]), (2, &[Space::Spent][..]));
     assert_eq!((delivered.commits.len(), entries), (0, 0));
 }
 
@@ -156,7 +157,7 @@ fn a_report_writes_its_token_and_reaches_the_operator() {
 
     let (answered, delivered, _) = house.measured::<Report>(call);
 
-    assert_eq!((answered.reads, &written_to(&answered)[..]), (1, &[Space::Spent][..]));
+    assert_eq!((answered.reads, &written_to(&answered)[..]), (2, &[Space::Spent][..]));
     assert!(delivered.commits.is_empty());
     let reports = house.home.admin().reports();
     let told: Vec<_> = reports.iter().map(|it| (it.accused, it.reporter, &it.evidence[..])).collect();
@@ -182,12 +183,12 @@ fn a_message_to_one_and_a_new_profile_key_read_the_roster_alone() {
 
     let call = by_second::<SendTargeted>(&house, &mut purse, &group, &one);
     let (answered, _, entries) = house.measured::<SendTargeted>(call);
-    assert_eq!((read_of_group(&answered), answered.commits.len(), answered.jobs), (vec![ROSTER], 1, 0));
+    assert_eq!((read_of_group(&answered), answered.commits.len(), answered.jobs), (vec![DOOR, ROSTER], 1, 0));
     assert_eq!(entries, 1);
 
     let call = by_second::<UpdateProfileKey>(&house, &mut purse, &group, &key);
     let (answered, _, entries) = house.measured::<UpdateProfileKey>(call);
-    assert_eq!((read_of_group(&answered), answered.commits.len(), answered.jobs), (vec![ROSTER], 1, 0));
+    assert_eq!((read_of_group(&answered), answered.commits.len(), answered.jobs), (vec![DOOR, ROSTER], 1, 0));
     assert_eq!(entries, 9);
 }
 
@@ -253,8 +254,11 @@ fn private_message(group: &Group, aad: MessageAad, length: usize) -> Mls {
 
 const SIZES: [usize; 3] = [2, 10, 100];
 /// Rows of a group.
+const DOOR: Bytes = Bytes::from_static(b"k");
 const ROSTER: Bytes = Bytes::from_static(b"r");
 const TREE: Bytes = Bytes::from_static(b"t");
+/// A key and its padding, sealed.
+const DOOR_BYTES: usize = 92;
 /// Kinds of the DS's partitions.
 const GROUP: u8 = 1;
 const RECEIPT: u8 = 2;

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use futures::executor::block_on;
 use phoenix_core::{
@@ -11,7 +11,7 @@ use phoenix_core::{
 
 use super::SendMessage;
 use crate::{
-    SendTargeted, UpdateClient, UpdateProfileKey,
+    RemoveUsers, SendTargeted, UpdateClient, UpdateProfileKey,
     testing::{Member, World, rejected},
 };
 
@@ -113,7 +113,31 @@ fn what_is_kept_of_a_messages_id_goes_after_an_hour_and_names_nobody() {
     let receipts: Vec<_> = receipts.filter(|(at, _)| at.space() == Space::Ds).collect();
     assert_eq!(receipts.len(), 1);
     assert!(!receipts[0].0.key().windows(16).any(|window| window == request.id.as_bytes()));
-    assert!(receipts[0].1.rows.iter().all(|(key, value)| key.is_empty() && value.is_empty()));
+    let [(row, sender)] = &receipts[0].1.rows[..] else { panic!("{:?}", receipts[0].1.rows) };
+    assert!(row.is_empty() && sender.len() == 32);
+    assert!(!sender.windows(16).any(|window| window == a.credential.pseudonym.as_bytes()));
+}
+
+#[test]
+fn who_comes_to_the_leaf_of_a_former_member_meets_none_of_its_messages() {
+    let world = World::new();
+    let [mut a, mut b, mut c] = ["alpha.test"; 3].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    a.add(&world, &mut [&mut b]).unwrap();
+    let former = b.message(b"from b");
+    world.call::<SendMessage>(&former, Some(b.leaf())).unwrap();
+    let removal = a.commit(Vec::new(), &[b.index()], 0).request;
+    world.call::<RemoveUsers>(&removal, Some(a.leaf())).unwrap();
+    a.merge();
+    a.add(&world, &mut [&mut c]).unwrap();
+    world.delivered();
+
+    let request = SendMessageRequest { id: former.id, ..c.message(b"from c") };
+    world.call::<SendMessage>(&request, Some(c.leaf())).unwrap();
+    world.call::<SendMessage>(&request, Some(c.leaf())).unwrap();
+
+    assert_eq!(b.index(), c.index());
+    assert_eq!(a.read(&a.contents(&world.delivered())[0].message), b"from c");
 }
 
 #[test]
