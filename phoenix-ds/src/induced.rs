@@ -53,7 +53,7 @@ pub(crate) fn propose(
     cx: &Context<DeliveryService>,
 ) -> Result<Induced, Failure> {
     let Group { members: Members { site, roster }, clear, graveyard, mut tree } = group;
-    let Dug { gone, graveyard, writes } = dig(graveyard, &site, &roster, &tree)?;
+    let Dug { gone, graveyard, writes } = dig(graveyard, (&site, &roster), &tree, cx.now)?;
     let reason = |member: &Member| reason(member, wishes, &gone, sender, cx);
     let mut found: Vec<_> = roster.members.iter().filter_map(|it| Some((it.leaf, reason(it)?))).collect();
     found.retain(|(leaf, _)| tree.pending(*leaf).is_none());
@@ -92,14 +92,19 @@ struct Dug {
 }
 
 /// Opens what was noted of queues that are gone, and keeps what is of members still.
-fn dig(graveyard: Graveyard, site: &Site, roster: &Roster, tree: &Tree) -> Result<Dug, Failure> {
+fn dig(
+    graveyard: Graveyard,
+    (site, roster): (&Site, &Roster),
+    tree: &Tree,
+    now: Timestamp,
+) -> Result<Dug, Failure> {
     if graveyard.notes.is_empty() {
         return Ok(Dug { gone: BTreeSet::new(), graveyard, writes: Vec::new() });
     }
     let secret = graveyard.secret(site, tree.suite()?)?;
     let Graveyard { notes: before, key } = graveyard;
     let used = roster.members.iter().map(|member| member.config.sealed.digest()).collect();
-    let (gone, notes) = before.clone().gone(&secret, &site.at.key, &used)?;
+    let (gone, notes) = before.clone().gone((&secret, &site.at.key), &used, now)?;
     let write = if notes.is_empty() {
         Write::Delete(kinds::NOTES)
     } else {

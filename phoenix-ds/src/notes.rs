@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use phoenix_core::{
-    Failure, Reject,
+    Failure, Reject, Timestamp,
     crypto::{AtRestKey, Chance, HpkeCiphertext, HpkePublicKey, HpkeSecretKey},
-    time::HOUR,
+    time::{DAY, HOUR},
     wire::{Flag, List, Wire},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
@@ -30,7 +30,7 @@ struct SealedNote {
 struct Note {
     /// SHA-256 of the sealed config.
     queue: [u8; 32],
-    /// When, in seconds.
+    /// When that was seen, in seconds, told to the minute.
     at: u64,
 }
 
@@ -86,26 +86,31 @@ impl Notes {
         Ok(Self { notes: List::new(notes)? })
     }
 
-    /// The queues that were gone twice, long enough apart; and the notes of queues that are still somebody's.
+    /// The queues that were gone twice, long enough apart; and the notes of queues that are still somebody's. A note is
+    /// forgotten in time, so that two mistakes of a QS in a year do not add up.
     ///
     /// # Errors
     /// Where the notes that stay are too many, which is fewer than there were.
     pub(crate) fn gone(
         self,
-        key: &HpkeSecretKey,
-        group: &[u8],
+        (key, group): (&HpkeSecretKey, &[u8]),
         used: &BTreeSet<[u8; 32]>,
+        now: Timestamp,
     ) -> Result<(BTreeSet<[u8; 32]>, Self), Failure> {
         let mut gone = BTreeSet::new();
         let mut kept: Vec<(SealedNote, Note)> = Vec::new();
+        let is_fresh = |note: &Note| note.at.saturating_add(KEPT_S) >= now.as_secs();
         for sealed in self.notes {
             let opened = key.open(INFO, group, &sealed.sealed).and_then(|note| Note::decode(&note));
-            let Some(note) = opened.ok().filter(|note| used.contains(&note.queue)) else { continue };
-            let apart = |other: &Note| other.at.abs_diff(note.at) >= APART_S;
-            if kept.iter().any(|(_, other)| other.queue == note.queue && apart(other)) {
+            let wanted = |note: &Note| used.contains(&note.queue) && is_fresh(note);
+            let Some(note) = opened.ok().filter(wanted) else { continue };
+            let others: Vec<_> = kept.iter().filter(|(_, other)| other.queue == note.queue).collect();
+            if others.iter().any(|(_, other)| other.at.abs_diff(note.at) > APART_S) {
                 gone.insert(note.queue);
             }
-            kept.push((sealed, note));
+            // What was the latest may be the only one by now, and be followed by another.
+            let latest = Flag::from(!others.is_empty());
+            kept.push((SealedNote { latest, ..sealed }, note));
         }
         let notes = List::new(kept.into_iter().map(|(sealed, _)| sealed).collect()).map_err(Reject::from)?;
         Ok((gone, Self { notes }))
@@ -116,5 +121,9 @@ impl Notes {
 const INFO: &[u8] = b"phoenix note";
 /// Notes of a group at most (07).
 const MAX_NOTES: usize = 64;
-/// A queue must have been gone twice, so long apart: a QS that restores a backup may be wrong for a while (07).
+/// A queue must have been gone twice, longer apart than this: a QS that restores a backup may be wrong for a while (07).
+/// Times are told to the minute, so more than that is at least an hour and a moment.
 const APART_S: u64 = HOUR;
+/// For how long a note counts. Clients commit every 30 days in every group (07), so of a queue that stays gone another
+/// note comes before.
+const KEPT_S: u64 = 60 * DAY;

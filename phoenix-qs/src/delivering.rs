@@ -20,7 +20,7 @@ use phoenix_core::{
     limit::{Limit, Load},
     operation::{Context, Delivery, PushHint, Rows},
     port::{Urgency, Wanted},
-    time::Month,
+    time::{MINUTE, Month},
     wire::{List, Opaque, Wire},
 };
 
@@ -169,18 +169,19 @@ pub(crate) fn held_as(
 }
 
 /// Tells the DS of this homeserver which queue configs a message did not reach, and why (07, 08), in as many messages
-/// as it takes.
+/// as it takes. It may hear late, so it is also told when that was seen, as finely as it must tell hours apart.
 pub(crate) fn undelivered(
-    domain: &Fqdn,
+    cx: &Context<QueueService>,
     lane: Bytes,
     back: &Opaque<MAX_BACK>,
     (cause, queues): (Undeliverable, &[[u8; 32]]),
 ) -> Result<Vec<Delivery>, Reject> {
+    let seen_at = cx.now.as_secs().div_euclid(MINUTE).saturating_mul(MINUTE);
     let mut deliveries = Vec::new();
     for queues in queues.chunks(MAX_PART).filter(|_| !back.is_empty()) {
         let queues = List::new(queues.to_vec())?;
-        let body = UndeliveredRequest { back: back.clone(), cause, queues }.encode();
-        let (to, lane, back) = (domain.clone(), lane.clone(), Bytes::new());
+        let body = UndeliveredRequest { back: back.clone(), cause, seen_at, queues }.encode();
+        let (to, lane, back) = (cx.domain.clone(), lane.clone(), Bytes::new());
         deliveries.push(Delivery { to, service: ServiceName::Ds, lane, back, body });
     }
     Ok(deliveries)

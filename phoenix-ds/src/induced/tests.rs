@@ -9,7 +9,7 @@ use phoenix_core::{
         queue::ClientQueueConfig,
     },
     crypto::{Chance, Suite},
-    time::{DAY, HOUR, Month},
+    time::{DAY, HOUR, MINUTE, Month},
     wire::List,
 };
 
@@ -133,7 +133,7 @@ fn notes_of_a_queue_that_was_replaced_or_is_nobodys_are_forgotten() {
     let nobodys = Member::fresh_config("alpha.test", &mut Chance::from_seed([40; 32]));
     for _ in 0..2 {
         world.tell_gone(&back, &[&b.config, &nobodys]);
-        world.advance_s(HOUR);
+        world.advance_s(HOUR + MINUTE);
     }
     b.update_config(&world, Member::fresh_config("alpha.test", &mut Chance::from_seed([41; 32]))).unwrap();
 
@@ -145,6 +145,46 @@ fn notes_of_a_queue_that_was_replaced_or_is_nobodys_are_forgotten() {
 }
 
 #[test]
+fn what_the_ds_hears_late_counts_from_when_it_was_seen() {
+    let world = World::new();
+    let [mut a, b, c] = group(&world, Suite::Ed25519);
+    let back = back(&world, &mut a);
+    // A lane was held up: b's queue was gone for one minute only, c's for two hours.
+    world.tell_gone_late(&back, &[&b.config], HOUR);
+    world.tell_gone_late(&back, &[&c.config], 2 * HOUR);
+    world.tell_gone(&back, &[&c.config]);
+    world.advance_s(2 * HOUR);
+    world.tell_gone_late(&back, &[&b.config], 3 * HOUR);
+
+    a.update(&world).unwrap();
+
+    assert_eq!(pending(&world, &a), [c.index()]);
+}
+
+#[test]
+fn two_mistakes_of_a_qs_long_apart_cost_nobody_the_group_and_two_soon_after_do() {
+    let world = World::new();
+    let [mut a, b] = group(&world, Suite::Ed25519);
+    let back = back(&world, &mut a);
+    world.tell_gone(&back, &[&b.config]);
+    world.advance_days(61);
+    world.tell_gone(&back, &[&b.config]);
+    a.update(&world).unwrap();
+    a.follow(&world.delivered());
+    assert!(pending(&world, &a).is_empty());
+    assert_eq!(world.group(a.access.as_ref().unwrap()).graveyard.notes.len(), 1);
+
+    // The one that is left is the first now.
+    for apart_s in [HOUR, 2 * MINUTE] {
+        world.advance_s(apart_s);
+        world.tell_gone(&back, &[&b.config]);
+    }
+    a.update(&world).unwrap();
+
+    assert_eq!(pending(&world, &a), [b.index()]);
+}
+
+#[test]
 fn a_homeserver_that_takes_nothing_for_a_week_costs_none_of_its_members_the_group() {
     let world = World::new();
     let [mut a, b, c] = group(&world, Suite::Ed25519);
@@ -152,7 +192,7 @@ fn a_homeserver_that_takes_nothing_for_a_week_costs_none_of_its_members_the_grou
     let before = world.group_rows();
     for _ in 0..3 {
         world.tell_undelivered(&back, Undeliverable::GivenUp, &[&b.config, &c.config]);
-        world.advance_s(HOUR);
+        world.advance_s(HOUR + MINUTE);
     }
     assert_eq!(world.group_rows(), before);
 
@@ -172,7 +212,7 @@ fn of_more_queues_that_are_gone_than_have_room_for_notes_some_cost_their_members
     let configs: Vec<_> = roster.others(LeafIndex(a.index())).map(|it| &it.config).collect();
     for _ in 0..2 {
         configs.chunks(60).for_each(|some| world.tell_gone(&back, some));
-        world.advance_s(HOUR);
+        world.advance_s(HOUR + MINUTE);
     }
 
     a.update(&world).unwrap();
@@ -205,6 +245,32 @@ fn members_at_a_blocked_domain_are_proposed_and_nobody_comes_from_there() {
     let mut d = Member::new(&world, "beta.test");
     assert_eq!(rejected(a.add(&world, &mut [&mut d])), Reject::Forbidden);
     assert_eq!(rejected(d.create(&world, None)), Reject::Forbidden);
+}
+
+#[test]
+fn a_group_whose_members_are_all_at_blocked_domains_is_frozen_for_good() {
+    let mut world = World::new();
+    let [mut a, mut b] = ["beta.test", "gamma.test"].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    a.add(&world, &mut [&mut b]).unwrap();
+    let blocked = ["beta.test", "gamma.test"].map(|it| it.parse::<Fqdn>().unwrap());
+    let settings = DeliverySettings { blocked_domains: blocked.into(), ..DeliverySettings::default() };
+    world.restart(settings);
+    a.update(&world).unwrap();
+    let arrived = world.delivered();
+    [&mut a, &mut b].into_iter().for_each(|it| it.follow(&arrived));
+
+    // Also after the block was lifted: the proposals are stored and sent.
+    for _ in 0..2 {
+        assert_eq!(pending(&world, &a), [0, 1]);
+        for member in [&mut a, &mut b] {
+            assert_eq!(rejected(member.update(&world)), Reject::Forbidden);
+        }
+        world.restart(DeliverySettings::default());
+    }
+    let mut c = Member::new(&world, "alpha.test");
+    assert_eq!(rejected(a.add(&world, &mut [&mut c])), Reject::Forbidden);
+    assert_eq!(rejected(b.resync(&world)), Reject::Forbidden);
 }
 
 #[test]
@@ -285,6 +351,57 @@ fn a_key_that_has_ended_signs_for_groups_that_know_no_other_until_they_do() {
         assert!(listed.contains(current));
         let (place, key) = ring.service.signer(&listed, suite, world.now()).unwrap();
         assert_eq!((&key.verifying_key().key, &listed[place as usize]), (current, current));
+    }
+}
+
+#[test]
+fn a_group_that_learns_the_next_key_in_time_takes_removals_by_the_last_one_and_then_by_that() {
+    for suite in [Suite::Ed25519, Suite::P256] {
+        let world = World::new();
+        let [mut a, mut b, mut c, mut d] = group(&world, suite);
+        let back = back(&world, &mut a);
+        let signer = |world: &World, member: &Member| {
+            let group = world.group(member.access.as_ref().unwrap());
+            let extensions = group.tree.group.group_context().extensions();
+            let listed = crate::mls::context::sender_keys(extensions).unwrap();
+            let ring = world.engine.ring();
+            let (_, key) = ring.service.signer(&listed, suite, world.now()).unwrap();
+            (key.verifying_key(), listed.len())
+        };
+        let last = signer(&world, &a);
+
+        // The next key is published in the month before the last one ends, and is listed beside it.
+        calendar::busy(&world, &mut [&mut a, &mut b, &mut c, &mut d], 340);
+        let context = a.senders(&world.engine.ring().service.public(world.now()));
+        let request = a.changing(context);
+        world.call::<ChangeRoles>(&request, Some(a.leaf())).unwrap();
+        let arrived = world.delivered();
+        [&mut a, &mut b, &mut c, &mut d].into_iter().for_each(|it| it.follow(&arrived));
+        let mut signers = Vec::new();
+        for gone in [&mut c, &mut d] {
+            for _ in 0..2 {
+                world.tell_gone(&back, &[&gone.config]);
+                world.advance_s(HOUR + MINUTE);
+            }
+            signers.push(signer(&world, &a));
+            a.update(&world).unwrap();
+            // OpenMLS verifies the removal by the group's own list; the second commit takes it along.
+            let arrived = world.delivered();
+            assert_eq!(b.proposals(&arrived).iter().map(|it| it.0).collect::<Vec<_>>(), [DS_LEAF]);
+            [&mut a, &mut b].into_iter().for_each(|it| it.follow(&arrived));
+            a.update(&world).unwrap();
+            let arrived = world.delivered();
+            b.follow(&arrived);
+            a.follow(&arrived);
+            assert_eq!(rejected(gone.send(&world, b"gone")), Reject::Unauthenticated);
+            world.advance_days(30);
+        }
+
+        // Of both suites.
+        assert_eq!((last.1, signers[0].1), (2, 4));
+        assert!(signers[0].0 == last.0 && signers[1].0 != last.0);
+        let current = world.engine.ring().service.current(suite, world.now()).unwrap().clone();
+        assert_eq!(signers[1].0, current);
     }
 }
 

@@ -74,15 +74,17 @@ impl Operation for Undelivered {
         cx: &Context<DeliveryService>,
     ) -> Result<Decision<Empty>, Failure> {
         let Noted { at, clear, notes: before } = noted;
-        let UndeliveredRequest { cause, queues, .. } = call.request();
+        let UndeliveredRequest { back: _, cause, seen_at, queues } = call.request();
         let is_gone = *cause == Undeliverable::Gone && !queues.is_empty();
         // The group was given up meanwhile, or nothing is gone.
         let Some(clear) = clear.filter(|_| is_gone) else { return Ok(Decision::reply(Empty {})) };
         let chance = &mut cx.chance("notes");
         let desk = Desk { group: &at.key, tombstone: &clear.tombstone, at_rest: &cx.keys.at_rest };
         let mut notes = before.clone();
+        // A clock that is ahead would keep a note for longer than any other.
+        let seen_at = cx.now.as_secs().min(*seen_at);
         for queue in queues {
-            notes = notes.with(&desk, *queue, cx.now.as_secs(), chance)?;
+            notes = notes.with(&desk, *queue, seen_at, chance)?;
         }
         if notes == before {
             return Ok(Decision::reply(Empty {}));

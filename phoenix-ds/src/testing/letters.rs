@@ -1,9 +1,12 @@
 //! What a member of tests says to one other, of itself, and to the operator; and how a world grows old.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use futures::executor::block_on;
 use openmls::prelude::LeafNodeIndex;
 use phoenix_core::{
-    Fqdn, MessageId, Pseudonym, Timestamp,
+    Failure, Fqdn, MessageId, Pseudonym, Timestamp,
     api::{
         delivery::{
             GroupAccess, MAX_EVIDENCE, MessageAad, Mls, ReportReason, ReportRequest, SendTargetedRequest,
@@ -12,14 +15,36 @@ use phoenix_core::{
         queue::{FanOutMessage, NotifyClass},
     },
     crypto::sha256,
+    engine::{Alarms, Ticker},
+    operation::{Local, OnAlarm, Service as _},
     port::{AbuseReport, PartitionKey, Place, Snapshot, Space, Store as _, Wanted},
     time::DAY,
     wire::{Flag, Opaque, Wire},
 };
 
 use super::{Member, World, member::Commit, mls::message};
+use crate::DeliveryService;
+
+/// Does what alarms of the DS ask for.
+struct Dropper;
+
+#[async_trait]
+impl Ticker for Dropper {
+    fn on_alarm(&self, _: Space, kind: u8) -> OnAlarm {
+        DeliveryService::on_alarm(kind)
+    }
+
+    async fn tick(&self, _: Space, _: Local) -> Result<(), Failure> {
+        Ok(())
+    }
+}
 
 impl World {
+    /// Has done what is due.
+    pub(crate) fn sweep(&self) {
+        block_on(Alarms::new(self.engine.shared().clone(), Arc::new(Dropper)).run_once());
+    }
+
     /// The group's partition, as it lies on the disk.
     pub(crate) fn partition(&self, access: &GroupAccess) -> Snapshot {
         let at = crate::kinds::group(&self.engine.ring().at_rest, &access.group);

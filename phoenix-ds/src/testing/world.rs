@@ -30,7 +30,7 @@ use phoenix_core::{
     },
     published::{PublishedKeys, QsDocument},
     store::MemoryStore,
-    time::DAY,
+    time::{DAY, MINUTE},
     token::{Blinding, Rotation, Token, TokenKeys, challenge_digest},
     wire::{Audience, AuthFrame, Call, CallTbs, List, Opaque, Sender, VERSION, Wire},
 };
@@ -136,10 +136,22 @@ impl World {
         self.tell_undelivered(back, Undeliverable::Gone, gone);
     }
 
+    /// Tells the DS so of what was seen a while ago.
+    pub(crate) fn tell_gone_late(&self, back: &[u8], gone: &[&ClientQueueConfig], late_s: u64) {
+        let seen_at = self.now().as_secs() - late_s;
+        self.tell(back, (Undeliverable::Gone, seen_at), gone);
+    }
+
     /// Tells the DS, as a QS does, that a message did not reach these members' queues.
     pub(crate) fn tell_undelivered(&self, back: &[u8], cause: Undeliverable, queues: &[&ClientQueueConfig]) {
+        self.tell(back, (cause, self.now().as_secs()), queues);
+    }
+
+    fn tell(&self, back: &[u8], (cause, seen_at): (Undeliverable, u64), queues: &[&ClientQueueConfig]) {
+        let seen_at = seen_at - seen_at % MINUTE;
         let queues = List::new(queues.iter().map(|it| it.sealed.digest()).collect()).unwrap();
-        let request = UndeliveredRequest { back: Opaque::new(back.to_vec()).unwrap(), cause, queues };
+        let back = Opaque::new(back.to_vec()).unwrap();
+        let request = UndeliveredRequest { back, cause, seen_at, queues };
         block_on(self.engine.internal::<Undelivered>(request, Fare::Free)).unwrap();
     }
 

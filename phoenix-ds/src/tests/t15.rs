@@ -5,7 +5,7 @@ use phoenix_core::{
     Epoch, Failure, Reject,
     api::delivery::{CommitRequest, ExternalCommitInfoReply, WelcomeInfoRequest},
     crypto::Chance,
-    time::HOUR,
+    time::{HOUR, MINUTE},
     wire::List,
 };
 
@@ -104,7 +104,7 @@ fn t15_who_has_left_or_whose_queue_is_gone_commits_nothing_while_it_waits_to_be_
     let back = world.delivered().remove(0).back;
     for _ in 0..2 {
         world.tell_gone(&back, &[&c.config]);
-        world.advance_s(HOUR);
+        world.advance_s(HOUR + MINUTE);
     }
     a.update(&world).unwrap();
     let arrived = world.delivered();

@@ -237,7 +237,7 @@ fn ephemeral(
     }
     let gone = digests(request, &results, RecipientResult::Gone);
     let lane = lane_back(&cx.keys.at_rest, &request.back);
-    let told = undelivered(&cx.domain, lane, &request.back, (Undeliverable::Gone, &gone))?;
+    let told = undelivered(cx, lane, &request.back, (Undeliverable::Gone, &gone))?;
     let reply = DeliverReply { results: List::new(results).map_err(Reject::from)? };
     let decision = told.into_iter().fold(Decision::reply(reply), Decision::deliver);
     Ok(hints.into_iter().fold(decision, Decision::hint))
@@ -397,7 +397,7 @@ impl<'a> Round<'a> {
         // A repeat has told it before.
         let gone = if is_new { digests(request, &results, RecipientResult::Gone) } else { Vec::new() };
         let lane = lane_back(&cx.keys.at_rest, &request.back);
-        let told = undelivered(&cx.domain, lane, &request.back, (Undeliverable::Gone, &gone))?;
+        let told = undelivered(cx, lane, &request.back, (Undeliverable::Gone, &gone))?;
         Ok(told.into_iter().fold(decision, Decision::deliver))
     }
 }

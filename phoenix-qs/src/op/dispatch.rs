@@ -250,8 +250,7 @@ fn given_up(
     for (number, record) in too_old.iter().take(MAX_GIVEN_UP) {
         taken.push(Write::Take(entry_key(*number)));
         let lane = lane_back(&cx.keys.at_rest, key);
-        let told =
-            undelivered(&cx.domain, lane, &record.back, (Undeliverable::GivenUp, &record.unreached()))?;
+        let told = undelivered(cx, lane, &record.back, (Undeliverable::GivenUp, &record.unreached()))?;
         decision = told.into_iter().fold(decision, Decision::deliver);
     }
     Ok(decision.change(mailbox(key), taken, Alarm::At(cx.now)).hint(Hint::Ring))

@@ -141,7 +141,7 @@ impl Operation for Settle {
                 let back = record.back.clone();
                 let (cause, unreached) = settling.settled(number, record, receipt);
                 let lane = lane_back(&cx.keys.at_rest, &request.mailbox);
-                let told = undelivered(&cx.domain, lane, &back, (cause, &unreached))?;
+                let told = undelivered(cx, lane, &back, (cause, &unreached))?;
                 decision = told.into_iter().fold(decision, Decision::deliver);
             }
         }

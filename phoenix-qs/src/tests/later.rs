@@ -13,7 +13,8 @@ use phoenix_core::{
     },
     engine::{Courier, LaneRow, Lanes},
     operation::Fare,
-    time::DAY,
+    port::Clock as _,
+    time::{DAY, HOUR, MINUTE},
     wire::{List, Wire},
 };
 
@@ -187,16 +188,24 @@ fn the_ds_is_told_that_a_queue_is_gone_only_where_its_qs_has_said_so() {
         let (transaction, rows) = (Some(sent.transaction.payload.transaction), sent.rows);
         alpha.internal::<Settle>(SettleRequest { mailbox, transaction, rows, outcome }).unwrap();
 
-        assert_eq!(told(&alpha), [(cause, vec![config.sealed.digest()])]);
+        // It hears of it later, and when that was.
+        let seen_at = alpha.clock.now().as_secs();
+        alpha.clock.advance_s(HOUR);
+        let told = heard(&alpha).remove(0);
+        assert_eq!((told.cause, told.queues.as_slice()), (cause, &[config.sealed.digest()][..]));
+        assert_eq!(told.seen_at, seen_at - seen_at % MINUTE);
     }
 }
 
 /// What the DS is told of queues, and why.
 fn told(home: &Home) -> Vec<(Undeliverable, Vec<[u8; 32]>)> {
+    heard(home).into_iter().map(|it| (it.cause, it.queues.into_vec())).collect()
+}
+
+fn heard(home: &Home) -> Vec<UndeliveredRequest> {
     let told = Arc::new(Told::default());
     block_on(Lanes::new(home.engine.shared().clone(), told.clone()).flush_all());
-    let told = std::mem::take(&mut *told.0.lock().unwrap());
-    told.into_iter().map(|it| (it.cause, it.queues.into_vec())).collect()
+    std::mem::take(&mut *told.0.lock().unwrap())
 }
 
 #[derive(Default)]

@@ -107,6 +107,8 @@ pub struct UndeliveredRequest {
     pub back: Opaque<MAX_BACK>,
     /// Why.
     pub cause: Undeliverable,
+    /// When the QS saw it, in seconds, told to the minute.
+    pub seen_at: u64,
     /// SHA-256 of the sealed configs of the recipients.
     pub queues: List<[u8; 32], 60>,
 }

@@ -103,6 +103,36 @@ fn the_id_of_a_deleted_group_is_barred_for_ninety_days() {
 }
 
 #[test]
+fn the_id_of_a_deleted_group_is_free_again_once_its_bar_has_expired() {
+    let world = World::new();
+    let mut a = Member::new(&world, "alpha.test");
+    let mut creation: CreateGroupRequest = a.creation(&world, None);
+    world.call::<CreateGroup>(&creation, Some(a.new_key())).unwrap();
+    let commit = a.ending().request;
+    world.call::<DeleteGroup>(&commit, Some(a.leaf())).unwrap();
+    // A reservation of the same id, which nobody draws twice.
+    let reserve = |creation: &mut CreateGroupRequest| {
+        creation.reservation.expires = world.now().plus_secs(60).as_secs();
+        creation.reservation = world.reservation_of(&world, creation);
+    };
+
+    world.advance_days(89);
+    world.advance_s(DAY - 1);
+    world.sweep();
+    reserve(&mut creation);
+    let barred = world.call::<CreateGroup>(&creation, Some(a.new_key()));
+    assert_eq!(rejected(barred), Reject::AlreadyExists);
+    // Far alarms are rounded up to whole days, and up to one more.
+    world.advance_days(2);
+    world.advance_s(1);
+    world.sweep();
+
+    assert_eq!(world.partition(&commit.access).mark, None);
+    reserve(&mut creation);
+    world.call::<CreateGroup>(&creation, Some(a.new_key())).unwrap();
+}
+
+#[test]
 fn a_group_of_one_ends_too() {
     let world = World::new();
     let mut a = Member::new(&world, "alpha.test");

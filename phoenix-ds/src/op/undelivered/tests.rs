@@ -25,7 +25,8 @@ fn back(world: &World) -> (Member, bytes::Bytes) {
 
 fn tell(world: &World, back: &[u8], gone: Vec<[u8; 32]>) -> Result<Empty, Failure> {
     let (back, queues) = (Opaque::new(back.to_vec()).unwrap(), List::new(gone).unwrap());
-    let request = UndeliveredRequest { back, cause: Undeliverable::Gone, queues };
+    let (cause, seen_at) = (Undeliverable::Gone, world.now().as_secs());
+    let request = UndeliveredRequest { back, cause, seen_at, queues };
     block_on(world.engine.internal::<Undelivered>(request, Fare::Free))
 }
 
