@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::Write as _,
+    io::{self, Write},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::Arc,
@@ -39,12 +39,29 @@ impl Reports for ReportFile {
     }
 }
 
-/// In one write, so that lines of two processes do not mix.
-fn write(mut file: &File, line: &str) -> std::io::Result<()> {
-    if file.metadata()?.len() >= MAX_BYTES {
-        return Err(std::io::ErrorKind::StorageFull.into());
+/// Writes a line, or nothing: what a full disk took of it is taken back. Other processes wait meanwhile, so that no line
+/// of theirs is mixed with it, nor taken back with it.
+fn write(file: &File, line: &str) -> io::Result<()> {
+    file.lock()?;
+    let written = file.metadata().and_then(|found| append(file, found.len(), line, |end| file.set_len(end)));
+    file.unlock().and(written)
+}
+
+/// Appends a line to what ends here, or cuts it off there again.
+fn append(
+    mut to: impl Write,
+    end: u64,
+    line: &str,
+    cut: impl FnOnce(u64) -> io::Result<()>,
+) -> io::Result<()> {
+    if end >= MAX_BYTES {
+        return Err(io::ErrorKind::StorageFull.into());
     }
-    file.write_all(line.as_bytes())
+    to.write_all(line.as_bytes()).inspect_err(|_| {
+        if cut(end).is_err() {
+            tracing::error!("part of a report of abuse stayed in its file, without an end");
+        }
+    })
 }
 
 fn line(report: &AbuseReport) -> String {
@@ -66,9 +83,17 @@ const MAX_BYTES: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        reason = "a test fails by panicking"
+    )]
 
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{
+        io::{self, Seek as _, SeekFrom, Write},
+        os::unix::fs::PermissionsExt as _,
+    };
 
     use phoenix_core::{GroupId, Pseudonym, Timestamp, Uuid};
     use phoenix_homeserver::{
@@ -77,7 +102,7 @@ mod tests {
     };
     use serde_json::Value;
 
-    use super::{MAX_BYTES, ReportFile};
+    use super::{MAX_BYTES, ReportFile, append, line};
 
     fn report(number: u64) -> AbuseReport {
         AbuseReport {
@@ -118,5 +143,50 @@ mod tests {
         file.take(report(1)).await;
 
         assert_eq!(std::fs::metadata(&path).unwrap().len(), MAX_BYTES);
+    }
+
+    /// A disk that has room for so many bytes, over a real file.
+    struct Disk {
+        file: std::fs::File,
+        room: usize,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let written = self.file.write(&bytes[..bytes.len().min(self.room)])?;
+            self.room -= written;
+            Ok(written)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.file.flush()
+        }
+    }
+
+    #[test]
+    fn of_a_line_for_which_the_disk_has_no_room_nothing_stays() {
+        let told = line(&report(1));
+        for room in [0, 1, told.len() - 1] {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(b"a line\n").unwrap();
+            let disk = Disk { file: file.try_clone().unwrap(), room };
+
+            let written = append(disk, 7, &told, |end| file.set_len(end));
+
+            assert_eq!(written.unwrap_err().kind(), io::ErrorKind::StorageFull);
+            assert_eq!(io::read_to_string(rewound(&file)).unwrap(), "a line\n");
+        }
+        let file = tempfile::tempfile().unwrap();
+        let disk = Disk { file: file.try_clone().unwrap(), room: told.len() };
+        append(disk, 0, &told, |_| panic!("nothing is to be cut")).unwrap();
+        assert_eq!(io::read_to_string(rewound(&file)).unwrap(), told);
+    }
+
+    fn rewound(mut file: &std::fs::File) -> &std::fs::File {
+        file.seek(SeekFrom::Start(0)).unwrap();
+        file
     }
 }
