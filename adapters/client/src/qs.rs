@@ -22,6 +22,7 @@ use phoenix_core::{
 use crate::{
     call::{Auth, Route},
     error::ClientError,
+    event::Event,
     inbox::Inbox,
     provision::Shared,
     session::Session,
@@ -124,6 +125,7 @@ impl Session {
         if let Some(record) = &mut self.state.record {
             record.inbox.begin_again(key);
         }
+        self.tell_once(Event::Gap);
         self.doubt_all();
         Ok(())
     }

@@ -230,4 +230,4 @@ pub(crate) struct Offered {
 }
 
 /// Version of the encoding.
-pub(crate) const VERSION: u8 = 4;
+pub(crate) const VERSION: u8 = 5;

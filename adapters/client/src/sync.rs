@@ -219,11 +219,13 @@ impl Session {
             // What is read again at once counts once.
             self.lost_reads = if read.lost { self.lost_reads.saturating_add(1) } else { 0 };
         }
+        // Ours at the QS begins again and tells it then; those at the AS cannot.
+        let is_news = read.lost && which != Which::Queue && !self.stuck.has_failed(&which);
         match read.lost {
             true => self.stuck.failed(which, now),
             false => self.stuck.succeeded(&which),
         }
-        if read.gap {
+        if read.gap || is_news {
             self.tell(Event::Gap);
             if which == Which::Queue {
                 self.doubt_all();
