@@ -47,7 +47,9 @@ pub(crate) struct Session {
     pub(crate) mending: Rests<GroupId>,
     /// How often in a row our queue's entries did not open.
     pub(crate) lost_reads: u8,
-    /// When our queue began again.
+    /// Whether the QS does not know the key that we read our queue with, where it may know the next one.
+    pub(crate) is_shut_out: bool,
+    /// When our queue began again, or was tried with another key.
     pub(crate) mending_queue: Rests<()>,
     /// Since when messages of a member wait, because its AS does not answer.
     pub(crate) held_from: HashMap<(GroupId, LeafIndex), Timestamp>,
@@ -84,6 +86,7 @@ impl Session {
             left_at: HashMap::new(),
             mending: Rests::new(LONGEST_MENDING_MS),
             lost_reads: 0,
+            is_shut_out: false,
             mending_queue: Rests::new(LONGEST_MENDING_MS),
             held_from: HashMap::new(),
             loaded: HashMap::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::{join_all, select_all};
 use phoenix_core::{
-    AliasHash, ErrorReply, Fqdn,
+    AliasHash, ErrorCode, ErrorReply, Fqdn,
     api::{
         Description, Endpoint,
         auth::{AliasDequeue, DequeueOffers},
@@ -121,8 +121,20 @@ impl Session {
                 self.stuck.failed(which, now);
                 Ok(false)
             }
+            Which::Queue if self.is_shut_out(&taken) => {
+                self.is_shut_out = true;
+                Ok(true)
+            }
             _ => taken,
         }
+    }
+
+    /// Whether our key may have been replaced by the next one: to be found out by [`Session::mend_queue`], if it may
+    /// try now.
+    fn is_shut_out(&self, taken: &Result<bool, ClientError>) -> bool {
+        let is_refused = matches!(taken, Err(error) if error.code() == Some(ErrorCode::Unauthenticated));
+        let has_next = self.state.record.as_ref().is_some_and(|record| record.next_key.is_some());
+        is_refused && has_next && !self.mending_queue.is_resting(&(), self.now())
     }
 
     /// How far the client has come: changes with each entry that is read or dealt with.
@@ -142,6 +154,10 @@ impl Session {
     /// way may come unchanged when it is read again; and after longer each time.
     pub(crate) async fn mend_queue(&mut self) {
         let now = self.now();
+        if std::mem::take(&mut self.is_shut_out) {
+            self.mending_queue.failed((), now);
+            return self.recover_client_key().await;
+        }
         if self.lost_reads < LOST_READS || self.mending_queue.is_resting(&(), now) {
             return;
         }

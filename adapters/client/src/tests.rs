@@ -25,6 +25,7 @@ use crate::{
 };
 
 mod between;
+mod crash;
 mod further;
 mod keeping;
 mod malicious_ds;
@@ -32,6 +33,7 @@ mod malicious_members;
 mod malicious_qs;
 mod pins;
 mod renewal;
+mod rotation;
 mod scene;
 mod spent;
 #[path = "../tests/support/mod.rs"]
