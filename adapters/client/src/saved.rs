@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     error::ClientError,
+    mls::provider::Stored,
     ports::ClientPorts,
     session::Session,
     settings::Habits,
@@ -26,6 +27,7 @@ impl Session {
         self.mark_exported();
         self.state.mls = self.provider.stored();
         let encoded = Zeroizing::new(self.state.encode().to_vec());
+        self.state.mls = Stored::default();
         key.seal(RECORD, &encoded, &mut self.chance)
     }
 

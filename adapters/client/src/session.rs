@@ -70,9 +70,10 @@ pub(crate) struct Session {
 
 impl Session {
     /// Goes on from a state.
-    pub(crate) fn new(ports: ClientPorts, habits: Habits, signer: Arc<dyn Signer>, state: State) -> Self {
+    pub(crate) fn new(ports: ClientPorts, habits: Habits, signer: Arc<dyn Signer>, mut state: State) -> Self {
         let chance = Chance::from_seed(ports.seed());
-        let provider = Provider::new(ports.entropy.clone(), &state.mls);
+        // The state has it only while it is written or read.
+        let provider = Provider::new(ports.entropy.clone(), &std::mem::take(&mut state.mls));
         Self {
             ports,
             habits,

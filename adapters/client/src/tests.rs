@@ -28,6 +28,7 @@ mod between;
 mod crash;
 mod further;
 mod keeping;
+mod malicious_answers;
 mod malicious_ds;
 mod malicious_members;
 mod malicious_qs;

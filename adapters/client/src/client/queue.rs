@@ -12,7 +12,7 @@ impl Client {
     /// What the queuing service keeps of this user: its clients, how full their queues are, how many packages are left.
     ///
     /// # Errors
-    /// As of the call that it makes.
+    /// Those of [`Client`].
     pub async fn queue_record(&self) -> Result<QsUserRecord, ClientError> {
         self.lock().await.queue_record().await
     }
@@ -55,7 +55,7 @@ impl Client {
     /// read, send and publish as before, but add no clients, and do not see [`Client::queue_record`].
     ///
     /// # Errors
-    /// As of the call that it makes; repeated after one that left it open, it finds out what became of it.
+    /// Those of [`Client`]; repeated after one that left it open, it finds out what became of it.
     pub async fn rotate_user_key(&self) -> Result<(), ClientError> {
         self.lock().await.rotate_user_key().await
     }
@@ -74,7 +74,7 @@ impl Client {
     /// [`Client::maintain`] replaces one by one.
     ///
     /// # Errors
-    /// As of the calls that it makes.
+    /// Those of [`Client`].
     pub async fn set_push_token(&self, token: Option<&PushToken>) -> Result<(), ClientError> {
         self.lock().await.set_push_token(token).await
     }
@@ -92,7 +92,7 @@ impl Client {
     /// Says the same of single queue configs of this client.
     ///
     /// # Errors
-    /// As of the call that it makes.
+    /// Those of [`Client`].
     pub async fn rule_configs(&self, configs: &[ConfigId], rule: ConfigRule) -> Result<(), ClientError> {
         self.lock().await.rule_configs(configs, rule).await
     }
@@ -100,7 +100,7 @@ impl Client {
     /// Begins the queue again with another key. Done by itself where the queue's entries cannot be opened any more.
     ///
     /// # Errors
-    /// As of the call that it makes.
+    /// Those of [`Client`].
     pub async fn restart_queue(&self) -> Result<(), ClientError> {
         self.lock().await.restart_queue().await
     }
@@ -109,7 +109,7 @@ impl Client {
     /// user's. Nobody reaches it any more until [`Client::set_up`].
     ///
     /// # Errors
-    /// As of the call that it makes.
+    /// Those of [`Client`].
     pub async fn delete_queue(&self) -> Result<(), ClientError> {
         self.lock().await.delete_record().await
     }

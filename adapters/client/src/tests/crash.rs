@@ -134,6 +134,27 @@ fn who_goes_on_from_before_its_client_key_was_rotated_finds_the_key_that_was_pre
     });
 }
 
+#[test]
+fn who_goes_on_from_before_it_accepted_an_offer_cannot_accept_it_again_and_keeps_the_rest() {
+    play(&["alpha.test"], async |world| {
+        let (a, b) = pair(&world).await;
+        let c = world.user("alpha.test").await;
+        c.connect(b.user()).await.expect("offered");
+        let offered = until(&b, support::offer).await;
+        let saved = save(&b).await;
+
+        b.accept(offered).await.expect("accepted");
+        let b = restore(&world, &saved);
+
+        let refused = b.accept(offered).await.expect_err("the code was used");
+        assert!(!refused.is_transient(), "{refused:?}");
+        assert_eq!(b.connections().await, [a.user().clone()]);
+        let group = group_of(&a, &b).await;
+        b.send(&group, "here").await.expect("sent");
+        assert_eq!(until(&a, text_of("here")).await, "here");
+    });
+}
+
 /// A client whose state was lost since has the group again by itself, and both read each other.
 async fn assert_is_back(other: &Client, client: &Client, group: &GroupId) {
     other.sync(Duration::ZERO).await.expect("synced");

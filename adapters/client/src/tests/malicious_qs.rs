@@ -11,7 +11,7 @@ use phoenix_core::{
     ConfigId, UserId,
     api::queue::{AddPackages, Entry, EntryKind, EntryPayload, NotifyClass, QueueEntry, SealedEntry},
     port::Clock,
-    wire::{Opaque, Wire},
+    wire::{List, Opaque, Wire},
 };
 
 use super::{
@@ -224,6 +224,58 @@ fn t16_packages_of_somebody_else_are_given_to_nobody() {
         // Sealed for another's friends; were they not, they would name another.
         assert!(matches!(refused, Err(ClientError::Unverified(_))), "{refused:?}");
         assert_eq!(a.members(&group).await.expect("members").len(), 2);
+    });
+}
+
+#[test]
+fn t14_a_client_whose_package_is_served_ten_times_is_added_once() {
+    play(&["alpha.test"], async |world| {
+        let (a, between) = Between::user(&world, "alpha.test").await;
+        let b = world.user("alpha.test").await;
+        befriend(&a, &b).await;
+        let group = a.create_group().await.expect("created");
+        between.lie(|name, _, reply| {
+            (name == "get_add_packages").then(|| {
+                let mut reply = AddPackages::decode(reply).expect("packages");
+                reply.packages = List::new(vec![reply.packages[0].clone(); 10]).expect("ten");
+                reply.encode()
+            })
+        });
+
+        a.invite(&group, &[b.user().clone()]).await.expect("invited");
+
+        assert_eq!(a.members(&group).await.expect("members").len(), 2);
+        assert_eq!(until(&b, joined).await, *a.user());
+    });
+}
+
+#[test]
+fn t14_packages_that_ended_with_their_credential_add_nobody() {
+    play(&["alpha.test"], async |world| {
+        let (a, between) = Between::user(&world, "alpha.test").await;
+        let b = world.user("alpha.test").await;
+        befriend(&a, &b).await;
+        let (first, second) =
+            (a.create_group().await.expect("created"), a.create_group().await.expect("created"));
+        let taken = Arc::new(Mutex::new(None::<Bytes>));
+        between.lie(move |name, _, reply| {
+            let mut taken = taken.lock().expect("no panic");
+            (name == "get_add_packages").then(|| taken.get_or_insert_with(|| reply.clone()).clone())
+        });
+        a.invite(&first, &[b.user().clone()]).await.expect("the truth so far");
+        for _ in 0..4 {
+            world.clock.forward(31).await;
+            for client in [&a, &b] {
+                client.sync(Duration::ZERO).await.expect("synced");
+                client.maintain().await.expect("maintained");
+            }
+        }
+        let before = between.calls("add_users");
+
+        let refused = a.invite(&second, &[b.user().clone()]).await;
+
+        assert!(matches!(refused, Err(ClientError::Unverified(_))), "{refused:?}");
+        assert_eq!(between.calls("add_users"), before);
     });
 }
 
