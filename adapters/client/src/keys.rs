@@ -108,6 +108,22 @@ impl Session {
         Ok(())
     }
 
+    /// Asks once, after it was loaded, of which generation our queue configs must be at least: those that a state of before
+    /// would make reach us no more.
+    pub(crate) async fn learn_generation(&mut self) {
+        if self.is_generation_known || self.state.record.is_none() {
+            return;
+        }
+        let found = self.queue_record().await;
+        self.is_generation_known = !matches!(&found, Err(error) if error.is_transient());
+        let (Ok(found), Ok(record)) = (found, self.record_mut()) else { return };
+        let ours = found.clients.iter().find(|it| it.client == record.client);
+        if let Some(least) = ours.map(|it| it.min_generation) {
+            record.generation = record.generation.max(least);
+            record.min_generation = record.min_generation.max(least);
+        }
+    }
+
     /// Signs with the next key, if the QS knows us by it.
     async fn try_next_key(&mut self, pace: Pace) -> Result<(), ClientError> {
         let record = self.record()?;

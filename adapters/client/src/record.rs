@@ -75,6 +75,7 @@ impl Session {
         };
         let (user, client, inbox) = (request.user, request.client, Inbox::new(queue_key));
         let keys = (user_key, client_key);
+        self.is_generation_known = true;
         self.state.record = Some(Record::new((user, client), keys, (circuit, inbox), friendship));
         Ok(())
     }

@@ -53,6 +53,7 @@ impl Session {
             return Err(ClientError::Saved("of another signing key"));
         }
         let mut session = Self::new(ports, habits, signer, state);
+        session.unsure_purses = session.state.wallet.known();
         // It could be read, so it was written.
         session.mark_exported();
         session.confirm_export();

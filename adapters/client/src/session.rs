@@ -1,6 +1,10 @@
 //! What a client works with, behind its lock.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+};
 
 use openmls::prelude::MlsGroup;
 use openmls_traits::OpenMlsProvider;
@@ -49,6 +53,10 @@ pub(crate) struct Session {
     pub(crate) lost_reads: u8,
     /// Whether the QS does not know the key that we read our queue with, where it may know the next one.
     pub(crate) is_shut_out: bool,
+    /// Purses that were loaded and none of whose tokens was good yet: a state that was not saved may have spent some.
+    pub(crate) unsure_purses: BTreeSet<(Fqdn, Class)>,
+    /// Whether it is known which queue configs our QS still takes: a state from before they were replaced may go on.
+    pub(crate) is_generation_known: bool,
     /// When our queue began again, or was tried with another key.
     pub(crate) mending_queue: Rests<()>,
     /// Since when messages of a member wait, because its AS does not answer.
@@ -88,6 +96,8 @@ impl Session {
             mending: Rests::new(LONGEST_MENDING_MS),
             lost_reads: 0,
             is_shut_out: false,
+            unsure_purses: BTreeSet::new(),
+            is_generation_known: false,
             mending_queue: Rests::new(LONGEST_MENDING_MS),
             held_from: HashMap::new(),
             loaded: HashMap::new(),

@@ -87,6 +87,7 @@ impl Session {
             let processed = self.process_all().await;
             self.tend_groups().await;
             self.mend_queue().await;
+            self.learn_generation().await;
             let has_more = read.iter().any(|read| *read == Ok(true));
             read.into_iter().collect::<Result<Vec<_>, _>>()?;
             processed?;

@@ -135,6 +135,32 @@ fn who_goes_on_from_before_its_client_key_was_rotated_finds_the_key_that_was_pre
 }
 
 #[test]
+fn who_goes_on_from_before_its_configs_were_taken_back_makes_none_of_the_former() {
+    play(&["alpha.test"], async |world| {
+        let (a, b) = pair(&world).await;
+        let group = group_of(&a, &b).await;
+        b.update(&group).await.expect("a leaf of its own");
+        let saved = save(&b).await;
+
+        b.replace_configs(Pace::AtOnce).await.expect("replaced");
+        b.replace_configs(Pace::AtOnce).await.expect("replaced");
+        let b = restore(&world, &saved);
+        b.sync(Duration::ZERO).await.expect("synced");
+
+        b.publish_add_packages().await.expect("taken");
+        let other = group_of(&a, &b).await;
+        for group in [&group, &other] {
+            // The first of them gets a config that is good by and by.
+            for _ in 0..b.groups().await.len() {
+                b.maintain().await.expect("maintained");
+            }
+            a.send(group, "hello").await.expect("sent");
+            assert_eq!(until(&b, text_of("hello")).await, "hello");
+        }
+    });
+}
+
+#[test]
 fn who_goes_on_from_before_it_accepted_an_offer_cannot_accept_it_again_and_keeps_the_rest() {
     play(&["alpha.test"], async |world| {
         let (a, b) = pair(&world).await;

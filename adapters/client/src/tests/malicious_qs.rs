@@ -263,12 +263,13 @@ fn t14_packages_that_ended_with_their_credential_add_nobody() {
             (name == "get_add_packages").then(|| taken.get_or_insert_with(|| reply.clone()).clone())
         });
         a.invite(&first, &[b.user().clone()]).await.expect("the truth so far");
-        for _ in 0..4 {
+        for _ in 0..3 {
             world.clock.forward(31).await;
             for client in [&a, &b] {
                 client.sync(Duration::ZERO).await.expect("synced");
                 client.maintain().await.expect("maintained");
             }
+            a.update(&second).await.expect("it stays");
         }
         let before = between.calls("add_users");
 
