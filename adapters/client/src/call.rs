@@ -121,14 +121,21 @@ impl Session {
         self.uncertain = false;
         let mut has_learned = false;
         loop {
-            let token = match self.price(description, &to.domain) {
+            let price = self.price(description, &to.domain);
+            let token = match price {
                 Some(class) => Some(self.take_token(&to.domain, class).await?),
                 None => None,
             };
             let key = token.as_ref().map(|token| token.key_id);
             match self.attempt(description, to, auth, token, body.clone()).await {
-                Ok(reply) => return Ok(reply),
+                Ok(reply) => {
+                    price.inspect(|class| self.trust_purse(&to.domain, *class));
+                    return Ok(reply);
+                }
                 Err(error) => {
+                    if price.is_some_and(|class| self.was_spent_before(&to.domain, class, &error)) {
+                        continue;
+                    }
                     // Once for each call: who names another class each time would drain our tokens.
                     if !has_learned && self.learn_price(description, &to.domain, &error) {
                         has_learned = true;
@@ -141,6 +148,19 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Whether a token was spent by a state of ours that was not saved: the next one may be good. Never more often than there
+    /// are tokens that were loaded.
+    fn was_spent_before(&self, domain: &Fqdn, class: Class, error: &ClientError) -> bool {
+        error.code() == Some(ErrorCode::TokenSpent)
+            && self.unsure_purses.contains(&(domain.clone(), class))
+            && self.tokens_left(domain, class) > 0
+    }
+
+    /// A token was good: what was loaded behind it was not spent either.
+    fn trust_purse(&mut self, domain: &Fqdn, class: Class) {
+        self.unsure_purses.remove(&(domain.clone(), class));
     }
 
     /// The class that an endpoint costs at a homeserver: as the protocol says, or as its operator has changed it.

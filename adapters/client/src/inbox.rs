@@ -21,8 +21,11 @@ pub(crate) struct Inbox {
     exported: u64,
     /// Opened entries by their number, until what they are about could be done.
     pub(crate) waiting: Table<u64, Entry>,
-    /// Whether it was told already that entries are missing.
-    told_gap: Flag,
+    /// Below it, it was told already that entries are missing: a gap that is far ahead is named on each page until the
+    /// reader has come there.
+    told_gap: u64,
+    /// Whether an entry was opened since: where none was, more is missing of what is missing anyway.
+    has_moved: Flag,
 }
 
 /// What came of reading.
@@ -32,7 +35,8 @@ pub(crate) struct Read {
     pub(crate) remaining: u32,
     /// Whether entries are missing, and it was not told before.
     pub(crate) gap: bool,
-    /// Whether nothing from here on can be opened.
+    /// Whether nothing from here on can be opened, as it came: it may have been changed on its way, and is no gap before
+    /// the queue begins again.
     pub(crate) lost: bool,
 }
 
@@ -44,7 +48,8 @@ impl Inbox {
             saved: 0,
             exported: 0,
             waiting: Table::default(),
-            told_gap: Flag::No,
+            told_gap: 0,
+            has_moved: Flag::Yes,
         }
     }
 
@@ -66,33 +71,39 @@ impl Inbox {
     /// Opens what was read. Entries that were read before change nothing; nothing behind one that does not open is
     /// looked at.
     pub(crate) fn take(&mut self, reply: &DequeueReply) -> Read {
-        let mut gap = reply.gap_before.is_some_and(|gap| gap > self.ratchet.next_seq());
+        // Below it, entries are missing.
+        let mut gap = reply.gap_before.filter(|gap| *gap > self.ratchet.next_seq());
         let mut lost = false;
         for entry in &reply.entries {
-            gap |= entry.seq > self.ratchet.next_seq();
+            let skipped = Some(entry.seq).filter(|seq| *seq > self.ratchet.next_seq());
             match self.ratchet.open(entry) {
-                Ok(Some(opened)) => {
-                    self.waiting.insert(entry.seq, opened);
-                    self.told_gap = Flag::No;
+                Ok(opened) => {
+                    gap = gap.max(skipped);
+                    if let Some(opened) = opened {
+                        self.waiting.insert(entry.seq, opened);
+                        self.has_moved = Flag::Yes;
+                    }
                 }
-                Ok(None) | Err(RatchetError::Replayed) => {}
-                Err(RatchetError::Malformed) => gap = true,
+                Err(RatchetError::Replayed) => {}
+                Err(RatchetError::Malformed) => gap = gap.max(Some(entry.seq.saturating_add(1))),
                 Err(RatchetError::Lost) => {
-                    (gap, lost) = (true, true);
+                    lost = true;
                     break;
                 }
             }
         }
-        let is_news = gap && !self.told_gap.is_set();
-        if gap {
-            self.told_gap = Flag::Yes;
+        let news = gap.filter(|gap| *gap > self.told_gap && self.has_moved.is_set());
+        if let Some(gap) = news {
+            (self.told_gap, self.has_moved) = (gap, Flag::No);
         }
-        Read { remaining: reply.remaining, gap: is_news, lost }
+        Read { remaining: reply.remaining, gap: news.is_some(), lost }
     }
 
-    /// The queue begins again with another key, at whichever number: what was read stays.
+    /// The queue begins again with another key, at whichever number: what was read stays. That entries are missing until
+    /// then is known.
     pub(crate) fn begin_again(&mut self, key: HpkeSecretKey) {
         self.ratchet = ClientRatchet::new(key);
+        (self.told_gap, self.has_moved) = (0, Flag::No);
     }
 
     /// Opens what this inbox would open, for tests that stand in its QS's place.
@@ -129,3 +140,83 @@ impl Inbox {
 const PAGE: u16 = 200;
 /// Longest wait (06).
 const MAX_WAIT_S: u8 = 30;
+
+#[cfg(test)]
+mod tests {
+    use phoenix_core::{
+        ConfigId, Timestamp,
+        api::queue::{DequeueReply, Entry, EntryKind, NotifyClass, QueueEntry},
+        crypto::{Chance, HpkeSecretKey, Suite},
+        queue::{Head, QueuePolicy},
+        wire::{List, Opaque},
+    };
+
+    use super::Inbox;
+
+    #[test]
+    fn a_gap_that_each_page_repeats_is_told_once_and_a_further_one_again() {
+        let (mut inbox, entries) = full_inbox(7);
+        let page = |range: std::ops::Range<usize>, gap_before| DequeueReply {
+            entries: List::new(entries[range].to_vec()).expect("few"),
+            remaining: 1,
+            gap_before,
+        };
+        let mut told = Vec::new();
+
+        for (range, gap) in [(0..2, Some(900)), (2..4, Some(900)), (4..6, Some(900)), (6..8, Some(901))] {
+            told.push(inbox.take(&page(range, gap)).gap);
+        }
+
+        assert_eq!(told, [true, false, false, true]);
+        assert_eq!((inbox.next_seq(), inbox.waiting.len()), (8, 7));
+    }
+
+    #[test]
+    fn an_entry_that_does_not_open_is_no_gap_before_the_queue_begins_again() {
+        let (mut inbox, entries) = full_inbox(1);
+        let reply = DequeueReply {
+            entries: List::new(entries[1..].to_vec()).expect("few"),
+            remaining: 0,
+            gap_before: None,
+        };
+
+        let read = [inbox.take(&reply), inbox.take(&reply)];
+
+        // The key entry before it is missing.
+        assert_eq!(read.map(|read| (read.gap, read.lost)), [(false, true); 2]);
+    }
+
+    #[test]
+    fn gaps_that_only_grow_while_nothing_comes_are_told_once() {
+        let (mut inbox, _) = full_inbox(0);
+
+        let told = [5, 6, 7].map(|gap| {
+            let reply = DequeueReply { entries: List::default(), remaining: 0, gap_before: Some(gap) };
+            inbox.take(&reply).gap
+        });
+
+        assert_eq!(told, [true, false, false]);
+    }
+
+    /// An inbox that has read nothing, and its queue's entries: the key, and so many messages.
+    fn full_inbox(messages: usize) -> (Inbox, Vec<QueueEntry>) {
+        let mut chance = Chance::from_seed([6; 32]);
+        let key = HpkeSecretKey::generate(Suite::Ed25519, &mut chance);
+        let created = Head::create(key.public_key().clone(), Timestamp(0), &mut chance);
+        let (mut head, first) = created.expect("a queue");
+        let mut entries = vec![first];
+        let entry = Entry {
+            kind: EntryKind::FanOut,
+            config: ConfigId([7; 16]),
+            notify: NotifyClass::Silent,
+            accepted_at: 0,
+            content: Opaque::default(),
+        };
+        for _ in 0..messages {
+            let pushed = head.push(&entry, &QueuePolicy::QS, Timestamp(0), &mut chance).expect("it fits");
+            head = pushed.0;
+            entries.extend(pushed.1);
+        }
+        (Inbox::new(key), entries)
+    }
+}

@@ -45,7 +45,8 @@
 //!    [`Client::decline`] or [`Client::ignore`] for an [`Event::Offer`]; groups ([`Client::invite`], [`Client::remove`],
 //!    [`Client::promote`], [`Client::demote`], [`Client::leave`], [`Client::delete_group`]) and messages
 //!    ([`Client::send`], [`Client::send_to`], [`Client::send_ephemeral`]); [`Client::report`], [`Client::rule_group`];
-//!    [`Client::set_push_token`], [`Client::rotate_friendship`];
+//!    [`Client::set_push_token`], [`Client::rotate_friendship`], [`Client::rotate_client_key`],
+//!    [`Client::rotate_user_key`], [`Client::replace_configs`];
 //!    [`Client::update_profile`]; [`Client::register_alias`], [`Client::delete_alias`]; [`Client::change_password`],
 //!    [`Client::remove_client`], [`Client::make_invitation`]; in the end [`Client::delete_user`].
 //!
@@ -92,6 +93,7 @@ mod fingerprint;
 mod further;
 mod group;
 mod inbox;
+mod keys;
 mod login;
 mod made;
 mod mls;
@@ -129,4 +131,4 @@ pub use group::{Asked, Member, Receipt};
 pub use made::{OfferMade, Outcome};
 pub use ports::ClientPorts;
 pub use profile::ProfileKey;
-pub use settings::{Acknowledge, BatchSizes, Habits, Settings, Stretch};
+pub use settings::{Acknowledge, BatchSizes, Habits, Pace, Settings, Stretch};

@@ -22,6 +22,8 @@ use phoenix_core::{
 use crate::{
     call::{Auth, Route},
     error::ClientError,
+    event::Event,
+    group::GroupRecord,
     inbox::Inbox,
     provision::Shared,
     session::Session,
@@ -38,7 +40,7 @@ impl Session {
     /// Makes this client one of the user that another client gave us, in place of the record that we made for ourselves.
     pub(crate) async fn adopt_record(&mut self, shared: Shared) -> Result<(), ClientError> {
         if self.state.record.as_ref().is_some_and(|record| record.user == shared.user) {
-            return self.follow_keys(&shared.friendship).await;
+            return self.follow_keys(&shared).await;
         }
         let suite = self.state.account.suite;
         let client_key = SigningKey::generate(suite, &mut self.chance);
@@ -59,18 +61,8 @@ impl Session {
             Err(error) => return Err(error),
         }
         let Shared { user, user_key, friendship } = shared;
-        let record = Record {
-            user,
-            client: request.client,
-            user_key,
-            client_key,
-            circuit,
-            inbox: Inbox::new(queue_key),
-            friendship,
-            generation: 0,
-            push_key: None,
-            is_low: Flag::No,
-        };
+        let (keys, queue) = ((user_key, client_key), (circuit, Inbox::new(queue_key)));
+        let record = Record::new((user, request.client), keys, queue, friendship);
         let former = self.state.record.replace(record);
         self.state.packages.clear();
         self.publish_add_packages().await?;
@@ -80,9 +72,10 @@ impl Session {
         }
     }
 
-    /// Another client of ours changed the friendship keys: our packages are sealed under the new ones from now on.
-    async fn follow_keys(&mut self, friendship: &FriendshipKeys) -> Result<(), ClientError> {
+    /// Another client of ours changed the user's keys: our packages are sealed under the new ones from now on.
+    async fn follow_keys(&mut self, Shared { user_key, friendship, .. }: &Shared) -> Result<(), ClientError> {
         let Some(record) = &mut self.state.record else { return Ok(()) };
+        record.user_key = user_key.clone();
         if record.friendship == *friendship {
             return Ok(());
         }
@@ -124,6 +117,7 @@ impl Session {
         if let Some(record) = &mut self.state.record {
             record.inbox.begin_again(key);
         }
+        self.tell_once(Event::Gap);
         self.doubt_all();
         Ok(())
     }
@@ -228,10 +222,12 @@ impl Session {
         Ok(())
     }
 
-    /// Replaces one queue config that ends soon, or that lacks our push key.
+    /// Replaces one queue config that ends soon, lacks our push key, or is of an earlier generation.
     pub(crate) async fn renew_a_config(&mut self) -> Result<(), ClientError> {
         let now = self.now().as_secs();
-        match self.draw_group(|record| record.standing.is_inside() && record.config_until <= now) {
+        let generation = self.state.record.as_ref().map_or(0, |record| record.generation);
+        let is_due = |it: &GroupRecord| it.config_until <= now || it.config_generation < generation;
+        match self.draw_group(|record| record.standing.is_inside() && is_due(record)) {
             Some(group) if self.check_health(&group).is_ok() => {
                 self.group_mut(&group)?.is_config_shared = Flag::Yes;
                 self.replace_config(&group).await
@@ -255,7 +251,7 @@ impl Session {
     }
 
     /// Signs as the user record at the QS.
-    fn user_identity(&self) -> Result<Auth, ClientError> {
+    pub(crate) fn user_identity(&self) -> Result<Auth, ClientError> {
         let record = self.record()?;
         Ok(Auth::new(Sender::QsUser(record.user), Arc::new(record.user_key.clone())))
     }

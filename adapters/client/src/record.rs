@@ -74,19 +74,9 @@ impl Session {
             attribution_key: Secret::new(self.chance.bytes()),
         };
         let (user, client, inbox) = (request.user, request.client, Inbox::new(queue_key));
-        let (generation, push_key, is_low) = (0, None, Flag::No);
-        self.state.record = Some(Record {
-            user,
-            client,
-            user_key,
-            client_key,
-            circuit,
-            inbox,
-            friendship,
-            generation,
-            push_key,
-            is_low,
-        });
+        let keys = (user_key, client_key);
+        self.is_generation_known = true;
+        self.state.record = Some(Record::new((user, client), keys, (circuit, inbox), friendship));
         Ok(())
     }
 
@@ -153,11 +143,11 @@ impl Session {
     /// A queue config of our own: for one domain's DS, or for any.
     pub(crate) fn make_config(
         &mut self,
+        config: ConfigId,
         audience: Option<Fqdn>,
         expires: Month,
         key: &SealingKey,
-    ) -> Result<(ConfigId, ClientQueueConfig), ClientError> {
-        let config = ConfigId(self.chance.bytes());
+    ) -> Result<ClientQueueConfig, ClientError> {
         let domain = self.domain().clone();
         let record = self.state.record.as_ref().ok_or(ClientError::State("the client has no queue yet"))?;
         let payload = QueueConfigTbs {
@@ -168,17 +158,18 @@ impl Session {
             generation: record.generation,
             push_key: record.push_key.clone(),
         };
-        Ok((config, payload.seal(&domain, &record.client_key, key, &mut self.chance)?))
+        Ok(payload.seal(&domain, &record.client_key, key, &mut self.chance)?)
     }
 
     /// A queue config for a group's DS.
     pub(crate) async fn make_group_config(
         &mut self,
+        config: ConfigId,
         ds: &Fqdn,
-    ) -> Result<(ConfigId, ClientQueueConfig), ClientError> {
+    ) -> Result<ClientQueueConfig, ClientError> {
         let key = self.queue_config_key().await?;
         let expires = validity(self.now()).last;
-        self.make_config(Some(ds.clone()), expires, &key)
+        self.make_config(config, Some(ds.clone()), expires, &key)
     }
 
     fn make_package(
@@ -189,7 +180,8 @@ impl Session {
     ) -> Result<AddPackage, ClientError> {
         let now = self.now();
         let months = validity(now);
-        let (id, config) = self.make_config(None, months.last, key)?;
+        let id = ConfigId(self.chance.bytes());
+        let config = self.make_config(id, None, months.last, key)?;
         let identity = (&self.state.account.credential, self.signer.as_ref());
         let leaf = OwnLeaf::generate(suite, identity, now, &mut self.chance)?;
         let lifetime = lifetime(months);

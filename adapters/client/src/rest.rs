@@ -35,6 +35,11 @@ impl<K: Eq + Hash> Rests<K> {
         self.resting.remove(key);
     }
 
+    /// Whether it failed since it succeeded last.
+    pub(crate) fn has_failed(&self, key: &K) -> bool {
+        self.resting.contains_key(key)
+    }
+
     /// Whether it is too early to try it again.
     pub(crate) fn is_resting(&self, key: &K, now: Timestamp) -> bool {
         self.resting.get(key).is_some_and(|rest| now < rest.until)
@@ -60,7 +65,9 @@ mod tests {
             now = now.plus_millis(length);
             assert!(!rests.is_resting(&"it", now));
         }
+        assert!(rests.has_failed(&"it"));
         rests.succeeded(&"it");
+        assert!(!rests.has_failed(&"it"));
         rests.failed("it", now);
         assert!(!rests.is_resting(&"it", now.plus_millis(500)));
     }

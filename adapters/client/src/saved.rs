@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     error::ClientError,
+    mls::provider::Stored,
     ports::ClientPorts,
     session::Session,
     settings::Habits,
@@ -26,6 +27,7 @@ impl Session {
         self.mark_exported();
         self.state.mls = self.provider.stored();
         let encoded = Zeroizing::new(self.state.encode().to_vec());
+        self.state.mls = Stored::default();
         key.seal(RECORD, &encoded, &mut self.chance)
     }
 
@@ -51,6 +53,7 @@ impl Session {
             return Err(ClientError::Saved("of another signing key"));
         }
         let mut session = Self::new(ports, habits, signer, state);
+        session.unsure_purses = session.state.wallet.known();
         // It could be read, so it was written.
         session.mark_exported();
         session.confirm_export();

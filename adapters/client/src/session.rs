@@ -1,6 +1,10 @@
 //! What a client works with, behind its lock.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+};
 
 use openmls::prelude::MlsGroup;
 use openmls_traits::OpenMlsProvider;
@@ -47,7 +51,13 @@ pub(crate) struct Session {
     pub(crate) mending: Rests<GroupId>,
     /// How often in a row our queue's entries did not open.
     pub(crate) lost_reads: u8,
-    /// When our queue began again.
+    /// Whether the QS does not know the key that we read our queue with, where it may know the next one.
+    pub(crate) is_shut_out: bool,
+    /// Purses that were loaded and none of whose tokens was good yet: a state that was not saved may have spent some.
+    pub(crate) unsure_purses: BTreeSet<(Fqdn, Class)>,
+    /// Whether it is known which queue configs our QS still takes: a state from before they were replaced may go on.
+    pub(crate) is_generation_known: bool,
+    /// When our queue began again, or was tried with another key.
     pub(crate) mending_queue: Rests<()>,
     /// Since when messages of a member wait, because its AS does not answer.
     pub(crate) held_from: HashMap<(GroupId, LeafIndex), Timestamp>,
@@ -68,9 +78,10 @@ pub(crate) struct Session {
 
 impl Session {
     /// Goes on from a state.
-    pub(crate) fn new(ports: ClientPorts, habits: Habits, signer: Arc<dyn Signer>, state: State) -> Self {
+    pub(crate) fn new(ports: ClientPorts, habits: Habits, signer: Arc<dyn Signer>, mut state: State) -> Self {
         let chance = Chance::from_seed(ports.seed());
-        let provider = Provider::new(ports.entropy.clone(), &state.mls);
+        // The state has it only while it is written or read.
+        let provider = Provider::new(ports.entropy.clone(), &std::mem::take(&mut state.mls));
         Self {
             ports,
             habits,
@@ -84,6 +95,9 @@ impl Session {
             left_at: HashMap::new(),
             mending: Rests::new(LONGEST_MENDING_MS),
             lost_reads: 0,
+            is_shut_out: false,
+            unsure_purses: BTreeSet::new(),
+            is_generation_known: false,
             mending_queue: Rests::new(LONGEST_MENDING_MS),
             held_from: HashMap::new(),
             loaded: HashMap::new(),

@@ -170,6 +170,17 @@ impl Default for BatchSizes {
     }
 }
 
+/// How fast groups are given other queue configs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// One group in each [`Client::maintain`](crate::Client::maintain), so that those who serve two groups do not see
+    /// that they share a member; what was given out before is void eight days later at the earliest.
+    Gradual,
+    /// All groups at once, and what was given out before is void then: for a client whose keys may be known. Invitations
+    /// that are on their way are lost.
+    AtOnce,
+}
+
 /// When a queue's entries are acknowledged, and so deleted from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Acknowledge {

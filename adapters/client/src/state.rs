@@ -138,12 +138,47 @@ pub(crate) struct Record {
     pub(crate) circuit: u64,
     pub(crate) inbox: Inbox,
     pub(crate) friendship: FriendshipKeys,
+    /// The key that takes the client key's place, from when it was made until the QS has it.
+    pub(crate) next_key: Option<SigningKey>,
+    /// The same for the user key.
+    pub(crate) next_user_key: Option<SigningKey>,
     /// Of our queue configs.
     pub(crate) generation: u32,
+    /// Those of earlier generations are void at the QS.
+    pub(crate) min_generation: u32,
+    /// When those of earlier generations than the present one are to be made void.
+    pub(crate) void_at: Timestamp,
     /// Opens our push token, where there is one; our queue configs bring it.
     pub(crate) push_key: Option<Secret<32>>,
     /// Whether the QS has told that few AddPackages are left.
     pub(crate) is_low: Flag,
+}
+
+impl Record {
+    /// The record of a user's client as it was just made: its keys, and its queue with the circuit that leads there.
+    pub(crate) fn new(
+        (user, client): (QsUserId, QsClientId),
+        (user_key, client_key): (SigningKey, SigningKey),
+        (circuit, inbox): (u64, Inbox),
+        friendship: FriendshipKeys,
+    ) -> Self {
+        Self {
+            user,
+            client,
+            user_key,
+            client_key,
+            circuit,
+            inbox,
+            friendship,
+            next_key: None,
+            next_user_key: None,
+            generation: 0,
+            min_generation: 0,
+            void_at: Timestamp(0),
+            push_key: None,
+            is_low: Flag::No,
+        }
+    }
 }
 
 /// What friends get of each other (01, "Friendship keys").
@@ -230,4 +265,4 @@ pub(crate) struct Offered {
 }
 
 /// Version of the encoding.
-pub(crate) const VERSION: u8 = 4;
+pub(crate) const VERSION: u8 = 5;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::{join_all, select_all};
 use phoenix_core::{
-    AliasHash, ErrorReply, Fqdn,
+    AliasHash, ErrorCode, ErrorReply, Fqdn,
     api::{
         Description, Endpoint,
         auth::{AliasDequeue, DequeueOffers},
@@ -87,6 +87,7 @@ impl Session {
             let processed = self.process_all().await;
             self.tend_groups().await;
             self.mend_queue().await;
+            self.learn_generation().await;
             let has_more = read.iter().any(|read| *read == Ok(true));
             read.into_iter().collect::<Result<Vec<_>, _>>()?;
             processed?;
@@ -121,8 +122,20 @@ impl Session {
                 self.stuck.failed(which, now);
                 Ok(false)
             }
+            Which::Queue if self.is_shut_out(&taken) => {
+                self.is_shut_out = true;
+                Ok(true)
+            }
             _ => taken,
         }
+    }
+
+    /// Whether our key may have been replaced by the next one: to be found out by [`Session::mend_queue`], if it may
+    /// try now.
+    fn is_shut_out(&self, taken: &Result<bool, ClientError>) -> bool {
+        let is_refused = matches!(taken, Err(error) if error.code() == Some(ErrorCode::Unauthenticated));
+        let has_next = self.state.record.as_ref().is_some_and(|record| record.next_key.is_some());
+        is_refused && has_next && !self.mending_queue.is_resting(&(), self.now())
     }
 
     /// How far the client has come: changes with each entry that is read or dealt with.
@@ -142,6 +155,10 @@ impl Session {
     /// way may come unchanged when it is read again; and after longer each time.
     pub(crate) async fn mend_queue(&mut self) {
         let now = self.now();
+        if std::mem::take(&mut self.is_shut_out) {
+            self.mending_queue.failed((), now);
+            return self.recover_client_key().await;
+        }
         if self.lost_reads < LOST_READS || self.mending_queue.is_resting(&(), now) {
             return;
         }
@@ -219,11 +236,13 @@ impl Session {
             // What is read again at once counts once.
             self.lost_reads = if read.lost { self.lost_reads.saturating_add(1) } else { 0 };
         }
+        // Ours at the QS begins again and tells it then; those at the AS cannot.
+        let is_news = read.lost && which != Which::Queue && !self.stuck.has_failed(&which);
         match read.lost {
             true => self.stuck.failed(which, now),
             false => self.stuck.succeeded(&which),
         }
-        if read.gap {
+        if read.gap || is_news {
             self.tell(Event::Gap);
             if which == Which::Queue {
                 self.doubt_all();

@@ -25,13 +25,16 @@ use crate::{
 };
 
 mod between;
+mod crash;
 mod further;
 mod keeping;
+mod malicious_answers;
 mod malicious_ds;
 mod malicious_members;
 mod malicious_qs;
 mod pins;
 mod renewal;
+mod rotation;
 mod scene;
 mod spent;
 #[path = "../tests/support/mod.rs"]

@@ -80,7 +80,7 @@ impl Wallet {
     }
 
     /// All purses, by domain and class.
-    fn known(&self) -> BTreeSet<(Fqdn, Class)> {
+    pub(crate) fn known(&self) -> BTreeSet<(Fqdn, Class)> {
         self.purses.keys().cloned().collect()
     }
 

@@ -14,13 +14,14 @@ mod support;
 
 use std::time::Duration;
 
-use phoenix_client::{Audience, Client, Event};
+use phoenix_client::{Audience, Client, ClientError, Event};
 use phoenix_core::{
-    ErrorCode, GroupId,
+    ErrorCode, GroupId, LeafIndex,
     api::{
         delivery::ReportReason,
         queue::{ConfigRule, FormerTokens},
     },
+    port::{AbuseReport, Clock},
 };
 
 use support::{World, befriend, joined, play, text, texts, until};
@@ -107,7 +108,15 @@ fn a_member_is_reported_and_a_group_is_ended() {
         let (a, b, c, group) = trio(&world).await;
         let members = a.members(&group).await.expect("members");
         let leaf = members.iter().find(|it| it.user.as_ref() == Some(b.user())).expect("there").leaf;
-        let _ = a.report(&group, leaf, ReportReason::Spam, b"again and again").await;
+        a.report(&group, leaf, ReportReason::Spam, b"again and again").await.expect("reported");
+        let nobody = a.report(&group, LeafIndex(9), ReportReason::Spam, b"again").await;
+        assert_eq!(nobody, Err(ClientError::State("no such member")));
+        let reports = reports(&world).await;
+        let [AbuseReport { group: of, accused, reporter, reason, evidence, .. }] = &reports[..] else {
+            panic!("{reports:?}");
+        };
+        assert_eq!((of, *reason, &evidence[..]), (&group, ReportReason::Spam, &b"again and again"[..]));
+        assert_ne!(accused, reporter);
         let refused = c.delete_group(&group).await.expect_err("no admin");
         assert_eq!(refused.code(), Some(ErrorCode::Forbidden));
 
@@ -155,6 +164,18 @@ fn friends_learn_rotated_keys_and_invite_by_them() {
         b.delete_queue().await.expect("ended");
         assert!(b.queue_record().await.is_err());
     });
+}
+
+/// What the operator of the first homeserver got, which is handed on beside the call.
+async fn reports(world: &World) -> Vec<AbuseReport> {
+    for _ in 0..100 {
+        let reports = world.admin("alpha.test").reports();
+        if !reports.is_empty() {
+            return reports;
+        }
+        world.clock.sleep_until(world.clock.now().plus_millis(20)).await;
+    }
+    panic!("no report came");
 }
 
 /// Three members of a group of the first of them.

@@ -61,7 +61,7 @@ impl Client {
     /// leaves in groups follow within the next days.
     ///
     /// # Errors
-    /// As of the calls that it makes. Where the credential was renewed, [`Client::maintain`] does the rest.
+    /// Those of [`Client`]. Where the credential was renewed, [`Client::maintain`] does the rest.
     pub async fn renew_credential(&self) -> Result<(), ClientError> {
         self.lock().await.renew_credential().await
     }

@@ -14,16 +14,17 @@ use crate::{
 };
 
 impl Client {
-    /// Makes a group on this client's homeserver, with this client as its only member and admin.
+    /// Makes a group on this client's homeserver, with this client as its only member and admin (07, `create_group`).
     ///
     /// # Errors
-    /// As of the calls that it makes.
+    /// Those of [`Client`].
     pub async fn create_group(&self) -> Result<GroupId, ClientError> {
         self.lock().await.create_group().await
     }
 
-    /// Adds all clients of users that this one is connected with, after verifying who is behind their packages. Those
-    /// who are members already stay as they are.
+    /// Adds all clients of users that this one is connected with, after verifying who is behind their packages (03; 07,
+    /// `add_users`). Those who are members already stay as they are. They have joined when their own clients have read the
+    /// invitation; others learn of it by [`Event::MemberAdded`](crate::Event::MemberAdded).
     ///
     /// # Errors
     /// [`ClientError::State`] where one is not connected; [`ClientError::Refused`] with `forbidden` where this
@@ -32,7 +33,8 @@ impl Client {
         self.lock().await.invite(group, users).await
     }
 
-    /// Removes all clients of users.
+    /// Removes all clients of users (07, `remove_users`). They read nothing that is said from then on; what they have read
+    /// they keep.
     ///
     /// # Errors
     /// As [`Client::invite`]; [`ClientError::State`] where one is no member, as far as we know: then nobody is removed.
@@ -40,7 +42,8 @@ impl Client {
         self.lock().await.commit(group, &Plan::Remove(users.to_vec())).await
     }
 
-    /// Gives this client's leaf fresh keys, and covers what others propose.
+    /// Gives this client's leaf fresh keys, and covers what others propose (07, `update_client`): whoever knew the group's
+    /// secrets before reads nothing that is said from then on. [`Client::maintain`] does so every few weeks.
     ///
     /// # Errors
     /// [`ClientError::Outrun`] where other members were faster each time.
@@ -116,7 +119,7 @@ impl Client {
         self.lock().await.delete_group(group).await
     }
 
-    /// Makes users admins of a group, by all of their clients that are in it.
+    /// Makes users admins of a group, by all of their clients that are in it (07, `change_roles`).
     ///
     /// # Errors
     /// [`ClientError::State`] where one is no member, as far as we know; [`ClientError::Refused`] with `forbidden` where
@@ -133,7 +136,8 @@ impl Client {
         self.lock().await.change_roles(group, (&[], users)).await
     }
 
-    /// Makes some users admins and others plain members, in one commit.
+    /// Makes some users admins and others plain members, in one commit: where they change places, nobody is admin beside
+    /// the other in between.
     ///
     /// # Errors
     /// As [`Client::promote`] and [`Client::demote`].
@@ -195,7 +199,8 @@ impl Client {
         self.lock().await.state.groups.keys().cloned().collect()
     }
 
-    /// The members of a group.
+    /// The members of a group, one for each client, as far as this client has read. Where it is not verified who is behind
+    /// a leaf, no user is named (03).
     ///
     /// # Errors
     /// [`ClientError::State`] where there is no such group.

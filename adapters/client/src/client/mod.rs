@@ -36,7 +36,26 @@ use crate::{
 /// ([`ClientError::is_transient`]) may be repeated: what it had begun goes on where it was. A future that is dropped
 /// in the middle leaves the client as after such an error.
 ///
-/// What a client knows lives in memory until [`Client::save`] or [`Client::export`].
+/// What a client knows lives in memory until [`Client::save`] or [`Client::export`]. One that goes on from a state of
+/// before does not know what it did since: it finds out by its queue, and comes back into its groups by itself. Save after
+/// each [`Client::sync`], and after what should not have to be done again: an offer that was accepted, a user or alias that
+/// was registered, a key that was rotated.
+///
+/// # Errors
+/// Every call that reaches a homeserver may end with these, and its own section names only what else it means:
+///
+/// - [`ClientError::Unreachable`], where no answer came after all tries of [`Habits::tries`](crate::Habits::tries);
+/// - [`ClientError::Refused`] with a code: `rate_limited` and `unavailable` say when to come back; `token_required` and
+///   those like it come where tokens could not be had, `unauthenticated` where the homeserver does not know this client,
+///   or its clock is wrong;
+/// - [`ClientError::Unverified`] and [`ClientError::Unexpected`], where the homeserver answers what it should not: trying
+///   again asks it the same;
+/// - [`ClientError::TokenKeysDiffer`], where a homeserver's tokens are not used any more;
+/// - [`ClientError::Signer`], where the client's key lives elsewhere, and does not sign;
+/// - [`ClientError::State`] with a word on why it cannot be done now: no such group, no queue yet ([`Client::set_up`]).
+///
+/// In a group also [`ClientError::Outrun`], where other members committed first each time ([`Habits::commits`](
+/// crate::Habits::commits)): later is as good; and [`ClientError::Mls`], where the group's state is not what it should be.
 #[derive(Clone, Debug)]
 pub struct Client {
     session: Arc<Mutex<Session>>,
@@ -70,11 +89,11 @@ impl Client {
         Ok(Self::from_session(login::log_in(&settings, ports).await?))
     }
 
-    /// Does what every client needs once: tokens, a queue, and packages by which others reach it and add it to
-    /// groups. Safe to repeat.
+    /// Does what every client needs once: tokens (05), a queue (06), and packages by which others reach it (04) and add
+    /// it to groups (06). Safe to repeat, also after an error in the middle.
     ///
     /// # Errors
-    /// As of the calls that it makes.
+    /// Those of [`Client`].
     pub async fn set_up(&self) -> Result<(), ClientError> {
         let mut session = self.lock().await;
         session.create_record().await?;
@@ -97,7 +116,7 @@ impl Client {
     /// Makes the pseudonymous record and queue at the QS (06).
     ///
     /// # Errors
-    /// As of the calls that it makes.
+    /// Those of [`Client`].
     pub async fn create_queue(&self) -> Result<(), ClientError> {
         self.lock().await.create_record().await
     }
@@ -105,7 +124,7 @@ impl Client {
     /// Publishes fresh AddPackages, by which friends add this client to groups.
     ///
     /// # Errors
-    /// As of the calls that it makes.
+    /// Those of [`Client`].
     pub async fn publish_add_packages(&self) -> Result<(), ClientError> {
         self.lock().await.publish_add_packages().await
     }
@@ -113,7 +132,7 @@ impl Client {
     /// Publishes fresh connection packages, by which strangers offer connections.
     ///
     /// # Errors
-    /// As of the calls that it makes.
+    /// Those of [`Client`].
     pub async fn publish_connection_packages(&self) -> Result<(), ClientError> {
         self.lock().await.publish_connection_packages().await
     }
@@ -138,7 +157,7 @@ impl Client {
     /// verified before. To be called now and then, at times that tell nothing: every quarter of an hour will do.
     ///
     /// # Errors
-    /// As of the calls that it makes.
+    /// Those of [`Client`].
     pub async fn maintain(&self) -> Result<(), ClientError> {
         self.lock().await.maintain().await
     }

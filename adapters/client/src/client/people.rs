@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Client {
-    /// Offers a connection to a user. Answers with the connection group;
+    /// Offers a connection to a user (04). Answers with the connection group;
     /// [`Event::Connected`](crate::Event::Connected) tells when the user has accepted.
     ///
     /// # Errors
@@ -32,7 +32,8 @@ impl Client {
         self.lock().await.connect_alias(alias, domain).await
     }
 
-    /// Accepts an offer. The connection stands when this returns.
+    /// Accepts an offer (04; 07, `join_connection_group`). The connection stands when this returns: save then, since the
+    /// offer cannot be accepted twice, and a client that forgot it has to be offered another.
     ///
     /// # Errors
     /// [`ClientError::Refused`] with `not_found` or `conflict` where the offer has ended or someone else was faster.
@@ -44,7 +45,7 @@ impl Client {
     /// silence.
     ///
     /// # Errors
-    /// As of the calls that it makes; the offer stays then.
+    /// Those of [`Client`]; the offer stays then.
     pub async fn decline(&self, offer: OfferId) -> Result<(), ClientError> {
         self.lock().await.decline(&offer).await
     }
@@ -73,7 +74,8 @@ impl Client {
         Ok(user)
     }
 
-    /// Forgets a group: nothing of it is read any more. The other members are not told.
+    /// Forgets a group and its keys: nothing of it is read any more, nor can be. The other members are not told, and still
+    /// see this client: [`Client::leave`] first.
     pub async fn close(&self, group: &GroupId) {
         self.lock().await.forget(group);
     }

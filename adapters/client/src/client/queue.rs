@@ -6,13 +6,13 @@ use phoenix_core::{
 };
 
 use super::Client;
-use crate::error::ClientError;
+use crate::{error::ClientError, settings::Pace};
 
 impl Client {
     /// What the queuing service keeps of this user: its clients, how full their queues are, how many packages are left.
     ///
     /// # Errors
-    /// As of the call that it makes.
+    /// Those of [`Client`].
     pub async fn queue_record(&self) -> Result<QsUserRecord, ClientError> {
         self.lock().await.queue_record().await
     }
@@ -28,12 +28,53 @@ impl Client {
         self.lock().await.rotate_friendship(former).await
     }
 
+    /// Gives this client another key at the queuing service. The former one signs for nothing from then on; it vouches
+    /// for the queue configs that groups and friends have still, until those are replaced (06, `update_client`).
+    ///
+    /// Save right after it: a state of before knows only the former key, and is shut out of its queue. Where a crash in
+    /// between is to cost nothing, call [`Client::prepare_client_key`] and save before.
+    ///
+    /// # Errors
+    /// Where it has begun, a repeated call finishes it. With [`Pace::AtOnce`], an error of a group's homeserver leaves
+    /// that group's config as it is: [`Client::maintain`] replaces it and makes the former ones void then.
+    pub async fn rotate_client_key(&self, pace: Pace) -> Result<(), ClientError> {
+        self.lock().await.rotate_client_key(pace).await
+    }
+
+    /// Makes the key that [`Client::rotate_client_key`] brings, so that it can be saved before the queuing service knows
+    /// it. A client that goes on from such a state finds out which of the two keys is good.
+    ///
+    /// # Errors
+    /// [`ClientError::State`] where the client has no queue yet.
+    pub async fn prepare_client_key(&self) -> Result<(), ClientError> {
+        self.lock().await.prepare_client_key().map(|_| ())
+    }
+
+    /// Gives this user another key at the queuing service, under the same friendship keys: for when a client that knew
+    /// it is gone (06, `update_user`). Further clients of the user get it with [`Client::provision`]; until then they
+    /// read, send and publish as before, but add no clients, and do not see [`Client::queue_record`].
+    ///
+    /// # Errors
+    /// Those of [`Client`]; repeated after one that left it open, it finds out what became of it.
+    pub async fn rotate_user_key(&self) -> Result<(), ClientError> {
+        self.lock().await.rotate_user_key().await
+    }
+
+    /// Takes all queue configs back that this client has given out, and gives groups and friends others: whoever got
+    /// hold of an earlier one reaches this client by it no more (06, `min_generation`).
+    ///
+    /// # Errors
+    /// As [`Client::rotate_client_key`].
+    pub async fn replace_configs(&self, pace: Pace) -> Result<(), ClientError> {
+        self.lock().await.replace_configs(pace).await
+    }
+
     /// Leaves a push token with the queuing service, by which this client is woken while no stream is open; none takes it
     /// back. The homeserver opens it only to push: the key travels in this client's queue configs, which
     /// [`Client::maintain`] replaces one by one.
     ///
     /// # Errors
-    /// As of the calls that it makes.
+    /// Those of [`Client`].
     pub async fn set_push_token(&self, token: Option<&PushToken>) -> Result<(), ClientError> {
         self.lock().await.set_push_token(token).await
     }
@@ -51,7 +92,7 @@ impl Client {
     /// Says the same of single queue configs of this client.
     ///
     /// # Errors
-    /// As of the call that it makes.
+    /// Those of [`Client`].
     pub async fn rule_configs(&self, configs: &[ConfigId], rule: ConfigRule) -> Result<(), ClientError> {
         self.lock().await.rule_configs(configs, rule).await
     }
@@ -59,7 +100,7 @@ impl Client {
     /// Begins the queue again with another key. Done by itself where the queue's entries cannot be opened any more.
     ///
     /// # Errors
-    /// As of the call that it makes.
+    /// Those of [`Client`].
     pub async fn restart_queue(&self) -> Result<(), ClientError> {
         self.lock().await.restart_queue().await
     }
@@ -68,7 +109,7 @@ impl Client {
     /// user's. Nobody reaches it any more until [`Client::set_up`].
     ///
     /// # Errors
-    /// As of the call that it makes.
+    /// Those of [`Client`].
     pub async fn delete_queue(&self) -> Result<(), ClientError> {
         self.lock().await.delete_record().await
     }

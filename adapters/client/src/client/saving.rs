@@ -41,6 +41,36 @@ impl Client {
 
     /// Writes the sealed state into a store, under a name, in place of the former one.
     ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// use phoenix_client::{Client, ClientError, ClientPorts, Habits, Settings};
+    /// use phoenix_core::{crypto::AtRestKey, port::Store};
+    ///
+    /// async fn run(store: &dyn Store, key: &AtRestKey, ports: ClientPorts) -> Result<(), ClientError> {
+    ///     let loaded = Client::load((store, b"me"), key, ports.clone(), Habits::default(), None).await?;
+    ///     let client = match loaded {
+    ///         Some(client) => client,
+    ///         None => {
+    ///             let settings = Settings::new("chat.example.org".parse()?, "correct horse");
+    ///             let client = Client::register(settings, ports).await?;
+    ///             client.save(store, b"me", key).await?;
+    ///             // Again, at a later start, where it did not succeed.
+    ///             client.set_up().await?;
+    ///             client
+    ///         }
+    ///     };
+    ///     loop {
+    ///         match client.sync(Duration::from_secs(30)).await {
+    ///             Ok(events) => events.iter().for_each(|event| println!("{event:?}")),
+    ///             Err(error) if error.is_transient() => {}
+    ///             Err(error) => return Err(error),
+    ///         }
+    ///         client.save(store, b"me", key).await?;
+    ///     }
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// [`ClientError::Saved`] where the store does not take it.
     pub async fn save(&self, store: &dyn Store, name: &[u8], key: &AtRestKey) -> Result<(), ClientError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use openmls::prelude::MlsGroup;
 use phoenix_core::{
-    GroupId, LeafIndex,
+    ConfigId, GroupId, LeafIndex,
     api::delivery::{
         CommitAad, ExternalCommitInfo, ExternalCommitInfoRequest, GroupAccess, JoinConnectionGroup,
         JoinConnectionGroupRequest,
@@ -58,7 +58,8 @@ impl Session {
             ear_key_id: payload.ear_key_id,
             ear_key: payload.ear_key.clone(),
         };
-        let (config_id, config) = self.make_group_config(&group.domain).await?;
+        let config_id = ConfigId(self.chance.bytes());
+        let config = self.make_group_config(config_id, &group.domain).await?;
         let request =
             ExternalCommitInfoRequest { access: access.clone(), join_code: Some(payload.join_code.clone()) };
         let info = self.call::<ExternalCommitInfo>(&route, None, &request).await?;
@@ -82,6 +83,7 @@ impl Session {
         let keys = (payload.credential_key.clone(), payload.profile_key.clone());
         let record = GroupRecord {
             standing: Standing::Joining,
+            config_generation: self.record()?.generation,
             config_until: validity(self.now()).last.start().as_secs(),
             sent: Some(Sent { act: Act::Join, plan: None, hash, body, fresh: fresh.clone(), leaf: None }),
             ..GroupRecord::new(circuit, access, keys, (leaf, config_id))
@@ -89,6 +91,7 @@ impl Session {
         self.state.configs.insert(config_id, group.clone());
         self.state.groups.insert(group.clone(), record);
         self.keep(group.clone(), mls_group);
+        self.draw_config(&group)?;
         self.refresh_members(&group, &fresh, None)?;
         let checked = self.check_offerer(&group, payload).await;
         if checked.is_err() {

@@ -237,6 +237,7 @@ impl Session {
             let former = record.leaf.credential.pseudonym;
             record.former_name = Some(former).filter(|it| *it != leaf.credential.pseudonym);
             record.leaf = leaf;
+            record.next_leaf = None;
             record.is_leaf_shared = Flag::No;
             record.profile_told = told;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use openmls::prelude::{MlsGroup, PURE_PLAINTEXT_WIRE_FORMAT_POLICY};
 use openmls_traits::OpenMlsProvider;
 use phoenix_core::{
-    ErrorCode, GroupId, LeafIndex,
+    ConfigId, ErrorCode, GroupId, LeafIndex,
     api::{
         Empty,
         delivery::{
@@ -51,7 +51,8 @@ impl Session {
         let ds = self.ds_keys(&domain).await?;
         let circuit = self.fresh_circuit();
         let route = Route { domain: domain.clone(), circuit: Circuit(circuit) };
-        let (config_id, config) = self.make_group_config(&domain).await?;
+        let config_id = ConfigId(self.chance.bytes());
+        let config = self.make_group_config(config_id, &domain).await?;
         let reservation = self.call::<RequestGroupId>(&route, None, &Empty {}).await?;
         let group = reservation.group.clone();
         if group.domain != domain {
@@ -64,7 +65,12 @@ impl Session {
         let ear_key = Secret::new(self.chance.bytes());
         let access = GroupAccess { group: group.clone(), ear_key_id: 0, ear_key };
         let keys = (Secret::new(self.chance.bytes()), Secret::new(self.chance.bytes()));
-        let record = GroupRecord { connection, ..GroupRecord::new(circuit, access, keys, (leaf, config_id)) };
+        let config_generation = self.record()?.generation;
+        let record = GroupRecord {
+            connection,
+            config_generation,
+            ..GroupRecord::new(circuit, access, keys, (leaf, config_id))
+        };
         let (request, own) = self.creation(reservation, &record, &mls_group, config)?;
         let auth =
             Auth::new(Sender::NewKey(record.leaf.key.verifying_key()), Arc::new(record.leaf.key.clone()));
@@ -115,6 +121,7 @@ impl Session {
         self.state.configs.insert(record.config, group.clone());
         self.state.groups.insert(group.clone(), record);
         self.keep(group.clone(), mls_group);
+        self.draw_config(&group)?;
         let fresh = [(self.own_leaf_key(&group)?, keys)].into_iter().collect();
         self.refresh_members(&group, &fresh, None)?;
         self.know_ourselves(&group, LeafIndex(0))?;

@@ -20,15 +20,15 @@ use crate::{
 };
 
 /// An external commit, and the group as it is where the DS accepts it.
-pub(super) struct External {
-    pub(super) mls_group: MlsGroup,
-    pub(super) commit: Mls,
-    pub(super) group_info: GroupInfoUpdate,
+pub(crate) struct External {
+    pub(crate) mls_group: MlsGroup,
+    pub(crate) commit: Mls,
+    pub(crate) group_info: GroupInfoUpdate,
 }
 
 impl Session {
     /// Makes an external commit; the group as it was held before is forgotten once it is made, its record is not.
-    pub(super) fn external_commit(
+    pub(crate) fn external_commit(
         &self,
         group: &GroupId,
         info: &ExternalCommitInfoReply,

@@ -1,5 +1,7 @@
 //! Fetching the AddPackages of friends, and checking them before anyone is added (03, 06).
 
+use std::collections::BTreeSet;
+
 use openmls::prelude::{KeyPackage, KeyPackageIn, ProtocolVersion};
 use openmls_traits::OpenMlsProvider;
 use phoenix_core::{
@@ -55,12 +57,14 @@ impl Session {
             let request = GetAddPackagesRequest { token: keys.token, suite };
             let fetched = self.call::<GetAddPackages>(&route, None, &request).await?;
             let (before, mut strangers) = (invitees.clients.len(), 0_usize);
+            let mut taken = BTreeSet::new();
             for package in &fetched.packages {
                 let (invitee, client, key) = self.check_package(package, user, &keys.encryption_key).await?;
                 if !fetched.batch.payload.packages.contains(&invitee.reference) {
                     return Err(ClientError::Unexpected("a package outside of its batch"));
                 }
-                if client == *self.client() || self.is_in(group, &client)? {
+                // One for each client, however many its QS serves.
+                if client == *self.client() || self.is_in(group, &client)? || taken.contains(&client) {
                     continue;
                 }
                 if !self.is_known_key(&client, &key) {
@@ -68,6 +72,7 @@ impl Session {
                     strangers = strangers.saturating_add(1);
                     continue;
                 }
+                taken.insert(client);
                 invitees.clients.push(Invitee { attribution_key: keys.attribution_key.clone(), ..invitee });
             }
             if invitees.clients.len() == before && strangers > 0 {

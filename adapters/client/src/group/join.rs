@@ -138,6 +138,10 @@ impl Session {
         }
         self.state.configs.insert(entry.config, group.clone());
         self.keep(group.clone(), mls_group);
+        self.draw_config(&group)?;
+        if is_leaf_shared.is_set() {
+            self.prepare_leaf(&group)?;
+        }
         self.refresh_members(&group, &fresh, None)?;
         self.know_ourselves(&group, own)?;
         self.tell(Event::Joined { group: group.clone(), by: invitation.by });
@@ -225,15 +229,17 @@ impl Session {
         if !self.group(group)?.is_config_shared.is_set() {
             return Ok(());
         }
-        let (id, config) = self.make_group_config(&group.domain).await?;
         // Known before it is used: messages may come through it before the answer does.
-        self.state.configs.insert(id, group.clone());
+        let id = self.draw_config(group)?;
+        let config = self.make_group_config(id, &group.domain).await?;
+        let generation = self.record()?.generation;
         let (route, auth) = (self.group_route(group)?, self.leaf_identity(group)?);
         let request = UpdateQueueConfigRequest { access: self.group(group)?.access.clone(), config };
         self.call::<UpdateQueueConfig>(&route, Some(&auth), &request).await?;
         let now = self.now();
         let record = self.group_mut(group)?;
         let former = std::mem::replace(&mut record.config, id);
+        (record.next_config, record.config_generation) = (None, generation);
         record.is_config_shared = Flag::No;
         record.config_until = validity(now).last.start().as_secs();
         let expires = record.leaf.credential.validity.last;
@@ -241,7 +247,17 @@ impl Session {
         if !self.state.packages.contains_key(&former) {
             self.state.retired.insert(former, Retired { at: now, expires });
         }
+        self.draw_config(group)?;
         Ok(())
+    }
+
+    /// The id of the queue config that the DS gets next. It is drawn before it is needed: who goes on from a state of
+    /// before hears the group through it all the same.
+    pub(crate) fn draw_config(&mut self, group: &GroupId) -> Result<ConfigId, ClientError> {
+        let drawn = ConfigId(self.chance.bytes());
+        let next = *self.group_mut(group)?.next_config.get_or_insert(drawn);
+        self.state.configs.insert(next, group.clone());
+        Ok(next)
     }
 
     /// Which queue config ids lead to a group.

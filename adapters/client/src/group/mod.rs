@@ -60,11 +60,18 @@ pub(crate) struct GroupRecord {
     /// Seals the members' profile keys.
     pub(crate) profile_key: Secret<32>,
     pub(crate) leaf: OwnLeaf,
+    /// The leaf that takes its place, where that is due: made some time before, since a state that was saved in between
+    /// and goes on must know the keys that the DS knows us by.
+    pub(crate) next_leaf: Option<OwnLeaf>,
     /// The pseudonym that we had before, where we came by a last-resort package.
     pub(crate) former_name: Option<Pseudonym>,
     /// The queue config that the DS has of us.
     pub(crate) config: ConfigId,
-    /// Whether that is one for any DS still, to be replaced before anything else is sent.
+    /// Of which generation that is.
+    pub(crate) config_generation: u32,
+    /// The one that it gets next: known before, for the same reason as the next leaf.
+    pub(crate) next_config: Option<ConfigId>,
+    /// Whether the present one is one for any DS still, to be replaced before anything else is sent.
     pub(crate) is_config_shared: Flag,
     /// When it is to be replaced since it ends soon, in seconds.
     pub(crate) config_until: u64,
@@ -114,8 +121,11 @@ impl GroupRecord {
             credential_key,
             profile_key,
             leaf,
+            next_leaf: None,
             former_name: None,
             config,
+            config_generation: 0,
+            next_config: None,
             is_config_shared: Flag::No,
             config_until: u64::MAX,
             is_leaf_shared: Flag::No,

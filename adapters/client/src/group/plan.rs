@@ -183,16 +183,10 @@ impl Session {
     /// A leaf in place of ours: of another pseudonym, where ours came from a last-resort package, whose keys others
     /// may know us by; else under the same, where it is renewed.
     fn new_leaf(&mut self, group: &GroupId, plan: &Plan) -> Result<Option<OwnLeaf>, ClientError> {
-        let record = self.group(group)?;
-        let (suite, pseudonym) = (record.leaf.key.suite(), record.leaf.credential.pseudonym);
-        let pseudonym = match (record.is_leaf_shared.is_set(), plan) {
-            (true, _) => Pseudonym(self.chance.bytes()),
-            (false, Plan::Renew) => pseudonym,
-            (false, _) => return Ok(None),
-        };
-        let identity = (&self.state.account.credential, self.signer.as_ref());
-        let now = self.ports.clock.now();
-        Ok(Some(OwnLeaf::of(pseudonym, suite, identity, (now, &mut self.chance))?))
+        match self.group(group)?.is_leaf_shared.is_set() || matches!(plan, Plan::Renew) {
+            true => self.prepare_leaf(group).map(Some),
+            false => Ok(None),
+        }
     }
 
     /// The link keys of new leaves, sealed for the members: the path leaf's first, then those of the Adds.

@@ -1,11 +1,14 @@
 //! Renewing our leaves after the credential was renewed (03, "Chain").
 
-use phoenix_core::{Fingerprint, GroupId, credential::IdentityLink, crypto::sha256, time::DAY};
+use phoenix_core::{Fingerprint, GroupId, Pseudonym, credential::IdentityLink, crypto::sha256, time::DAY};
 
 use super::{GroupRecord, Plan, Standing};
 use crate::{
     error::ClientError,
-    mls::{extensions, leaf::OwnLeaf},
+    mls::{
+        extensions,
+        leaf::{OwnLeaf, validity},
+    },
     session::Session,
 };
 
@@ -13,8 +16,13 @@ impl Session {
     /// Renews the leaf of one group, if there is one that shows an older credential and whose time has come. One at
     /// a time, in no order: those who serve two groups are not to see that both have a member who renews just now.
     pub(crate) async fn renew_a_leaf(&mut self) -> Result<(), ClientError> {
-        let due = self.stale_groups().filter(|(_, record)| self.is_leaf_due(record));
+        let due =
+            self.stale_groups().filter(|(_, record)| self.is_leaf_due(record) && self.is_prepared(record));
         let due: Vec<_> = due.map(|(group, _)| group.clone()).collect();
+        // The others' come by a later call, when a state that knows them was saved.
+        for group in self.stale_groups().map(|(group, _)| group.clone()).collect::<Vec<_>>() {
+            self.prepare_leaf(&group)?;
+        }
         match self.draw(due) {
             Some(group) => self.commit(&group, &Plan::Renew).await,
             None => Ok(()),
@@ -49,6 +57,33 @@ impl Session {
             Some(_) => self.commit(&group, &Plan::Senders(keys)).await,
             None => Ok(()),
         }
+    }
+
+    /// The leaf that takes the place of ours: made now, where that was not done yet. Under another pseudonym, where ours
+    /// came from a last-resort package, whose keys others may know us by; else under the same.
+    pub(super) fn prepare_leaf(&mut self, group: &GroupId) -> Result<OwnLeaf, ClientError> {
+        let record = self.group(group)?;
+        if let Some(leaf) = record.next_leaf.as_ref().filter(|_| self.is_prepared(record)) {
+            return Ok(leaf.clone());
+        }
+        let (suite, pseudonym) = (record.leaf.key.suite(), record.leaf.credential.pseudonym);
+        let is_shared = record.is_leaf_shared.is_set();
+        let pseudonym = if is_shared { Pseudonym(self.chance.bytes()) } else { pseudonym };
+        let identity = (&self.state.account.credential, self.signer.as_ref());
+        let now = self.ports.clock.now();
+        let leaf = OwnLeaf::of(pseudonym, suite, identity, (now, &mut self.chance))?;
+        self.group_mut(group)?.next_leaf = Some(leaf.clone());
+        Ok(leaf)
+    }
+
+    /// Whether the next leaf is there, shows our present credential, and began this month or the last.
+    fn is_prepared(&self, record: &GroupRecord) -> bool {
+        let (current, month) = (self.state.account.credential.fingerprint(), validity(self.now()).first);
+        let next = record.next_leaf.as_ref();
+        next.is_some_and(|leaf| {
+            let first = leaf.credential.validity.first;
+            shown_by(leaf) == Some(current) && (first == month || first.plus(1) == month)
+        })
     }
 
     /// One of the groups of which something holds.

@@ -12,7 +12,7 @@ use phoenix_core::{
         },
     },
     crypto::sha256,
-    wire::{Opaque, Sender, Wire},
+    wire::{Flag, Opaque, Sender, Wire},
 };
 
 use super::{
@@ -21,7 +21,13 @@ use super::{
     external::External,
     members::{Tell, roster_keys},
 };
-use crate::{call::Auth, error::ClientError, event::Event, session::Session};
+use crate::{
+    call::Auth,
+    error::ClientError,
+    event::Event,
+    mls::{encoding::group_info, leaf::OwnLeaf, provider::Blob},
+    session::Session,
+};
 
 impl Session {
     /// What the DS has of a group that we are a member of.
@@ -29,10 +35,46 @@ impl Session {
         &mut self,
         group: &GroupId,
     ) -> Result<ExternalCommitInfoReply, ClientError> {
-        let (route, auth) = (self.group_route(group)?, self.lasting_identity(group)?);
+        let auth = self.lasting_identity(group)?;
+        let refused = match self.ask_as(group, &auth).await {
+            Err(error) if error.code() == Some(ErrorCode::Unauthenticated) => error,
+            asked => return asked,
+        };
+        // A state from before our last commit goes on: then the DS knows us by the leaf that was prepared for that.
+        let record = self.group(group)?;
+        let Some(next) = record.next_leaf.clone() else { return Err(refused) };
+        let (index, reached) = (self.lasting_leaf(group)?, record.reached);
+        let auth = Auth::new(Sender::Leaf(group.clone(), index), Arc::new(next.key.clone()));
+        let info = self.ask_as(group, &auth).await?;
+        // We have that leaf in no epoch that we know.
+        if group_info(&info.group_info)?.epoch().as_u64() > reached {
+            self.take_next_leaf(group, index, next)?;
+        }
+        Ok(info)
+    }
+
+    async fn ask_as(&mut self, group: &GroupId, auth: &Auth) -> Result<ExternalCommitInfoReply, ClientError> {
+        let route = self.group_route(group)?;
         let request =
             ExternalCommitInfoRequest { access: self.group(group)?.access.clone(), join_code: None };
-        self.call::<ExternalCommitInfo>(&route, Some(&auth), &request).await
+        self.call::<ExternalCommitInfo>(&route, Some(auth), &request).await
+    }
+
+    /// The leaf that was prepared is ours already.
+    fn take_next_leaf(
+        &mut self,
+        group: &GroupId,
+        index: LeafIndex,
+        next: OwnLeaf,
+    ) -> Result<(), ClientError> {
+        let record = self.group_mut(group)?;
+        if let Some(member) = record.members.get_mut(&index) {
+            member.leaf_key = Blob(next.key.verifying_key().key.to_vec());
+        }
+        let former = record.leaf.credential.pseudonym;
+        record.former_name = Some(former).filter(|it| *it != next.credential.pseudonym);
+        (record.leaf, record.next_leaf, record.is_leaf_shared) = (next, None, Flag::No);
+        Ok(())
     }
 
     /// Puts our leaf in its own place again, by external commit on what the DS has.
@@ -98,11 +140,17 @@ impl Session {
 
     /// Signs as the leaf that the DS knows us by, whatever we hold of the group now.
     fn lasting_identity(&self, group: &GroupId) -> Result<Auth, ClientError> {
-        let record = self.group(group)?;
+        let leaf = self.lasting_leaf(group)?;
+        let key = self.group(group)?.leaf.key.clone();
+        Ok(Auth::new(Sender::Leaf(group.clone(), leaf), Arc::new(key)))
+    }
+
+    /// Where our leaf stood when we knew the group last.
+    fn lasting_leaf(&self, group: &GroupId) -> Result<LeafIndex, ClientError> {
         let own = self.own_leaf_key(group)?;
-        let leaf = record.members.iter().find(|(_, it)| it.leaf_key == own).map(|(leaf, _)| *leaf);
-        let leaf = leaf.ok_or(ClientError::State("not a member any more"))?;
-        Ok(Auth::new(Sender::Leaf(group.clone(), leaf), Arc::new(record.leaf.key.clone())))
+        let leaf =
+            self.group(group)?.members.iter().find(|(_, it)| it.leaf_key == own).map(|(leaf, _)| *leaf);
+        leaf.ok_or(ClientError::State("not a member any more"))
     }
 
     /// Whether we wait to learn what became of an external commit by which we come back.

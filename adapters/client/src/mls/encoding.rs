@@ -10,7 +10,7 @@ use phoenix_core::{
     crypto::sha256,
     wire::{Opaque, Wire},
 };
-use tls_codec::{DeserializeBytes, Serialize, TlsDeserializeBytes, TlsSerialize, TlsSize};
+use tls_codec::{DeserializeBytes, Serialize, Size, TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::error::{ClientError, mls};
 
@@ -61,9 +61,15 @@ pub(crate) fn welcome(bytes: &[u8]) -> Result<Welcome, ClientError> {
     }
 }
 
-/// Reads a ratchet tree.
+/// Reads a ratchet tree. A blank node is one byte, and costs a hash in each epoch as any other does.
 pub(crate) fn ratchet_tree(bytes: &[u8]) -> Result<RatchetTreeIn, ClientError> {
-    Ok(RatchetTreeIn::tls_deserialize_exact_bytes(bytes).map_err(|_| Reject::Malformed("tree"))?)
+    let tree = RatchetTreeIn::tls_deserialize_exact_bytes(bytes).map_err(|_| Reject::Malformed("tree"))?;
+    let filled = tree.nodes().map(|node| node.tls_serialized_len());
+    let blanks = filled.fold(bytes.len(), usize::saturating_sub);
+    match blanks > MAX_NODES {
+        true => Err(Reject::TooLarge("tree").into()),
+        false => Ok(tree),
+    }
 }
 
 /// SHA-256 of a Welcome's encrypted GroupInfo: the same for all joiners of one commit.
@@ -82,9 +88,25 @@ struct WelcomeMessage {
     encrypted_group_info: Opaque<MAX_MLS>,
 }
 
+/// Blank nodes, and bytes around others, in a tree: it has at most a thousand leaves, and twice as many nodes.
+const MAX_NODES: usize = 4_096;
+
 #[cfg(test)]
 mod tests {
-    use super::encrypted_group_info_hash;
+    use phoenix_core::{
+        api::delivery::MAX_TREE,
+        wire::{Opaque, Wire},
+    };
+
+    use super::{encrypted_group_info_hash, ratchet_tree};
+
+    #[test]
+    fn a_tree_of_more_blank_nodes_than_any_group_has_is_refused() {
+        let blank = |nodes| Opaque::<MAX_TREE>::new(vec![0; nodes]).expect("short").encode();
+
+        assert!(ratchet_tree(&blank(4_000)).is_ok());
+        assert!(ratchet_tree(&blank(4_200)).is_err());
+    }
 
     #[test]
     fn what_is_no_welcome_has_no_hash() {

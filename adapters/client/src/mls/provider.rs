@@ -5,10 +5,13 @@ use std::{collections::HashMap, convert::Infallible, fmt, sync::Arc};
 use openmls_rust_crypto::{MemoryStorage, RustCrypto};
 use openmls_traits::{OpenMlsProvider, random::OpenMlsRand};
 use phoenix_core::port::Entropy;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::table::Table;
 
 /// RustCrypto, the embedder's randomness, and a store in memory that is saved with the client's state.
+///
+/// The store is wiped when the client ends. What OpenMLS overwrites or deletes in it before is given back as it is.
 pub(crate) struct Provider {
     crypto: RustCrypto,
     rand: Rand,
@@ -20,17 +23,27 @@ impl Provider {
     pub(crate) fn new(entropy: Arc<dyn Entropy>, stored: &Stored) -> Self {
         let storage = MemoryStorage::default();
         if let Ok(mut values) = storage.values.write() {
-            *values =
-                stored.iter().map(|(key, value)| (key.0.clone(), value.0.clone())).collect::<HashMap<_, _>>();
+            *values = stored
+                .iter()
+                .map(|(key, value)| (key.0.clone(), value.0.to_vec()))
+                .collect::<HashMap<_, _>>();
         }
         Self { crypto: RustCrypto::default(), rand: Rand(entropy), storage }
     }
 
     /// What is stored now.
     pub(crate) fn stored(&self) -> Stored {
-        let values = self.storage.values.read();
-        let entries = values.map(|values| values.clone()).unwrap_or_default();
-        entries.into_iter().map(|(key, value)| (Blob(key), Blob(value))).collect()
+        let Ok(values) = self.storage.values.read() else { return Stored::default() };
+        let entry = |(key, value): (&Vec<u8>, &Vec<u8>)| (Blob(key.clone()), Wiped(value.clone().into()));
+        values.iter().map(entry).collect()
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        if let Ok(mut values) = self.storage.values.write() {
+            values.values_mut().for_each(Zeroize::zeroize);
+        }
     }
 }
 
@@ -78,7 +91,11 @@ impl OpenMlsRand for Rand {
 }
 
 /// What OpenMLS stored: keys and values are its own.
-pub(crate) type Stored = Table<Blob, Blob>;
+pub(crate) type Stored = Table<Blob, Wiped>;
+
+/// Secret bytes of any length, of our own making.
+#[derive(Default, tls_codec::TlsSerialize, tls_codec::TlsDeserializeBytes, tls_codec::TlsSize)]
+pub(crate) struct Wiped(#[tls_codec(with = "wiped")] pub(crate) Zeroizing<Vec<u8>>);
 
 /// Bytes of any length, of our own making.
 #[derive(
@@ -97,6 +114,17 @@ pub(crate) struct Blob(#[tls_codec(with = "blob")] pub(crate) Vec<u8>);
 impl fmt::Debug for Blob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{} bytes>", self.0.len())
+    }
+}
+
+mod wiped {
+    use tls_codec::Error;
+    use zeroize::Zeroizing;
+
+    pub(super) use super::blob::{tls_serialize, tls_serialized_len};
+
+    pub(super) fn tls_deserialize_bytes(input: &[u8]) -> Result<(Zeroizing<Vec<u8>>, &[u8]), Error> {
+        super::blob::tls_deserialize_bytes(input).map(|(bytes, rest)| (bytes.into(), rest))
     }
 }
 

@@ -39,8 +39,8 @@ struct Inner {
     queue: Option<FalseQueue>,
     lie: Option<Box<Lie>>,
     answer: Option<Box<Answer>>,
-    /// The names of all calls so far.
-    calls: Vec<String>,
+    /// All calls so far.
+    calls: Vec<(ServiceName, String)>,
 }
 
 struct FalseQueue {
@@ -89,6 +89,11 @@ impl Between {
         });
     }
 
+    /// Hands out the true queue again.
+    pub(crate) fn give_back(&self) {
+        self.inner.lock().expect("no panic before").queue = None;
+    }
+
     /// Changes the entries that are handed out, as they are on the wire.
     pub(crate) fn rearrange(&self, change: impl FnOnce(&mut Vec<QueueEntry>)) {
         self.change(|queue| change(&mut queue.entries));
@@ -126,7 +131,15 @@ impl Between {
     /// How often an endpoint was called so far.
     pub(crate) fn calls(&self, name: &str) -> usize {
         let inner = self.inner.lock().expect("no panic before");
-        inner.calls.iter().filter(|call| *call == name).count()
+        inner.calls.iter().filter(|(_, call)| *call == name).count()
+    }
+
+    /// How often the queue began again so far: another service has an endpoint of that name, too.
+    pub(crate) fn restarts(&self) -> usize {
+        let inner = self.inner.lock().expect("no panic before");
+        let is_restart =
+            |call: &&(ServiceName, String)| call.0 == ServiceName::Qs && call.1 == "update_client";
+        inner.calls.iter().filter(is_restart).count()
     }
 
     fn false_page(&self, body: &[u8]) -> Option<Bytes> {
@@ -147,7 +160,7 @@ impl Transport for Between {
         let (name, body) = (outgoing.name, outgoing.call.body.clone());
         {
             let mut inner = self.inner.lock().expect("no panic before");
-            inner.calls.push(name.to_owned());
+            inner.calls.push((outgoing.service, name.to_owned()));
             if let Some(answer) = inner.answer.as_ref().and_then(|answer| answer(name, &body)) {
                 return Ok(answer);
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use openmls::prelude::{ExternalProposal, LeafNodeIndex, SenderExtensionIndex};
 use phoenix_core::{
     GroupId, LeafIndex,
-    api::delivery::{AddUsersRequest, CommitRequest, ContentKind, MAX_PROPOSALS, Mls},
+    api::delivery::{AddUsersRequest, CommitAad, CommitRequest, ContentKind, MAX_PROPOSALS, Mls},
     crypto::{Chance, SigningKey, Suite},
     port::Clock,
     wire::{List, Wire},
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Client, ClientError, Distrust, Event,
     group::{Act, Plan},
-    mls::{encoding, mls_signer},
+    mls::{encoding, leaf::OwnLeaf, mls_signer},
 };
 
 #[test]
@@ -61,29 +61,29 @@ fn t14_who_adds_without_being_admin_is_found_out_though_the_ds_lets_it() {
 }
 
 #[test]
+fn t14_who_comes_into_a_group_by_itself_is_found_out_though_the_ds_lets_it() {
+    play(&["alpha.test"], async |world| {
+        let scene = scene(&world).await;
+        // Carol has all that an external commit takes, and comes in a second time as somebody else.
+        let made = {
+            let mut session = scene.c.lock().await;
+            let info = session.ask_for_state(&scene.group).await.expect("asked");
+            let (now, mut chance) = (session.now(), Chance::from_seed([5; 32]));
+            let identity = (&session.state.account.credential, session.signer.as_ref());
+            let leaf = OwnLeaf::generate(Suite::Ed25519, identity, now, &mut chance).expect("a leaf");
+            let made = session.external_commit(&scene.group, &info, &leaf, &CommitAad::default());
+            made.expect("made").commit
+        };
+
+        assert_found_out(&world, &scene, made).await;
+    });
+}
+
+#[test]
 fn t14_only_the_ds_proposes_that_others_go_and_by_its_own_key() {
     play(&["alpha.test"], async |world| {
         let Scene { b, c, group, between, .. } = scene(&world).await;
-        let by_member = {
-            let mut session = c.lock().await;
-            let signer = mls_signer(&session.group(&group).expect("a group").leaf.key);
-            let (mls_group, provider) = session.mls(&group).expect("a group");
-            let made = mls_group.propose_remove_member(provider, &signer, LeafNodeIndex::new(0));
-            encoding::message(&made.expect("made").0).expect("encoded")
-        };
-        let by_stranger = {
-            let mut session = b.lock().await;
-            let key = SigningKey::generate(Suite::Ed25519, &mut Chance::from_seed([5; 32]));
-            let (mls_group, _) = session.mls(&group).expect("a group");
-            let made = ExternalProposal::new_remove::<crate::mls::provider::Provider>(
-                LeafNodeIndex::new(0),
-                mls_group.group_id().clone(),
-                mls_group.epoch(),
-                &mls_signer(&key),
-                SenderExtensionIndex::new(0),
-            );
-            encoding::message(&made.expect("made")).expect("encoded")
-        };
+        let [by_member, by_stranger] = false_removals(&b, &c, &group).await;
         for (proposal, leaf) in [(by_member, 2), (by_stranger.clone(), u32::MAX), (by_stranger, 0)] {
             let proposals: List<Mls, MAX_PROPOSALS> = List::new(vec![proposal]).expect("one");
             let made = (ContentKind::Proposal, LeafIndex(leaf));
@@ -173,6 +173,28 @@ fn t14_who_gets_the_leaf_of_an_admin_is_no_admin() {
         b.send(&group, "welcome").await.expect("sent");
         assert_eq!(until(&c, text).await, "welcome");
     });
+}
+
+/// Proposals that the first leaf goes: by a plain member, and by somebody who says that it is the DS.
+pub(crate) async fn false_removals(client: &Client, member: &Client, group: &GroupId) -> [Mls; 2] {
+    let by_member = {
+        let mut session = member.lock().await;
+        let signer = mls_signer(&session.group(group).expect("a group").leaf.key);
+        let (mls_group, provider) = session.mls(group).expect("a group");
+        let made = mls_group.propose_remove_member(provider, &signer, LeafNodeIndex::new(0));
+        encoding::message(&made.expect("made").0).expect("encoded")
+    };
+    let mut session = client.lock().await;
+    let key = SigningKey::generate(Suite::Ed25519, &mut Chance::from_seed([5; 32]));
+    let (mls_group, _) = session.mls(group).expect("a group");
+    let made = ExternalProposal::new_remove::<crate::mls::provider::Provider>(
+        LeafNodeIndex::new(0),
+        mls_group.group_id().clone(),
+        mls_group.epoch(),
+        &mls_signer(&key),
+        SenderExtensionIndex::new(0),
+    );
+    [by_member, encoding::message(&made.expect("made")).expect("encoded")]
 }
 
 /// Bob is given Carol's commit, which the DS should never have accepted.

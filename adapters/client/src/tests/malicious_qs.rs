@@ -8,10 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use phoenix_core::{
-    ConfigId,
+    ConfigId, UserId,
     api::queue::{AddPackages, Entry, EntryKind, EntryPayload, NotifyClass, QueueEntry, SealedEntry},
     port::Clock,
-    wire::{Opaque, Wire},
+    wire::{List, Opaque, Wire},
 };
 
 use super::{
@@ -122,11 +122,6 @@ fn t20_a_queue_that_never_ends_ends_each_sync_after_so_many_pages() {
 fn t20_garbage_in_a_queue_never_panics_and_is_not_read_again_and_again() {
     play(&["alpha.test"], async |world| {
         let Scene { b, between, .. } = scene(&world).await;
-        let salt = [3; 16];
-        let garbage = |seq| {
-            let ciphertext = Opaque::new(vec![5; 300]).expect("short");
-            QueueEntry { seq, payload: EntryPayload::Message(SealedEntry { salt, ciphertext }) }
-        };
         between.rearrange(|entries| {
             let next = entries.last().map_or(0, |it| it.seq + 1);
             entries.extend([next, next + 1, u64::MAX].map(garbage));
@@ -137,6 +132,74 @@ fn t20_garbage_in_a_queue_never_panics_and_is_not_read_again_and_again() {
 
         assert!(between.calls("dequeue") - before < 30);
         assert!(b.lock().await.record().expect("set up").inbox.waiting.is_empty());
+    });
+}
+
+#[test]
+fn t20_garbage_of_hours_costs_little_and_messages_flow_again_by_themselves() {
+    play(&["alpha.test"], async |world| {
+        let Scene { a, b, c, group, between, .. } = scene(&world).await;
+        let before = (between.calls("dequeue"), between.restarts(), between.calls("resync"));
+        between.rearrange(|entries| {
+            let next = entries.last().map_or(0, |it| it.seq + 1);
+            entries.extend((next..next + 300).map(garbage));
+        });
+        a.update(&group).await.expect("updated");
+        a.send(&group, "unheard").await.expect("sent");
+
+        for pause_s in [60, 60, 60, 60, 60, 3_600, 3_600] {
+            for _ in 0..20 {
+                b.sync(Duration::ZERO).await.expect("synced");
+            }
+            for other in [&a, &c] {
+                other.sync(Duration::ZERO).await.expect("synced");
+            }
+            world.clock.pass(pause_s).await;
+        }
+
+        let restarts = between.restarts() - before.1;
+        assert!((1..=7).contains(&restarts), "{restarts}");
+        let reads = between.calls("dequeue") - before.0;
+        assert!(reads < 60, "{reads}");
+        assert!(between.calls("resync") - before.2 <= 2);
+        assert!(b.lock().await.record().expect("set up").inbox.waiting.is_empty());
+
+        // Nobody asks Bob's client for anything: it reads, as it always does.
+        between.give_back();
+        a.send(&group, "heard").await.expect("sent");
+        assert_eq!(until(&b, text).await, "heard");
+        b.send(&group, "thanks").await.expect("sent");
+        for member in [&a, &c] {
+            assert_eq!(until(member, text_by(b.user())).await, "thanks");
+        }
+        assert_eq!(health(&b, &group).await, Health::Sound);
+        assert_eq!(a.epoch_authenticator(&group).await, b.epoch_authenticator(&group).await);
+    });
+}
+
+#[test]
+fn t20_garbage_that_ends_before_the_queue_began_again_loses_nothing() {
+    play(&["alpha.test"], async |world| {
+        let Scene { a, b, group, between, mut queue, .. } = scene(&world).await;
+        let before = between.restarts();
+        a.update(&group).await.expect("updated");
+        a.send(&group, "late").await.expect("sent");
+        pass(&world, &b, &between, &mut queue, 2).await;
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        between.rearrange(|entries| {
+            let garbled = entries.iter().map(|it| garbage(it.seq)).collect();
+            *kept.lock().expect("no panic") = std::mem::replace(entries, garbled);
+        });
+        for _ in 0..20 {
+            b.sync(Duration::ZERO).await.expect("synced");
+        }
+
+        between.rearrange(|entries| std::mem::swap(entries, &mut kept.lock().expect("no panic")));
+        world.clock.pass(60).await;
+
+        assert_eq!(until(&b, text).await, "late");
+        assert_eq!(between.restarts(), before);
+        assert_eq!(between.calls("resync"), 0);
     });
 }
 
@@ -161,6 +224,59 @@ fn t16_packages_of_somebody_else_are_given_to_nobody() {
         // Sealed for another's friends; were they not, they would name another.
         assert!(matches!(refused, Err(ClientError::Unverified(_))), "{refused:?}");
         assert_eq!(a.members(&group).await.expect("members").len(), 2);
+    });
+}
+
+#[test]
+fn t14_a_client_whose_package_is_served_ten_times_is_added_once() {
+    play(&["alpha.test"], async |world| {
+        let (a, between) = Between::user(&world, "alpha.test").await;
+        let b = world.user("alpha.test").await;
+        befriend(&a, &b).await;
+        let group = a.create_group().await.expect("created");
+        between.lie(|name, _, reply| {
+            (name == "get_add_packages").then(|| {
+                let mut reply = AddPackages::decode(reply).expect("packages");
+                reply.packages = List::new(vec![reply.packages[0].clone(); 10]).expect("ten");
+                reply.encode()
+            })
+        });
+
+        a.invite(&group, &[b.user().clone()]).await.expect("invited");
+
+        assert_eq!(a.members(&group).await.expect("members").len(), 2);
+        assert_eq!(until(&b, joined).await, *a.user());
+    });
+}
+
+#[test]
+fn t14_packages_that_ended_with_their_credential_add_nobody() {
+    play(&["alpha.test"], async |world| {
+        let (a, between) = Between::user(&world, "alpha.test").await;
+        let b = world.user("alpha.test").await;
+        befriend(&a, &b).await;
+        let (first, second) =
+            (a.create_group().await.expect("created"), a.create_group().await.expect("created"));
+        let taken = Arc::new(Mutex::new(None::<Bytes>));
+        between.lie(move |name, _, reply| {
+            let mut taken = taken.lock().expect("no panic");
+            (name == "get_add_packages").then(|| taken.get_or_insert_with(|| reply.clone()).clone())
+        });
+        a.invite(&first, &[b.user().clone()]).await.expect("the truth so far");
+        for _ in 0..3 {
+            world.clock.forward(31).await;
+            for client in [&a, &b] {
+                client.sync(Duration::ZERO).await.expect("synced");
+                client.maintain().await.expect("maintained");
+            }
+            a.update(&second).await.expect("it stays");
+        }
+        let before = between.calls("add_users");
+
+        let refused = a.invite(&second, &[b.user().clone()]).await;
+
+        assert!(matches!(refused, Err(ClientError::Unverified(_))), "{refused:?}");
+        assert_eq!(between.calls("add_users"), before);
     });
 }
 
@@ -218,6 +334,21 @@ fn t11_a_queue_that_cannot_be_opened_any_more_begins_again_by_itself() {
         b.send(&group, "thanks").await.expect("sent");
         assert_eq!(until(&a, text).await, "thanks");
     });
+}
+
+/// An entry that opens for nobody.
+fn garbage(seq: u64) -> QueueEntry {
+    let ciphertext = Opaque::new(vec![5; 300]).expect("short");
+    QueueEntry { seq, payload: EntryPayload::Message(SealedEntry { salt: [3; 16], ciphertext }) }
+}
+
+/// What a user says.
+fn text_by(user: &UserId) -> impl FnMut(&Event) -> Option<String> {
+    let user = user.clone();
+    move |event| match event {
+        Event::Message(message) if message.sender == user => text(event),
+        _ => None,
+    }
 }
 
 async fn pair(world: &World) -> (Client, Client, phoenix_core::GroupId) {

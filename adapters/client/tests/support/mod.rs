@@ -149,9 +149,14 @@ pub fn lie_about(
 pub struct Later(Arc<AtomicU64>);
 
 impl Later {
-    /// Sets it forward, and lets everybody notice.
+    /// Sets it forward by days, and lets everybody notice.
     pub async fn forward(&self, days: u64) {
-        self.0.fetch_add(days * DAY, Ordering::SeqCst);
+        self.pass(days * DAY).await;
+    }
+
+    /// Sets it forward by seconds, and lets everybody notice. Sleeping on it takes as long as it says.
+    pub async fn pass(&self, seconds: u64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
         self.sleep_until(self.now().plus_millis(10 * STEP_MS)).await;
     }
 }
