@@ -1,7 +1,7 @@
 //! The protocol book's share of the endpoint table: the header of each endpoint's page, and the table of all.
 //!
 //! `cargo run --example endpoint_table -- --write` brings `docs/protocol/` up to date with what the homeserver serves;
-//! with `--check` it fails where a page is missing, differs, or has no endpoint.
+//! with `--check` it fails where a page is missing, differs, or has no endpoint, and where no test calls an endpoint.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::{
@@ -20,6 +20,17 @@ use phoenix_core::{
 };
 use phoenix_homeserver::Homeserver;
 
+#[path = "endpoint_table/evidence.rs"]
+mod evidence;
+
+use evidence::{Evidence, Function};
+
+/// An endpoint, and the tests that exercise it.
+struct Row<'a> {
+    endpoint: Description,
+    tests: Vec<&'a Function>,
+}
+
 fn main() -> anyhow::Result<()> {
     let is_write = std::env::args().any(|argument| argument == "--write");
     let home = Homeserver::builder("alpha.test".parse()?)
@@ -27,14 +38,23 @@ fn main() -> anyhow::Result<()> {
         .transport(Network::default().transport());
     let mut table = block_on(home.build())?.descriptions();
     table.sort_by_key(|it| it.id);
-    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/protocol");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (book, evidence) = (root.join("docs/protocol"), Evidence::read(root)?);
 
     let mut problems = Vec::new();
+    let mut rows = Vec::new();
     for endpoint in &table {
-        let page = book.join(endpoint.service.as_str()).join(endpoint.name).with_extension("md");
-        problems.extend(keep(&page, "endpoint", &header(endpoint), is_write).err());
+        match evidence.tests_of(endpoint) {
+            Ok(tests) => rows.push(Row { endpoint: *endpoint, tests }),
+            Err(problem) => problems.push(problem),
+        }
     }
-    problems.extend(keep(&book.join("README.md"), "endpoints", &overview(&table), is_write).err());
+    for row in &rows {
+        let Description { service, name, .. } = row.endpoint;
+        let page = book.join(service.as_str()).join(name).with_extension("md");
+        problems.extend(keep(&page, "endpoint", &header(row), is_write).err());
+    }
+    problems.extend(keep(&book.join("README.md"), "endpoints", &overview(&rows), is_write).err());
     problems.extend(strays(&book, &table)?);
     for problem in &problems {
         println!("{problem:#}");
@@ -75,7 +95,8 @@ fn strays(book: &Path, table: &[Description]) -> anyhow::Result<Vec<anyhow::Erro
 }
 
 /// What stands at the head of an endpoint's page.
-fn header(endpoint: &Description) -> String {
+fn header(row: &Row<'_>) -> String {
+    let Row { endpoint, tests } = row;
     let Description { id, service, name: _, access, sender, token, body_limit, replay, binding } = endpoint;
     let rows = [
         ("number", format!("`0x{:04x}`", id.0)),
@@ -86,30 +107,48 @@ fn header(endpoint: &Description) -> String {
         ("body", format!("at most {}", size(*body_limit))),
         ("replay", protection(*replay).into()),
         ("binding", reached(*binding, *service)),
+        ("tests", files(tests)),
     ];
     let rows = rows.map(|(name, value)| format!("| {name} | {value} |\n"));
     format!("| | |\n| --- | --- |\n{}", rows.concat())
 }
 
 /// The table of all endpoints.
-fn overview(table: &[Description]) -> String {
-    let row = |it: &Description| {
+fn overview(rows: &[Row<'_>]) -> String {
+    let row = |Row { endpoint: it, tests }: &Row<'_>| {
         let (service, name) = (it.service.as_str(), it.name);
         let token = it.token.map_or("—", class);
         format!(
-            "| `0x{:04x}` | [`{}`]({service}/{name}.md) | {} | {} | {token} | {} |\n",
+            "| `0x{:04x}` | [`{}`]({service}/{name}.md) | {} | {} | {token} | {} | {} |\n",
             it.id.0,
             path(it),
             audience(it.access),
             signer(it.sender),
             size(it.body_limit),
+            names(tests),
         )
     };
-    let rows: Vec<_> = table.iter().map(row).collect();
+    let rows: Vec<_> = rows.iter().map(row).collect();
     format!(
-        "| number | path | audience | sender | token | body |\n| --- | --- | --- | --- | --- | --- |\n{}",
+        "| number | path | audience | sender | token | body | tests |\n{}\n{}",
+        "| --- | --- | --- | --- | --- | --- | --- |",
         rows.concat()
     )
+}
+
+/// The first tests by name.
+fn names(tests: &[&Function]) -> String {
+    let named: Vec<_> = tests.iter().take(NAMED).map(|test| format!("`{}`", test.name)).collect();
+    let others = if tests.len() > NAMED { ", and others" } else { "" };
+    format!("{}{others}", named.join(", "))
+}
+
+/// The files that tests are in.
+fn files(tests: &[&Function]) -> String {
+    let mut files: Vec<_> = tests.iter().map(|test| format!("`{}`", test.file)).collect();
+    let mut seen = BTreeSet::new();
+    files.retain(|file| seen.insert(file.clone()));
+    files.join(", ")
 }
 
 /// Where it is reached over HTTP (02, "HTTP binding"; 05, "Privacy Pass").
@@ -189,3 +228,6 @@ fn size(bytes: usize) -> String {
         bytes => format!("{bytes} bytes"),
     }
 }
+
+/// Tests that the table names.
+const NAMED: usize = 3;

@@ -43,14 +43,25 @@ impl VirtualClock {
     /// Jumps to the next time that somebody waits for, and wakes who waits for it. False where nobody waits.
     #[must_use]
     pub fn advance(&self) -> bool {
+        let next = self.lock().timers.first_key_value().map(|(&(at, _), _)| at);
+        let Some(at) = next else { return false };
+        self.jump_to(at);
+        true
+    }
+
+    /// Jumps over so many milliseconds, in which nothing happens: who waited for a time within them wakes after them.
+    /// For months of which each second would be played.
+    pub fn leap_ms(&self, millis: u64) {
+        self.jump_to(self.now().plus_millis(millis));
+    }
+
+    fn jump_to(&self, at: Timestamp) {
         let mut state = self.lock();
-        let Some((&(at, _), _)) = state.timers.first_key_value() else { return false };
         state.now = state.now.max(at);
         let later = state.timers.split_off(&(Timestamp(at.0.saturating_add(1)), 0));
         let due = std::mem::replace(&mut state.timers, later);
         drop(state);
         due.into_values().for_each(Waker::wake);
-        true
     }
 
     /// Waits for so many milliseconds.

@@ -1,80 +1,86 @@
-//! Commits of either implementation are followed by the other: updates, removals, and what was proposed before.
+//! Commits of either implementation are followed by the other: updates, removals, roles.
 
-use std::time::Duration;
+use phoenix_core::ErrorCode;
 
 use crate::{
+    player::Who::{Max, Mia, Olga, Otto},
     second_client::Heard,
-    stage::{ALPHA, BETA, assert_in_step, befriend, in_both_suites, joined, removed},
+    stage::in_both_suites,
 };
 
 #[test]
 fn updates_of_either_are_followed_by_the_other() {
-    in_both_suites(|mut stage| {
-        let (mut mia, olga) = (stage.second("mia", ALPHA), stage.first("olga", BETA));
-        stage.play(async move {
-            befriend(&mut mia, &olga).await;
-            let group = mia.create_group().await.unwrap();
-            mia.invite(&group, olga.user()).await.unwrap();
-            joined(&olga, &group).await;
+    in_both_suites(&[Mia, Otto], |mut stage| async move {
+        stage.gather(Mia, &[Otto]).await;
 
-            for round in 0..2 {
-                mia.update(&group).await.unwrap();
-                while olga.epoch(&group).await.unwrap().0 < 2 * round + 2 {
-                    olga.sync(Duration::from_secs(5)).await.unwrap();
-                }
-                olga.update(&group).await.unwrap();
-                assert!(mia.read().await.iter().any(|it| matches!(it, Heard::Commit(..))));
-            }
+        for _ in 0..2 {
+            stage.update(Mia).await;
+            stage.catch_up(Otto).await;
+            stage.update(Otto).await;
+            assert!(stage.hears(Mia).await.iter().any(|it| matches!(it, Heard::Commit(..))));
+        }
 
-            assert_eq!(mia.epoch(&group), 5);
-            assert_in_step(&group, &mut mia, &olga).await;
-        });
+        assert_eq!(stage.epoch(Mia).await, 5);
+        stage.assert_in_step(&[Mia, Otto]).await;
     });
 }
 
 #[test]
 fn openmls_removes_a_member_on_mls_rs_and_another_one_follows() {
-    in_both_suites(|mut stage| {
-        let (mut mia, mut max) = (stage.second("mia", ALPHA), stage.second("max", BETA));
-        let olga = stage.first("olga", BETA);
-        stage.play(async move {
-            befriend(&mut mia, &olga).await;
-            befriend(&mut max, &olga).await;
-            let group = olga.create_group().await.unwrap();
-            olga.invite(&group, &[mia.user().clone(), max.user().clone()]).await.unwrap();
-            mia.read().await;
-            max.read().await;
+    in_both_suites(&[Mia, Max, Olga], |mut stage| async move {
+        stage.gather(Olga, &[Mia, Max]).await;
 
-            olga.remove(&group, &[max.user().clone()]).await.unwrap();
+        stage.remove(Olga, Max).await;
 
-            assert_eq!(max.read().await, [Heard::Removed(group.clone())]);
-            assert_in_step(&group, &mut mia, &olga).await;
-            assert_eq!(max.read().await, []);
-        });
+        stage.assert_out(Max).await;
+        stage.assert_in_step(&[Mia, Olga]).await;
+        assert_eq!(stage.hears(Max).await, []);
     });
 }
 
 #[test]
 fn mls_rs_removes_a_member_on_openmls_and_another_one_follows() {
-    in_both_suites(|mut stage| {
-        let mut mia = stage.second("mia", ALPHA);
-        let (olga, otto) = (stage.first("olga", BETA), stage.first("otto", ALPHA));
-        stage.play(async move {
-            befriend(&mut mia, &olga).await;
-            befriend(&mut mia, &otto).await;
-            let group = mia.create_group().await.unwrap();
-            mia.invite(&group, olga.user()).await.unwrap();
-            joined(&olga, &group).await;
-            mia.invite(&group, otto.user()).await.unwrap();
-            joined(&otto, &group).await;
-            assert_in_step(&group, &mut mia, &otto).await;
+    in_both_suites(&[Mia, Olga, Otto], |mut stage| async move {
+        stage.gather(Mia, &[Olga, Otto]).await;
+        stage.assert_in_step(&[Mia, Olga, Otto]).await;
 
-            let members = mia.members(&group).await;
-            let (leaf, _) = members.into_iter().find(|(_, user)| user == olga.user()).unwrap();
-            mia.remove(&group, leaf).await.unwrap();
+        stage.remove(Mia, Olga).await;
 
-            removed(&olga, &group).await;
-            assert_in_step(&group, &mut mia, &otto).await;
-        });
+        stage.assert_out(Olga).await;
+        stage.assert_in_step(&[Mia, Otto]).await;
+    });
+}
+
+#[test]
+fn an_admin_on_mls_rs_makes_another_who_unmakes_it() {
+    in_both_suites(&[Mia, Olga, Otto], |mut stage| async move {
+        stage.gather(Mia, &[Olga, Otto]).await;
+
+        stage.appoint(Mia, &[Mia, Otto]).await;
+        stage.assert_in_step(&[Mia, Olga, Otto]).await;
+        stage.appoint(Otto, &[Otto]).await;
+        stage.assert_in_step(&[Mia, Olga, Otto]).await;
+
+        assert_eq!(stage.admins(Mia).await, stage.users(&[Otto]));
+        let (group, olga) = (stage.group(), stage.user(Olga));
+        let refused = stage.on_mls_rs(Mia).remove(&group, &olga).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Forbidden);
+        stage.remove(Otto, Olga).await;
+        stage.assert_in_step(&[Mia, Otto]).await;
+    });
+}
+
+#[test]
+fn a_member_on_mls_rs_that_openmls_made_admin_acts_as_one() {
+    in_both_suites(&[Mia, Max, Olga], |mut stage| async move {
+        stage.gather(Olga, &[Mia, Max]).await;
+
+        stage.appoint(Olga, &[Max]).await;
+        stage.assert_in_step(&[Mia, Max, Olga]).await;
+
+        assert_eq!(stage.admins(Mia).await, stage.users(&[Max]));
+        stage.remove(Max, Mia).await;
+        stage.assert_out(Mia).await;
+        stage.assert_in_step(&[Max, Olga]).await;
     });
 }

@@ -1,48 +1,70 @@
-//! What is proposed first, and committed by reference.
+//! Whoever leaves proposes it, and is let go by whoever commits next: by reference.
 
-use std::sync::Arc;
-
-use phoenix_client::Client;
-use phoenix_core::GroupId;
+use phoenix_core::api::delivery::UpdateClient;
 
 use crate::{
-    second_client::{Heard, SecondClient},
-    stage::{ALPHA, BETA, Stage, assert_in_step, befriend, in_both_suites},
+    player::Who::{Max, Mia, Olga, Otto},
+    second_client::Heard,
+    stage::in_both_suites,
 };
 
 #[test]
 fn a_member_on_mls_rs_leaves_and_openmls_lets_it_go() {
-    in_both_suites(|mut stage| {
-        let (mut mia, mut max, olga) = people(&mut stage);
-        stage.play(async move {
-            let group = gather(&mut mia, &mut max, &olga).await;
+    in_both_suites(&[Mia, Max, Olga], |mut stage| async move {
+        stage.gather(Olga, &[Mia, Max]).await;
 
-            max.leave(&group).await.unwrap();
-            olga.update(&group).await.unwrap();
+        stage.leave(Max).await;
+        stage.update(Olga).await;
 
-            assert_eq!(max.read().await, [Heard::Removed(group.clone())]);
-            let olgas = mia.members(&group).await[0].0;
-            assert_eq!(
-                mia.read().await,
-                [Heard::Proposal(group.clone()), Heard::Commit(group.clone(), olgas)]
-            );
-            assert_in_step(&group, &mut mia, &olga).await;
-        });
+        stage.assert_out(Max).await;
+        let (group, olga) = (stage.group(), stage.member(Mia, Olga).await);
+        assert_eq!(stage.hears(Mia).await, [Heard::Proposal(group.clone()), Heard::Commit(group, olga.leaf)]);
+        stage.assert_in_step(&[Mia, Olga]).await;
     });
 }
 
-/// A member on mls-rs that stays, another one that goes, and the admin, on OpenMLS.
-fn people(stage: &mut Stage) -> (SecondClient, SecondClient, Arc<Client>) {
-    (stage.second("mia", ALPHA), stage.second("max", BETA), stage.first("olga", ALPHA))
+#[test]
+fn a_member_on_mls_rs_leaves_and_another_one_that_is_no_admin_lets_it_go() {
+    in_both_suites(&[Mia, Max, Olga], |mut stage| async move {
+        stage.gather(Olga, &[Mia, Max]).await;
+
+        stage.leave(Max).await;
+        assert_eq!(stage.hears(Mia).await, [Heard::Proposal(stage.group())]);
+        stage.update(Mia).await;
+
+        stage.assert_out(Max).await;
+        stage.assert_in_step(&[Mia, Olga]).await;
+    });
 }
 
-/// A group of the three.
-async fn gather(mia: &mut SecondClient, max: &mut SecondClient, olga: &Client) -> GroupId {
-    befriend(mia, olga).await;
-    befriend(max, olga).await;
-    let group = olga.create_group().await.unwrap();
-    olga.invite(&group, &[mia.user().clone(), max.user().clone()]).await.unwrap();
-    mia.read().await;
-    max.read().await;
-    group
+#[test]
+fn a_member_on_openmls_leaves_and_mls_rs_lets_it_go() {
+    in_both_suites(&[Mia, Olga, Otto], |mut stage| async move {
+        stage.gather(Mia, &[Olga, Otto]).await;
+
+        stage.leave(Otto).await;
+        assert_eq!(stage.hears(Mia).await.last(), Some(&Heard::Proposal(stage.group())));
+        stage.update(Mia).await;
+
+        stage.assert_out(Otto).await;
+        stage.assert_in_step(&[Mia, Olga]).await;
+    });
+}
+
+#[test]
+fn the_only_admin_leaves_and_mls_rs_writes_down_who_acts_as_one() {
+    in_both_suites(&[Mia, Max, Olga], |mut stage| async move {
+        stage.gather(Olga, &[Mia, Max]).await;
+
+        stage.leave(Olga).await;
+        stage.catch_up(Max).await;
+        let (group, acting) = (stage.group(), stage.users(&[Mia]));
+        let max = stage.on_mls_rs(Max);
+        let request = max.draft_appointment(&group, &acting).await;
+        max.submit::<UpdateClient>(&request).await.unwrap();
+
+        stage.assert_out(Olga).await;
+        stage.assert_in_step(&[Mia, Max]).await;
+        assert_eq!(stage.admins(Mia).await, acting);
+    });
 }

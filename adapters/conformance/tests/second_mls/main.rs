@@ -13,7 +13,9 @@
 mod adding;
 mod changing;
 mod connecting;
+mod induced;
 mod leaving;
+mod player;
 mod refusals;
 mod second_client;
 #[path = "../threats/site.rs"]

@@ -7,88 +7,88 @@ use phoenix_core::{
 };
 
 use crate::{
+    player::Who::{Max, Mia, Olga, Otto},
     second_client::Change,
-    stage::{ALPHA, BETA, assert_in_step, befriend, in_both_suites, joined},
+    stage::in_both_suites,
 };
 
 #[test]
-fn a_member_without_the_role_removes_nobody() {
-    in_both_suites(|mut stage| {
-        let (mut mia, olga) = (stage.second("mia", BETA), stage.first("olga", ALPHA));
-        stage.play(async move {
-            befriend(&mut mia, &olga).await;
-            let group = olga.create_group().await.unwrap();
-            olga.invite(&group, &[mia.user().clone()]).await.unwrap();
-            mia.read().await;
+fn a_member_without_the_role_removes_and_appoints_nobody() {
+    in_both_suites(&[Max, Olga], |mut stage| async move {
+        stage.gather(Olga, &[Max]).await;
+        let (group, olga, own) = (stage.group(), stage.user(Olga), stage.users(&[Max]));
+        let max = stage.on_mls_rs(Max);
 
-            let removed = mia.remove(&group, LeafIndex(0)).await.unwrap_err();
-            let disguised = mia.draft(&group, &[Change::Remove(LeafIndex(0))]);
-            let disguised = mia.submit::<UpdateClient>(&disguised).await.unwrap_err();
+        let removed = max.remove(&group, &olga).await.unwrap_err();
+        let appointed = max.appoint(&group, &own).await.unwrap_err();
+        let disguised = max.draft(&group, &[Change::Remove(LeafIndex(0))]);
+        let disguised = max.submit::<UpdateClient>(&disguised).await.unwrap_err();
 
-            assert_eq!((removed.code, disguised.code), (ErrorCode::Forbidden, ErrorCode::Malformed));
-            assert_in_step(&group, &mut mia, &olga).await;
-        });
+        assert_eq!((removed.code, appointed.code), (ErrorCode::Forbidden, ErrorCode::Forbidden));
+        assert_eq!(disguised.code, ErrorCode::Malformed);
+        stage.assert_in_step(&[Max, Olga]).await;
+    });
+}
+
+#[test]
+fn the_last_admin_on_mls_rs_does_not_leave_a_group_without_one() {
+    in_both_suites(&[Mia, Otto], |mut stage| async move {
+        stage.gather(Mia, &[Otto]).await;
+        let group = stage.group();
+
+        let refused = stage.on_mls_rs(Mia).appoint(&group, &[]).await.unwrap_err();
+
+        assert_eq!(refused.code, ErrorCode::Malformed);
+        stage.assert_in_step(&[Mia, Otto]).await;
     });
 }
 
 #[test]
 fn a_commit_is_refused_whose_group_info_its_sender_did_not_sign() {
-    in_both_suites(|mut stage| {
-        let (mut mia, olga) = (stage.second("mia", ALPHA), stage.first("olga", BETA));
-        stage.play(async move {
-            befriend(&mut mia, &olga).await;
-            let group = mia.create_group().await.unwrap();
-            mia.invite(&group, olga.user()).await.unwrap();
+    in_both_suites(&[Mia, Otto], |mut stage| async move {
+        stage.gather(Mia, &[Otto]).await;
+        let group = stage.group();
+        let mia = stage.on_mls_rs(Mia);
 
-            let mut request = mia.draft(&group, &[]);
-            let mut signature = request.group_info.signature.to_vec();
-            *signature.last_mut().unwrap() ^= 1;
-            request.group_info.signature = Opaque::new(signature).unwrap();
-            let refused = mia.submit::<UpdateClient>(&request).await.unwrap_err();
+        let mut request = mia.draft(&group, &[]);
+        let mut signature = request.group_info.signature.to_vec();
+        *signature.last_mut().unwrap() ^= 1;
+        request.group_info.signature = Opaque::new(signature).unwrap();
+        let refused = mia.submit::<UpdateClient>(&request).await.unwrap_err();
 
-            assert_eq!((refused.code, &*refused.detail), (ErrorCode::Malformed, b"group info".as_slice()));
-            assert_in_step(&group, &mut mia, &olga).await;
-        });
+        assert_eq!((refused.code, &*refused.detail), (ErrorCode::Malformed, b"group info".as_slice()));
+        stage.assert_in_step(&[Mia, Otto]).await;
     });
 }
 
 #[test]
 fn of_two_commits_for_one_epoch_the_later_is_refused_and_made_anew() {
-    in_both_suites(|mut stage| {
-        let (mut mia, olga) = (stage.second("mia", ALPHA), stage.first("olga", BETA));
-        stage.play(async move {
-            befriend(&mut mia, &olga).await;
-            let group = mia.create_group().await.unwrap();
-            mia.invite(&group, olga.user()).await.unwrap();
-            joined(&olga, &group).await;
+    in_both_suites(&[Mia, Otto], |mut stage| async move {
+        stage.gather(Mia, &[Otto]).await;
+        let group = stage.group();
 
-            let late = mia.draft(&group, &[]);
-            olga.update(&group).await.unwrap();
-            let refused = mia.submit::<UpdateClient>(&late).await.unwrap_err();
+        let late = stage.on_mls_rs(Mia).draft(&group, &[]);
+        stage.update(Otto).await;
+        let refused = stage.on_mls_rs(Mia).submit::<UpdateClient>(&late).await.unwrap_err();
 
-            assert_eq!((refused.code, refused.current_epoch()), (ErrorCode::Conflict, Some(2)));
-            mia.read().await;
-            mia.update(&group).await.unwrap();
-            assert_in_step(&group, &mut mia, &olga).await;
-        });
+        assert_eq!((refused.code, refused.current_epoch()), (ErrorCode::Conflict, Some(2)));
+        stage.catch_up(Mia).await;
+        stage.update(Mia).await;
+        stage.assert_in_step(&[Mia, Otto]).await;
     });
 }
 
 #[test]
 fn who_was_removed_commits_nothing() {
-    in_both_suites(|mut stage| {
-        let (mut mia, olga) = (stage.second("mia", BETA), stage.first("olga", ALPHA));
-        stage.play(async move {
-            befriend(&mut mia, &olga).await;
-            let group = olga.create_group().await.unwrap();
-            olga.invite(&group, &[mia.user().clone()]).await.unwrap();
-            mia.read().await;
+    in_both_suites(&[Max, Olga], |mut stage| async move {
+        stage.gather(Olga, &[Max]).await;
+        let group = stage.group();
 
-            olga.remove(&group, &[mia.user().clone()]).await.unwrap();
-            let late = mia.draft(&group, &[Change::Remove(LeafIndex(0))]);
-            let refused = mia.submit::<RemoveUsers>(&late).await.unwrap_err();
+        stage.remove(Olga, Max).await;
+        let max = stage.on_mls_rs(Max);
+        let late = max.draft(&group, &[Change::Remove(LeafIndex(0))]);
+        let refused = max.submit::<RemoveUsers>(&late).await.unwrap_err();
 
-            assert_eq!(refused.code, ErrorCode::Unauthenticated);
-        });
+        assert_eq!(refused.code, ErrorCode::Unauthenticated);
     });
 }

@@ -387,7 +387,7 @@ pub(crate) fn password(name: &str) -> String {
     format!("the password of {name}")
 }
 
-fn habits() -> Habits {
+pub(crate) fn habits() -> Habits {
     Habits {
         batch: BatchSizes { standard: 20, home: 4, contact: 10, alias: 1 },
         add_packages: 4,

@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use phoenix_core::{
-    ErrorReply, GroupId, LeafIndex, MessageId, UserId,
+    ErrorReply, GroupId, LeafIndex, MessageId, Pseudonym, UserId,
     api::{
         Empty, Endpoint,
         delivery::{
-            Accepted, CommitAad, CommitAccepted, CommitRequest, CreateGroup, CreateGroupRequest, DsKeys,
-            GroupAccess, MemberKeys, MessageAad, Proposals, RemoveUsers, RequestGroupId, SendMessage,
+            Accepted, ChangeRoles, CommitAad, CommitAccepted, CommitRequest, CreateGroup, CreateGroupRequest,
+            DsKeys, GroupAccess, MemberKeys, MessageAad, Proposals, RemoveUsers, RequestGroupId, SendMessage,
             SendMessageRequest, UpdateClient,
         },
         mls::Connection,
         queue::NotifyClass,
     },
     crypto::{open_with_key, sha256},
-    wire::{Flag, Opaque, Secret, Sender, Wire},
+    wire::{Flag, List, Opaque, Secret, Sender, Wire},
 };
 
 use super::{
@@ -33,9 +33,13 @@ pub(crate) struct Membership {
     pub(crate) credential_key: Secret<32>,
     pub(crate) profile_key: Secret<32>,
     pub(crate) leaf: OwnLeaf,
+    /// Whether it came from a last-resort package: the first commit of ours brings another.
+    pub(crate) is_leaf_shared: bool,
     pub(crate) mls: mls::Group,
     /// The members' link keys, by the signature keys of their leaves.
     pub(crate) links: BTreeMap<Vec<u8>, SealedLinkKey>,
+    /// Who the members were proven to be, by the same.
+    proven: BTreeMap<Vec<u8>, UserId>,
     /// SHA-256 of our commits that we do not know to be accepted.
     pub(crate) sent: BTreeSet<[u8; 32]>,
     /// The epoch that we came with, or came back with: what is older is not for us.
@@ -50,8 +54,28 @@ impl Membership {
         (mls, links): (mls::Group, BTreeMap<Vec<u8>, SealedLinkKey>),
     ) -> Self {
         let since = mls::epoch(&mls);
-        Self { access, credential_key, profile_key, leaf, mls, links, sent: BTreeSet::new(), since }
+        Self {
+            access,
+            credential_key,
+            profile_key,
+            leaf,
+            is_leaf_shared: false,
+            mls,
+            links,
+            proven: BTreeMap::new(),
+            sent: BTreeSet::new(),
+            since,
+        }
     }
+}
+
+/// A member, as its identity link proves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) leaf: LeafIndex,
+    pub(crate) user: UserId,
+    pub(crate) pseudonym: Pseudonym,
+    pub(crate) is_admin: bool,
 }
 
 impl SecondClient {
@@ -96,16 +120,57 @@ impl SecondClient {
         self.submit::<UpdateClient>(&request).await
     }
 
-    /// Removes a member.
-    pub(crate) async fn remove(&mut self, group: &GroupId, leaf: LeafIndex) -> Result<Accepted, ErrorReply> {
-        let request = self.draft(group, &[Change::Remove(leaf)]);
+    /// Takes another leaf, of another pseudonym, in place of one that others may know from a last-resort package.
+    pub(crate) async fn renew(&mut self, group: &GroupId) -> Result<Accepted, ErrorReply> {
+        let leaf = self.fresh_leaf(self.groups[group].leaf.key.suite());
+        let link_key = leaf.seal_link_key(&self.groups[group].credential_key, &mut self.caller.chance);
+        let keys = MemberKeys { link_key: link_key.clone(), profile_key: Opaque::default() };
+        let aad = CommitAad { keys: List::new(vec![keys]).unwrap(), sealed: Opaque::default() };
+        let request = self.draft_with(group, &[Change::Leaf(leaf.clone())], &aad);
+        let answer = self.submit::<UpdateClient>(&request).await;
+        if answer.is_ok() {
+            let membership = self.groups.get_mut(group).unwrap();
+            membership.links.insert(leaf.key.verifying_key().key.to_vec(), link_key);
+            (membership.leaf, membership.is_leaf_shared) = (leaf, false);
+        }
+        answer
+    }
+
+    /// Removes all clients of a user.
+    pub(crate) async fn remove(&mut self, group: &GroupId, user: &UserId) -> Result<Accepted, ErrorReply> {
+        let members = self.members(group).await;
+        let theirs = members.iter().filter(|it| it.user == *user);
+        let changes: Vec<_> = theirs.map(|it| Change::Remove(it.leaf)).collect();
+        let request = self.draft(group, &changes);
         self.submit::<RemoveUsers>(&request).await
     }
 
-    /// A commit that needs nothing beside it, not sent yet.
+    /// Makes these users admins, and nobody else.
+    pub(crate) async fn appoint(
+        &mut self,
+        group: &GroupId,
+        users: &[UserId],
+    ) -> Result<Accepted, ErrorReply> {
+        let request = self.draft_appointment(group, users).await;
+        self.submit::<ChangeRoles>(&request).await
+    }
+
+    /// A commit by which these users are admins and nobody else is, not sent yet.
+    pub(crate) async fn draft_appointment(&mut self, group: &GroupId, users: &[UserId]) -> CommitRequest {
+        let members = self.members(group).await;
+        let theirs = members.iter().filter(|it| users.contains(&it.user));
+        let admins = theirs.map(|it| it.pseudonym).collect();
+        self.draft(group, &[Change::Admins(admins)])
+    }
+
+    /// A commit that brings no new leaf, not sent yet.
     pub(crate) fn draft(&mut self, group: &GroupId, changes: &[Change]) -> CommitRequest {
+        self.draft_with(group, changes, &CommitAad::default())
+    }
+
+    fn draft_with(&mut self, group: &GroupId, changes: &[Change], aad: &CommitAad) -> CommitRequest {
         let membership = self.groups.get_mut(group).unwrap();
-        let made = mls::commit(&mut membership.mls, changes, &CommitAad::default());
+        let made = mls::commit(&mut membership.mls, changes, aad);
         membership.sent.insert(sha256(&made.commit));
         CommitRequest {
             access: membership.access.clone(),
@@ -155,19 +220,34 @@ impl SecondClient {
         self.caller.call::<SendMessage>(&group.domain, Some(auth), &request).await
     }
 
-    /// Who is in a group, leaf by leaf, each proven by its identity link.
-    pub(crate) async fn members(&mut self, group: &GroupId) -> Vec<(LeafIndex, UserId)> {
+    /// Who is in a group, leaf by leaf.
+    pub(crate) async fn members(&mut self, group: &GroupId) -> Vec<Known> {
         let mut members = Vec::new();
         for member in mls::members(&self.groups[group].mls) {
-            let membership = &self.groups[group];
-            let link =
-                open_link(&member.credential, &membership.links[&member.key], &membership.credential_key);
-            let authority = self.authority(&link.credential.payload.client.user.domain).await;
-            let pseudonym = member.credential.pseudonym;
-            let client = link.verify(pseudonym, &member.key, &authority, self.caller.now()).unwrap();
-            members.push((member.leaf, client.user().clone()));
+            let user = self.prove(group, &member).await;
+            let mls::Member { leaf, is_admin, credential, .. } = member;
+            members.push(Known { leaf, user, pseudonym: credential.pseudonym, is_admin });
         }
         members
+    }
+
+    /// Who is behind a leaf, by its identity link: once that is proven, it stays so when its credential ends (03).
+    async fn prove(&mut self, group: &GroupId, member: &mls::Member) -> UserId {
+        let membership = &self.groups[group];
+        if let Some(user) = membership.proven.get(&member.key) {
+            return user.clone();
+        }
+        let link = open_link(&member.credential, &membership.links[&member.key], &membership.credential_key);
+        let authority = self.authority(&link.credential.payload.client.user.domain).await;
+        let (pseudonym, now) = (member.credential.pseudonym, self.caller.now());
+        let user = link.verify(pseudonym, &member.key, &authority, now).unwrap().user().clone();
+        self.groups.get_mut(group).unwrap().proven.insert(member.key.clone(), user.clone());
+        user
+    }
+
+    /// Whether our leaf in a group came from a package that others may have, too.
+    pub(crate) fn is_leaf_shared(&self, group: &GroupId) -> bool {
+        self.groups[group].is_leaf_shared
     }
 
     /// The epoch that we are in.
@@ -195,11 +275,17 @@ impl SecondClient {
         let aad = CommitAad::decode(&commit.aad).unwrap();
         let after = mls::members(&membership.mls).into_iter().find(|it| it.leaf == sender);
         let path = after.map(|it| it.key).filter(|key| !before.contains(key));
+        if commit.is_external {
+            // Who comes from outside takes nobody's place but its own, where it has the key.
+            let after: Vec<_> = mls::members(&membership.mls).into_iter().map(|it| it.key).collect();
+            assert!(before.iter().all(|key| after.contains(key)));
+        }
         let fresh = path.into_iter().chain(commit.added);
         membership.links.extend(fresh.zip(aad.keys.iter().map(|it| it.link_key.clone())));
         if commit.is_external && !aad.sealed.is_empty() {
             self.take_answer(group, sender, &aad.sealed).await;
         }
+        self.members(group).await;
         Heard::Commit(group.clone(), sender)
     }
 
@@ -208,8 +294,8 @@ impl SecondClient {
         let opened = open_with_key(&self.groups[group].credential_key, &group.encode(), sealed).unwrap();
         let friendship = FriendshipKeys::decode(&opened).unwrap();
         let members = self.members(group).await;
-        let (_, user) = members.into_iter().find(|(leaf, _)| *leaf == joiner).unwrap();
-        self.friends.insert(user, friendship);
+        let joiner = members.into_iter().find(|it| it.leaf == joiner).unwrap();
+        self.friends.insert(joiner.user, friendship);
     }
 
     pub(crate) fn take_proposals(&mut self, group: &GroupId, message: &[u8]) {

@@ -65,7 +65,9 @@ impl SecondClient {
             let added = invitees.into_iter().map(|it| it.leaf_key);
             self.groups.get_mut(group).unwrap().links.extend(added.zip(links));
         }
-        self.conclude(group, answer)
+        let accepted = self.conclude(group, answer)?;
+        self.members(group).await;
+        Ok(accepted)
     }
 
     /// Verifies who is behind a package.

@@ -22,14 +22,14 @@ use super::{
     frames::{encrypted_group_info_hash, group_info_update},
     group::Membership,
     leaf::SealedLinkKey,
-    mls,
+    mls::{self, Kind},
     offer::{Attribution, AttributionTbs, ConnectionOfferTbs},
 };
 
 impl SecondClient {
     /// Joins the group that a friend added us to, and gives its DS a queue config of its own.
     pub(crate) async fn join(&mut self, config: ConfigId, bundle: WelcomeBundle) -> GroupId {
-        let package = self.packages.remove(&config).unwrap();
+        let package = self.packages[&config].clone();
         let attribution = self.check_attribution(package.reference, &bundle).await;
         let WelcomeBundle { welcome, access, epoch, leaf, .. } = bundle;
         let group = access.group.clone();
@@ -42,9 +42,14 @@ impl SecondClient {
         let links = links(&joined, &info.roster);
         let AttributionTbs { credential_key, profile_key, .. } = attribution;
         let keys = (credential_key, profile_key);
-        let membership = Membership::new(access, keys, package.leaf, (joined, links));
+        let mut membership = Membership::new(access, keys, package.leaf, (joined, links));
+        match package.kind {
+            Kind::Ordinary => drop(self.packages.remove(&config)),
+            Kind::LastResort => membership.is_leaf_shared = true,
+        }
         self.groups.insert(group.clone(), membership);
         self.configs.insert(config, group.clone());
+        self.members(&group).await;
         self.replace_config(&group).await.unwrap();
         group
     }

@@ -33,7 +33,7 @@ use phoenix_core::{
 
 use super::{
     frames::{HEAD, KEY_PACKAGE},
-    identity::{LeafIdentities, leaf_credential, signing_identity},
+    identity::{LeafIdentities, admins, leaf_credential, signing_identity},
     leaf::{OwnLeaf, seconds, validity},
 };
 
@@ -59,11 +59,15 @@ pub(crate) struct KeyPackage {
 }
 
 /// What a commit is to do, beside updating its sender's leaf and covering what was proposed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Change {
     /// By this KeyPackage.
     Add(Vec<u8>),
     Remove(LeafIndex),
+    /// These are admins, and nobody else is.
+    Admins(Vec<Pseudonym>),
+    /// This leaf takes the place of ours.
+    Leaf(OwnLeaf),
 }
 
 /// A commit that is pending, encoded.
@@ -79,6 +83,7 @@ pub(crate) struct Member {
     pub(crate) leaf: LeafIndex,
     pub(crate) key: Vec<u8>,
     pub(crate) credential: LeafCredential,
+    pub(crate) is_admin: bool,
 }
 
 /// What a message was.
@@ -184,7 +189,7 @@ pub(crate) fn context(
     };
     extensions.set_from(required).unwrap();
     extensions.set_from(ExternalSendersExt::new(senders)).unwrap();
-    extensions.set(extension(ROLES_EXTENSION, &Roles { admins: List::new(vec![creator]).unwrap() }));
+    extensions.set(roles(vec![creator]));
     if let Some(connection) = connection {
         extensions.set(extension(CONNECTION_EXTENSION, connection));
     }
@@ -209,9 +214,15 @@ pub(crate) fn group_info(group: &Group) -> Vec<u8> {
 
 /// Makes a commit that updates our leaf, covers what was proposed, and does this.
 pub(crate) fn commit(group: &mut Group, changes: &[Change], aad: &CommitAad) -> Made {
+    let mut context = group.context().extensions.clone();
     let mut builder = group.commit_builder().authenticated_data(aad.encode().to_vec());
     for change in changes {
         builder = match change {
+            Change::Admins(admins) => {
+                context.set(roles(admins.clone()));
+                builder.set_group_context_ext(context.clone()).unwrap()
+            }
+            Change::Leaf(leaf) => builder.set_new_signing_identity(secret(leaf), signing_identity(leaf)),
             Change::Add(package) => builder.add_member(key_package_message(package)).unwrap(),
             Change::Remove(leaf) => builder.remove_member(leaf.0).unwrap(),
         };
@@ -307,10 +318,15 @@ pub(crate) fn process(group: &mut Group, message: &[u8]) -> Processed {
 
 /// Who is in a group, in the order of their leaves.
 pub(crate) fn members(group: &Group) -> Vec<Member> {
-    let member = |it: mls_rs::group::Member| Member {
-        leaf: LeafIndex(it.index),
-        key: it.signing_identity.signature_key.as_bytes().to_vec(),
-        credential: leaf_credential(&it.signing_identity).unwrap(),
+    let admins = admins(&group.context().extensions);
+    let member = |it: mls_rs::group::Member| {
+        let credential = leaf_credential(&it.signing_identity).unwrap();
+        Member {
+            leaf: LeafIndex(it.index),
+            key: it.signing_identity.signature_key.as_bytes().to_vec(),
+            is_admin: admins.contains(&credential.pseudonym),
+            credential,
+        }
     };
     group.roster().members_iter().map(member).collect()
 }
@@ -346,6 +362,10 @@ fn key_package_message(encoded: &[u8]) -> MlsMessage {
 
 fn extension(number: u16, content: &impl Wire) -> Extension {
     Extension::new(ExtensionType::new(number), content.encode().to_vec())
+}
+
+fn roles(admins: Vec<Pseudonym>) -> Extension {
+    extension(ROLES_EXTENSION, &Roles { admins: List::new(admins).unwrap() })
 }
 
 /// A leaf's secret, as mls-rs takes it: of Ed25519, with its public key behind it.

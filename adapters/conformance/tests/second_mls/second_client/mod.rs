@@ -19,21 +19,26 @@ mod queue;
 
 use std::collections::BTreeMap;
 
-use phoenix_client::Settings;
+use phoenix_client::{Client, Settings};
 use phoenix_core::{
     ConfigId, Fqdn, GroupId, QsClientId, QsUserId, UserId,
     api::{
         Empty,
         auth::AsCredentials,
-        queue::{ClientQueueConfig, CreateUser, CreateUserRequest, FriendshipToken, QsKeys, QueueConfigTbs},
+        queue::{
+            ClientQueueConfig, CreateUser, CreateUserRequest, DeleteClient, DeleteClientRequest,
+            FriendshipToken, QsKeys, QueueConfigTbs,
+        },
     },
     credential::AsKeys,
     crypto::{HpkeSecretKey, SigningKey, Suite},
     queue::ClientRatchet,
-    wire::Secret,
+    wire::{Secret, Sender},
 };
 
+pub(crate) use group::Known;
 pub(crate) use mls::Change;
+pub(crate) use package::ORDINARY;
 pub(crate) use queue::Heard;
 
 use self::{
@@ -90,9 +95,17 @@ impl SecondClient {
         })
     }
 
-    /// Whose client it is.
-    pub(crate) fn user(&self) -> &UserId {
-        self.caller.account.client.user()
+    /// The account that it borrows.
+    pub(crate) fn account(&self) -> &Client {
+        &self.caller.account.client
+    }
+
+    /// Ends the record at the QS, with the queue: what is sent to us from now on comes to nobody.
+    pub(crate) async fn end_record(&mut self) {
+        let client = self.record.client;
+        let (domain, auth) = (self.caller.domain(), Auth::new(Sender::QsClient(client), &self.record.key));
+        let request = DeleteClientRequest { client };
+        self.caller.call::<DeleteClient>(&domain, Some(auth), &request).await.unwrap();
     }
 
     fn fresh_leaf(&mut self, suite: Suite) -> OwnLeaf {

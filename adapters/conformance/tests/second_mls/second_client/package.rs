@@ -15,7 +15,9 @@ use super::{
 };
 
 /// An AddPackage that someone may take.
+#[derive(Clone)]
 pub(crate) struct Package {
+    pub(crate) kind: Kind,
     pub(crate) client: mls::Client,
     pub(crate) leaf: OwnLeaf,
     pub(crate) init_key: HpkeSecretKey,
@@ -50,10 +52,10 @@ impl SecondClient {
         let mls::KeyPackage { encoded, reference, init_key } =
             mls::key_package(&client, &config, kind, self.caller.now());
         let link_key = leaf.seal_link_key(&self.record.friendship.encryption_key, &mut self.caller.chance);
-        self.packages.insert(id, Package { client, leaf, init_key, reference });
+        self.packages.insert(id, Package { kind, client, leaf, init_key, reference });
         AddPackage { key_package: Opaque::new(encoded).unwrap(), config, link_key }
     }
 }
 
 /// Packages of each suite that are served once.
-const ORDINARY: usize = 2;
+pub(crate) const ORDINARY: usize = 2;
