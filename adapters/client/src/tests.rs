@@ -39,6 +39,7 @@ mod scene;
 mod spent;
 #[path = "../tests/support/mod.rs"]
 mod support;
+mod years;
 
 use support::{World, befriend, joined, play, text, until};
 

@@ -8,7 +8,7 @@ use phoenix_core::{
         mls::{CONNECTION_EXTENSION, Connection, LEAF_CREDENTIAL, ROLES_EXTENSION, Roles},
         queue::ServiceKey,
     },
-    crypto::{VerifyingKey, sha256},
+    crypto::{Suite, VerifyingKey, sha256},
     wire::{List, Opaque, Secret, Wire},
 };
 use tls_codec::{Serialize as _, TlsDeserializeBytes, TlsSerialize, TlsSize};
@@ -102,13 +102,22 @@ pub(crate) fn change(context: &GroupContext, proposed: &Extensions<GroupContext>
     Ok(change)
 }
 
-/// Checks that external senders are the published keys of this DS, each once, and no others.
+/// Checks that external senders are the published keys of this DS that can sign for groups of a suite, each once; those of
+/// the other suite may stand beside them, as in a new group, and no others.
 ///
 /// # Errors
 /// [`Reject::Malformed`] where they are not.
-pub(crate) fn check_published(senders: &[SenderKey], published: &DsPublicKeys) -> Result<(), Reject> {
-    let all = published.verifying.iter().all(|it| senders.contains(&it.key.key));
-    if all && senders.len() == published.verifying.len() { Ok(()) } else { Err(SENDERS) }
+pub(crate) fn check_published(
+    senders: &[SenderKey],
+    published: &DsPublicKeys,
+    suite: Suite,
+) -> Result<(), Reject> {
+    let keys = &published.verifying;
+    let is_complete = keys.iter().filter(|it| it.key.suite == suite).all(|it| senders.contains(&it.key.key));
+    let is_ours = |sender: &SenderKey| keys.iter().any(|it| it.key.key == *sender);
+    let is_once = |sender: &SenderKey| senders.iter().filter(|it| *it == sender).count() == 1;
+    let is_published = is_complete && senders.iter().all(|it| is_ours(it) && is_once(it));
+    if is_published { Ok(()) } else { Err(SENDERS) }
 }
 
 /// The keys of a group's external senders, in their order.

@@ -39,7 +39,8 @@ impl Operation for ChangeRoles {
         let submission = Submission { access, commit, update };
         let staged = stage(group, submission, Committer::Member(sender), Act::Roles)?;
         if let Some(senders) = staged.change.as_ref().and_then(|change| change.senders.as_ref()) {
-            context::check_published(senders, &cx.keys.service.public(cx.now))?;
+            let suite = staged.group.tree.suite()?;
+            context::check_published(senders, &cx.keys.service.public(cx.now), suite)?;
         }
         accept(staged, Vec::new(), cx, |arrived| Accepted { epoch: arrived.epoch, delayed: arrived.delayed })
     }

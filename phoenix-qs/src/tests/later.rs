@@ -191,9 +191,9 @@ fn the_ds_is_told_that_a_queue_is_gone_only_where_its_qs_has_said_so() {
         // It hears of it later, and when that was.
         let seen_at = alpha.clock.now().as_secs();
         alpha.clock.advance_s(HOUR);
-        let told = heard(&alpha).remove(0);
-        assert_eq!((told.cause, told.queues.as_slice()), (cause, &[config.sealed.digest()][..]));
-        assert_eq!(told.seen_at, seen_at - seen_at % MINUTE);
+        let UndeliveredRequest { back: _, cause: why, seen_at: told_at, queues } = heard(&alpha).remove(0);
+        assert_eq!((why, queues.into_vec()), (cause, vec![config.sealed.digest()]));
+        assert_eq!(told_at, seen_at - seen_at % MINUTE);
     }
 }
 
