@@ -13,17 +13,26 @@ use phoenix_core::{
     crypto::HpkePublicKey,
     operation::{Context, Decision, Hint, Local, Next, Reading, Rows},
     port::{Alarm, RowKey, Topic, Wanted, Write},
-    queue::{Head, row_key},
+    queue::{Head, Months, row_key},
     wire::Opaque,
 };
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::{AuthService, record};
 
 /// A queue, with the entries that a request asks for.
 pub(crate) struct DirectQueue {
     at: Local,
-    head: Head,
+    record: QueueRecord,
     entries: Vec<QueueEntry>,
+}
+
+/// A queue, beside its entries.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+struct QueueRecord {
+    head: Head,
+    /// When its entries expire.
+    months: Months,
 }
 
 /// Reads a queue's head, to change it.
@@ -45,7 +54,8 @@ pub(crate) fn reading_entries(at: Local, request: &DequeueRequest) -> Reading {
 /// [`Reject::Malformed`] where nothing can be sealed to the key.
 pub(crate) fn creation(queue_key: &HpkePublicKey, cx: &Context<AuthService>) -> Result<Vec<Write>, Reject> {
     let (head, first) = Head::create(queue_key.clone(), cx.now, &mut cx.chance("queue"))?;
-    Ok(vec![Write::Drop, stored(&first), Write::Put(HEAD, record::encode(&head))])
+    let record = QueueRecord { head, months: Months::default().with(first.seq, cx.now) };
+    Ok(vec![Write::Drop, stored(&first), record.put()])
 }
 
 impl DirectQueue {
@@ -55,7 +65,7 @@ impl DirectQueue {
     /// A fault where what is stored is none.
     pub(crate) fn found(rows: &Rows, place: usize, at: Local) -> Result<Option<Self>, Fault> {
         let Some(head) = rows.row(place, &HEAD)? else { return Ok(None) };
-        Ok(Some(Self { at, head: record::decode(head)?, entries: Vec::new() }))
+        Ok(Some(Self { at, record: record::decode(head)?, entries: Vec::new() }))
     }
 
     /// The queue, with the entries at a place that [`reading_entries`] asked for.
@@ -80,10 +90,12 @@ impl DirectQueue {
             accepted_at: cx.now.as_secs(),
             content: Opaque::new(content.to_vec()).map_err(Reject::from)?,
         };
-        let Self { at, head, entries: _ } = self;
+        let Self { at, record, entries: _ } = self;
+        let (QueueRecord { head, months }, mut writes, _) = record.expired(cx)?;
+        let months = months.with(head.next_seq(), cx.now);
         let (head, entries) = head.push(&entry, &cx.settings.queue, cx.now, &mut cx.chance("entry"))?;
-        let mut writes: Vec<_> = entries.iter().map(stored).collect();
-        writes.push(Write::Put(HEAD, record::encode(&head)));
+        writes.extend(entries.iter().map(stored));
+        writes.push(QueueRecord { head, months }.put());
         Ok(Decision::reply(Empty {}).change(at, writes, Alarm::Keep).hint(Hint::Wake(topic)))
     }
 
@@ -97,19 +109,25 @@ impl DirectQueue {
         cx: &Context<AuthService>,
     ) -> Result<Decision<DequeueReply>, Failure> {
         let topic = self.topic(cx);
-        let Self { at, head, entries } = self;
-        let is_acknowledging = request.ack_below.min(head.next_seq()) > head.first_seq();
-        let head = head.acknowledge(request.ack_below);
+        let Self { at, record, mut entries } = self;
+        let before = record.head.first_seq();
+        // First, so that a queue that was read does not begin again.
+        let record = QueueRecord { head: record.head.acknowledge(request.ack_below), ..record };
+        let (record, mut writes, first) = record.expired(cx)?;
+        let head = &record.head;
+        entries.retain(|entry| entry.seq >= head.first_seq());
+        entries.extend(first.filter(|first| first.seq >= request.from));
         let until = cx.started.plus_secs(u64::from(request.wait_s));
         let reply = head.reply(request, entries)?;
         let waits = reply.entries.is_empty() && reply.gap_before.is_none() && cx.now < until;
         let next = if waits { Next::Wait { on: topic, until } } else { Next::Reply(reply) };
         let decision = Decision::new(next);
-        if !is_acknowledging {
+        if head.first_seq() == before {
             return Ok(decision);
         }
-        let deleted = Write::DeleteBelow(entry_row(head.first_seq()));
-        let writes = vec![deleted, Write::Put(HEAD, record::encode(&head))];
+        // Before what is put: a queue that begins again has an entry of its own.
+        writes.insert(0, Write::DeleteBelow(entry_row(head.first_seq())));
+        writes.push(record.put());
         Ok(decision.change(at, writes, Alarm::Keep))
     }
 
@@ -117,6 +135,26 @@ impl DirectQueue {
     fn topic(&self, cx: &Context<AuthService>) -> Topic {
         let place = [&[self.at.kind], self.at.key.as_ref()].concat();
         Topic(cx.keys.at_rest.prf("queue topic", &place).to_vec().into())
+    }
+}
+
+impl QueueRecord {
+    /// The queue as it is now, the rows that change with it, and its first entry where it has begun again: since an
+    /// entry expired unread, and its client could open none of those that came behind it (06, "Ratchet").
+    fn expired(self, cx: &Context<AuthService>) -> Result<(Self, Vec<Write>, Option<QueueEntry>), Reject> {
+        let Self { head, months } = self;
+        let (months, below) = months.expire(head.next_seq(), cx.now);
+        if below.is_none_or(|below| below <= head.first_seq()) {
+            return Ok((Self { head, months }, Vec::new(), None));
+        }
+        let key = head.queue_key().clone();
+        let (head, first) = head.restart(key, 0, cx.now, &mut cx.chance("queue"))?;
+        let writes = vec![Write::DeleteBelow(entry_row(first.seq)), stored(&first)];
+        Ok((Self { head, months: Months::default().with(first.seq, cx.now) }, writes, Some(first)))
+    }
+
+    fn put(&self) -> Write {
+        Write::Put(HEAD, record::encode(self))
     }
 }
 

@@ -8,6 +8,7 @@ mod bounds;
 mod ceilings;
 mod changes;
 mod ended;
+mod expiry;
 mod guesses;
 mod issuance;
 mod logins;

@@ -9,7 +9,7 @@ use phoenix_core::{
 };
 
 use crate::{
-    kinds::{client, packages, stream_topic, topic},
+    kinds::{client, packages, place_topic, topic},
     record::{ClientRecord, from_row},
 };
 
@@ -29,5 +29,5 @@ pub(crate) fn ended<R>(decision: Decision<R>, id: &QsClientId, key: &AtRestKey) 
         .change(client(id), vec![Write::Drop], Alarm::Never)
         .change(packages(id), vec![Write::Drop], Alarm::Never)
         .hint(Hint::Wake(topic(key, id)))
-        .hint(Hint::Wake(stream_topic(key, id)))
+        .hint(Hint::Wake(place_topic(key, id)))
 }

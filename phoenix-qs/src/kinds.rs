@@ -112,6 +112,11 @@ pub(crate) fn stream_topic(key: &AtRestKey, client: &QsClientId) -> Topic {
     Topic(key.prf("stream topic", client.as_bytes()).to_vec().into())
 }
 
+/// What tells an open stream of a client that it may be the client's no more.
+pub(crate) fn place_topic(key: &AtRestKey, client: &QsClientId) -> Topic {
+    Topic(key.prf("stream place topic", client.as_bytes()).to_vec().into())
+}
+
 /// What wakes those who wait at a queue.
 pub(crate) fn topic(key: &AtRestKey, client: &QsClientId) -> Topic {
     Topic(key.prf("queue topic", client.as_bytes()).to_vec().into())

@@ -3,11 +3,12 @@
 use phoenix_core::{
     Failure, Fault, Fqdn, Reject, Timestamp,
     api::{
+        ServiceName,
         federation::{DeliveryAad, QsToQsTransaction, SealedDelivery, TransactionTbs},
         queue::{FanOutMessage, QsPublicKeys},
     },
     crypto::Chance,
-    operation::Context,
+    operation::{Context, Need, Peers},
     published::longest_valid,
     wire::{List, VERSION, Wire},
 };
@@ -32,6 +33,40 @@ pub(crate) fn seal_delivery(
         key: key.id,
         sealed: sealed.map_err(|_| Reject::Unavailable(NO_KEY_RETRY_S))?,
     })
+}
+
+/// Where a message leaves for, and the keys to seal it to.
+pub(crate) struct Destination<'a> {
+    domain: &'a Fqdn,
+    keys: &'a QsPublicKeys,
+}
+
+/// What has to be known of a homeserver before anything can be sealed to it.
+pub(crate) fn keys_of(domain: &Fqdn) -> Need {
+    Need::keys(domain.clone(), ServiceName::Qs)
+}
+
+impl<'a> Destination<'a> {
+    /// A homeserver; none where its keys are not known.
+    pub(crate) fn found(domain: &'a Fqdn, peers: &'a Peers) -> Option<Self> {
+        let keys = peers.has(&keys_of(domain)).then(|| peers.queue(domain).ok())??;
+        Some(Self { domain, keys })
+    }
+
+    /// Seals a message under an id of its delivery.
+    ///
+    /// # Errors
+    /// As [`seal_delivery`].
+    pub(crate) fn seal(
+        &self,
+        message: &FanOutMessage,
+        id: [u8; 16],
+        cx: &Context<QueueService>,
+        chance: &mut Chance,
+    ) -> Result<SealedDelivery, Reject> {
+        let aad = DeliveryAad { source: cx.domain.clone(), destination: self.domain.clone(), id };
+        seal_delivery(message, &aad, self.keys, cx.now, chance)
+    }
 }
 
 /// Signs a transaction.

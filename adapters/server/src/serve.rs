@@ -46,6 +46,10 @@ pub(crate) struct Options {
     /// Reaches a domain at a given address, which may be a private one, as domain=address:port; may be repeated.
     #[arg(long, value_name = "DOMAIN=ADDRESS")]
     resolve: Vec<Override>,
+    /// Pushes to a push service at a given address, which may be a private one, as domain=address:port; may be repeated.
+    /// Every client can then have it sent requests.
+    #[arg(long, value_name = "DOMAIN=ADDRESS")]
+    push_service: Vec<Override>,
     #[command(flatten)]
     registration: PolicyOptions,
     #[command(flatten)]
@@ -130,6 +134,9 @@ async fn homeserver(domain: Fqdn, options: &Options) -> anyhow::Result<(Homeserv
     let mut transport = HttpTransport::builder();
     for Override { domain, address } in &options.resolve {
         transport = transport.resolve(domain.clone(), *address);
+    }
+    for Override { domain, address } in &options.push_service {
+        transport = transport.push_service(domain.clone(), *address);
     }
     if !options.listen.ip().is_unspecified() {
         transport = transport.own_address(options.listen.ip());

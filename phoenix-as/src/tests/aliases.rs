@@ -149,7 +149,7 @@ fn packages_and_offers_fit_up_to_their_bounds() {
 
 pub(super) struct Owner {
     pub(super) key: SigningKey,
-    queue_key: HpkeSecretKey,
+    pub(super) queue_key: HpkeSecretKey,
 }
 
 impl Owner {

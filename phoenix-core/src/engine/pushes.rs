@@ -105,5 +105,5 @@ impl Pushes {
 
 /// Pushes that wait: seconds of a busy homeserver, and 3 MiB.
 const MAX_WAITING: usize = 1_024;
-/// Pushes under way at a time.
-const MAX_UNDER_WAY: usize = 64;
+/// Pushes with the port at a time, which knows whom they are for and has some wait for others: another 3 MiB.
+const MAX_UNDER_WAY: usize = 1_024;

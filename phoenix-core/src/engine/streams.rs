@@ -4,12 +4,9 @@
 //! of the same client, by a refusal, or because the homeserver ends; nothing is lost by that, since what was not
 //! acknowledged is in the queue.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use event_listener::{Event, EventListener};
@@ -152,8 +149,10 @@ struct Running<O: Streamed> {
     /// Subscribed before the first read, so that nothing is missed in between.
     queue: Box<dyn Wakened>,
     stream: Box<dyn Wakened>,
-    ephemeral: VecDeque<Entry>,
+    place: Box<dyn Wakened>,
     read_again: Timestamp,
+    /// Whether to find out that the stream is still its client's, also where there is nothing to read.
+    is_in_doubt: bool,
     has_ended: bool,
 }
 
@@ -161,9 +160,9 @@ struct Running<O: Streamed> {
 enum Woken {
     /// The queue may hold more.
     Queue,
-    /// Something was told, or another stream of the client was opened.
-    Stream,
-    /// The client acknowledged something, or the homeserver ends: see what it is.
+    /// The stream may be its client's no more, or a minute is over.
+    Doubt,
+    /// Something was told, the client acknowledged something, or the homeserver ends: see what it is.
     Look,
 }
 
@@ -175,10 +174,11 @@ impl<O: Streamed> Running<O> {
         heard: Arc<Heard>,
     ) -> Self {
         let ports = &engine.shared.ports;
-        let (queue, stream) = (ports.wake.subscribe(&topics.queue), ports.wake.subscribe(&topics.stream));
+        let StreamTopics { queue, stream, place } = &topics;
+        let [queue, stream, place] = [queue, stream, place].map(|topic| ports.wake.subscribe(topic));
         let read_again = ports.clock.now().plus_secs(READ_AGAIN_S);
-        let (ephemeral, has_ended) = (VecDeque::new(), false);
-        Self { engine, opened, flow, heard, queue, stream, ephemeral, read_again, has_ended }
+        let (is_in_doubt, has_ended) = (false, false);
+        Self { engine, opened, flow, heard, queue, stream, place, read_again, is_in_doubt, has_ended }
     }
 
     /// What the server says next.
@@ -190,14 +190,16 @@ impl<O: Streamed> Running<O> {
             if self.engine.shared.streams.is_draining.load(Ordering::Acquire) {
                 return Some(self.reconnect());
             }
-            if let Some(entry) = self.ephemeral.pop_front() {
-                return Some(StreamMessage::Ephemeral(entry));
-            }
+            self.look();
             match self.flow.clone().acknowledge(self.heard.ack_below.load(Ordering::Acquire)) {
                 Ok(flow) => self.flow = flow,
                 Err(reject) => return Some(self.refuse(reject.into())),
             }
-            let Some(page) = self.flow.page() else {
+            let check = std::mem::take(&mut self.is_in_doubt).then(|| self.flow.check());
+            let Some(page) = check.or_else(|| self.flow.page()) else {
+                if let Some(entry) = self.told() {
+                    return Some(StreamMessage::Ephemeral(entry));
+                }
                 self.wait(heard, draining).await;
                 continue;
             };
@@ -222,29 +224,41 @@ impl<O: Streamed> Running<O> {
         (finding == Finding::News).then_some(StreamMessage::Entries(found))
     }
 
+    /// Takes wake-ups that are there already: who is told something without end is not to miss them.
+    fn look(&mut self) {
+        if self.place.wakened().now_or_never().is_some() {
+            self.doubt();
+        }
+        if self.queue.wakened().now_or_never().is_some() {
+            self.read_again();
+        }
+    }
+
     async fn wait(&mut self, heard: EventListener, draining: EventListener) {
         let clock = self.engine.shared.ports.clock.clone();
         let woken = futures::select_biased! {
             () = heard.fuse() => Woken::Look,
             () = draining.fuse() => Woken::Look,
+            () = self.place.wakened().fuse() => Woken::Doubt,
             () = self.queue.wakened().fuse() => Woken::Queue,
-            () = self.stream.wakened().fuse() => Woken::Stream,
-            () = clock.sleep_until(self.read_again).fuse() => Woken::Queue,
+            () = self.stream.wakened().fuse() => Woken::Look,
+            () = clock.sleep_until(self.read_again).fuse() => Woken::Doubt,
         };
         match woken {
             Woken::Look => {}
             Woken::Queue => self.read_again(),
-            Woken::Stream => self.told(),
+            Woken::Doubt => self.doubt(),
         }
     }
 
-    fn told(&mut self) {
-        let told = self.stream.told();
-        // Without a word: another stream of the client was opened, which a read finds.
-        if told.is_empty() {
-            self.read_again();
-        }
-        self.ephemeral.extend(told.iter().filter_map(|entry| Entry::decode(entry).ok()));
+    fn doubt(&mut self) {
+        self.read_again();
+        self.is_in_doubt = true;
+    }
+
+    /// What was told next; what is no entry, nobody can have meant.
+    fn told(&mut self) -> Option<Entry> {
+        std::iter::from_fn(|| self.stream.told()).find_map(|entry| Entry::decode(&entry).ok())
     }
 
     /// Wake-ups are hints, so the queue is read from time to time without one.

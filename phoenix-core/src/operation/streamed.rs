@@ -34,7 +34,8 @@ pub trait Streamed: Operation {
 pub struct StreamTopics {
     /// Something was put into the queue.
     pub queue: Topic,
-    /// What concerns the client's streams alone: ephemeral messages are handed over here, and another stream tells that
-    /// it has opened.
+    /// Ephemeral messages for the client are handed over here.
     pub stream: Topic,
+    /// The stream may be its client's no more: another one was opened, or the client has ended or changed its key.
+    pub place: Topic,
 }

@@ -42,5 +42,6 @@ impl Push for NoPush {
     async fn push(&self, _: &PushNotice) {}
 }
 
-/// Seconds after which a push that is under way is given up: push services answer within one.
-pub const PUSH_DEADLINE_S: u64 = 10;
+/// Seconds after which a push that is under way is given up: push services answer within one, and where many are to be
+/// pushed to, some wait for others.
+pub const PUSH_DEADLINE_S: u64 = 15;

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -35,15 +38,16 @@ pub trait Wake: Send + Sync + 'static {
 pub trait Wakened: Send + Sync {
     /// Waits for the next wake-up since the subscription or the last call.
     async fn wakened(&mut self);
-    /// What was told since the subscription or the last call, in order, of which the latest may be missing where it was
-    /// much.
-    fn told(&mut self) -> Vec<Bytes>;
+    /// What was told first of all that was not fetched; of what was told, the latest may be missing where it was much.
+    fn told(&mut self) -> Option<Bytes>;
 }
 
 /// Wake-ups inside one process.
 #[derive(Clone, Default)]
 pub struct LocalWake {
     topics: Arc<Mutex<HashMap<Topic, Weak<Channel>>>>,
+    /// Bytes that were told to somebody and not fetched.
+    unfetched: Arc<AtomicUsize>,
 }
 
 /// Those who subscribed to one topic.
@@ -54,7 +58,11 @@ struct Channel {
 }
 
 /// What one of them was told and has not fetched.
-type Ear = Mutex<VecDeque<Bytes>>;
+struct Ear {
+    waiting: Mutex<VecDeque<Bytes>>,
+    /// That of all together.
+    unfetched: Arc<AtomicUsize>,
+}
 
 impl LocalWake {
     fn channel(&self, topic: &Topic) -> Arc<Channel> {
@@ -78,7 +86,8 @@ impl LocalWake {
 #[async_trait]
 impl Wake for LocalWake {
     fn subscribe(&self, topic: &Topic) -> Box<dyn Wakened> {
-        let (channel, ear) = (self.channel(topic), Arc::new(Ear::default()));
+        let ear = Ear { waiting: Mutex::default(), unfetched: Arc::clone(&self.unfetched) };
+        let (channel, ear) = (self.channel(topic), Arc::new(ear));
         let listener = channel.event.listen();
         let mut ears = locked(&channel.ears);
         ears.retain(|ear| ear.strong_count() > 0);
@@ -96,7 +105,7 @@ impl Wake for LocalWake {
     async fn tell(&self, topic: &Topic, message: &Bytes) {
         let Some(channel) = self.known(topic) else { return };
         for ear in locked(&channel.ears).iter().filter_map(Weak::upgrade) {
-            hear(&ear, message);
+            ear.hear(message);
         }
         channel.event.notify(usize::MAX);
     }
@@ -119,17 +128,39 @@ impl Wakened for LocalWakened {
         self.listener = self.channel.event.listen();
     }
 
-    fn told(&mut self) -> Vec<Bytes> {
-        locked(&self.ear).drain(..).collect()
+    fn told(&mut self) -> Option<Bytes> {
+        self.ear.fetch()
     }
 }
 
-/// Keeps a message for one who listens, unless too much waits already.
-fn hear(ear: &Ear, message: &Bytes) {
-    let mut waiting = locked(ear);
-    let bytes = waiting.iter().fold(message.len(), |sum, it| sum.saturating_add(it.len()));
-    if waiting.len() < MAX_TOLD && bytes <= MAX_TOLD_BYTES {
-        waiting.push_back(message.clone());
+impl Ear {
+    /// Keeps a message, unless too much waits already.
+    fn hear(&self, message: &Bytes) {
+        let mut waiting = locked(&self.waiting);
+        let here = waiting.iter().fold(message.len(), |sum, it| sum.saturating_add(it.len()));
+        if waiting.len() >= MAX_TOLD || here > MAX_TOLD_BYTES {
+            return;
+        }
+        let all = self.unfetched.fetch_add(message.len(), Ordering::AcqRel).saturating_add(message.len());
+        // Whoever fetches at once is told in any case: those who do not cannot use up its place.
+        let has_place = waiting.is_empty() && message.len() <= OWN_BYTES;
+        if all <= MAX_UNFETCHED || has_place {
+            waiting.push_back(message.clone());
+        } else {
+            self.unfetched.fetch_sub(message.len(), Ordering::AcqRel);
+        }
+    }
+
+    fn fetch(&self) -> Option<Bytes> {
+        let message = locked(&self.waiting).pop_front()?;
+        self.unfetched.fetch_sub(message.len(), Ordering::AcqRel);
+        Some(message)
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        while self.fetch().is_some() {}
     }
 }
 
@@ -141,15 +172,21 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 const SWEEP_AT: usize = 1_024;
 /// Messages that wait for one who listens: those of a busy second, since what comes late is of no use.
 const MAX_TOLD: usize = 64;
-/// Bytes of them: a few hundred a message are common, and a thousand slow listeners stay within 64 MiB.
+/// Bytes of them: a few hundred a message are common.
 const MAX_TOLD_BYTES: usize = 64 << 10;
+/// Bytes that wait for all together who listen: for 256 who do not fetch anything at all, or many more who are slow,
+const MAX_UNFETCHED: usize = 16 << 20;
+/// but for one message of this length, for which each has a place of its own.
+const OWN_BYTES: usize = 4 << 10;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use bytes::Bytes;
     use futures::{FutureExt, executor::block_on};
 
-    use super::{LocalWake, MAX_TOLD, MAX_TOLD_BYTES, Topic, Wake, Wakened};
+    use super::{LocalWake, MAX_TOLD, MAX_TOLD_BYTES, MAX_UNFETCHED, OWN_BYTES, Topic, Wake, Wakened};
 
     #[test]
     fn all_who_listen_are_told_and_woken_and_nobody_else_is() {
@@ -161,10 +198,10 @@ mod tests {
 
         for listener in &mut listeners {
             assert!(listener.wakened().now_or_never().is_some());
-            assert_eq!((listener.told(), listener.told()), (vec![Bytes::from("typing")], Vec::new()));
+            assert_eq!(all_told(listener.as_mut()), ["typing"]);
         }
         assert!(other.wakened().now_or_never().is_none());
-        assert!(other.told().is_empty());
+        assert_eq!(other.told(), None);
     }
 
     #[test]
@@ -174,7 +211,7 @@ mod tests {
         let mut late = subscribed(&wake, "a");
 
         assert!(late.wakened().now_or_never().is_none());
-        assert!(late.told().is_empty());
+        assert_eq!(late.told(), None);
     }
 
     #[test]
@@ -198,7 +235,7 @@ mod tests {
         for _ in 0..=MAX_TOLD {
             tell(&wake, "typing");
         }
-        assert_eq!(slow.told().len(), MAX_TOLD);
+        assert_eq!(all_told(slow.as_mut()).len(), MAX_TOLD);
 
         // when messages are large
         let large = "x".repeat(MAX_TOLD_BYTES / 2);
@@ -207,9 +244,36 @@ mod tests {
         }
 
         // then fewer wait; and after fetching there is room again
-        assert_eq!(slow.told().len(), 2);
+        assert_eq!(all_told(slow.as_mut()).len(), 2);
         tell(&wake, "typing");
-        assert_eq!(slow.told().len(), 1);
+        assert_eq!(all_told(slow.as_mut()), ["typing"]);
+    }
+
+    #[test]
+    fn t20_many_who_do_not_fetch_are_told_boundedly_much_and_who_does_loses_nothing() {
+        // given a thousand who do not fetch, and one who does
+        let wake = LocalWake::default();
+        let mut slow: Vec<_> = (0..1_000).map(|_| subscribed(&wake, "a")).collect();
+        let mut quick = subscribed(&wake, "b");
+        let large = "x".repeat(MAX_TOLD_BYTES / 2);
+        for _ in 0..MAX_TOLD {
+            tell(&wake, &large);
+        }
+        assert_eq!(wake.unfetched.load(Ordering::Acquire), MAX_UNFETCHED);
+
+        // when messages go to all, then who fetches has each of them, and for the others one of them waits at most
+        for text in ["one", "two", "three"] {
+            tell(&wake, text);
+            tell_to(&wake, "b", text);
+            assert_eq!(all_told(quick.as_mut()), [text]);
+        }
+        assert!(wake.unfetched.load(Ordering::Acquire) <= MAX_UNFETCHED + slow.len() * OWN_BYTES);
+
+        // and there is room again once they fetch or go
+        let fetched: usize = slow.iter_mut().take(10).map(|it| all_told(it.as_mut()).len()).sum();
+        assert!(fetched > 0);
+        drop(slow);
+        assert_eq!(wake.unfetched.load(Ordering::Acquire), 0);
     }
 
     fn subscribed(wake: &LocalWake, name: &'static str) -> Box<dyn Wakened> {
@@ -217,7 +281,15 @@ mod tests {
     }
 
     fn tell(wake: &LocalWake, message: &str) {
-        block_on(wake.tell(&topic("a"), &Bytes::from(message.to_owned())));
+        tell_to(wake, "a", message);
+    }
+
+    fn tell_to(wake: &LocalWake, name: &'static str, message: &str) {
+        block_on(wake.tell(&topic(name), &Bytes::from(message.to_owned())));
+    }
+
+    fn all_told(listener: &mut dyn Wakened) -> Vec<Bytes> {
+        std::iter::from_fn(|| listener.told()).collect()
     }
 
     fn topic(name: &'static str) -> Topic {

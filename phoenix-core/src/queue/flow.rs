@@ -88,6 +88,12 @@ impl Flow {
         (wants_entries || wants_told).then_some(Page { from: self.next, max, ack_below: self.acknowledged })
     }
 
+    /// What is read to find out whether the stream is still its client's, also while there is nothing else to do.
+    #[must_use]
+    pub fn check(&self) -> Page {
+        self.page().unwrap_or(Page { from: self.next, max: 0, ack_below: self.acknowledged })
+    }
+
     /// Whether a gap that a page shows is to be told: each is told once, though many pages before it may show it.
     #[must_use]
     pub const fn tells(&self, gap: u64) -> bool {
@@ -185,6 +191,20 @@ mod tests {
         assert_eq!((flow.page(), finding), (None, Finding::Nothing));
         let flow = flow.acknowledge(1).unwrap().acknowledge(2).unwrap();
         assert_eq!(flow.page(), None, "a lower number, or the same, changes nothing");
+    }
+
+    #[test]
+    fn a_check_reads_what_is_to_be_read_and_nothing_where_nothing_is() {
+        let flow = begun(0, 0);
+        assert_eq!(Some(flow.check()), flow.page());
+
+        // given a full window, behind which more waits
+        let flow = sent(flow, 0..100, 900);
+        let page = flow.check();
+        assert_eq!(page, Page { from: 100, max: 0, ack_below: 0 });
+        let (after, finding) = flow.clone().read(&page, &reply(Vec::new(), 900, None));
+
+        assert_eq!((after, finding), (flow, Finding::Nothing));
     }
 
     #[test]

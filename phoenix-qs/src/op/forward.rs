@@ -4,7 +4,6 @@ use phoenix_core::{
     Failure, Fqdn, Reject,
     api::{
         Description, Empty, Endpoint, ServiceName,
-        federation::{DeliveryAad, SealedDelivery},
         queue::{FanOutMessage, MAX_BACK},
     },
     operation::{
@@ -17,7 +16,7 @@ use tls_codec::{Size, TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::{
     kinds::{RECORD, SHARDS, mailbox, mailbox_key},
-    outgoing::{MAX_DELIVERY_BYTES, seal_delivery},
+    outgoing::{Destination, MAX_DELIVERY_BYTES, keys_of},
     record::{MailboxBody, MailboxRecord, to_row},
     service::QueueService,
 };
@@ -53,7 +52,7 @@ impl Operation for Forward {
     type Sender = Anyone;
 
     fn wishes(call: &Decoded<Self>, _: &Context<QueueService>) -> Vec<Need> {
-        vec![need(call.request())]
+        vec![keys_of(&call.request().to)]
     }
 
     fn locate(_: &Decoded<Self>, _: &Rows, _: &Context<QueueService>) -> Result<Vec<Reading>, Failure> {
@@ -106,16 +105,10 @@ impl Operation for Forward {
 
 /// Sealed to the destination at once where its keys are known already; nobody is asked for them here.
 fn body(request: &ForwardRequest, id: [u8; 16], peers: &Peers, cx: &Context<QueueService>) -> MailboxBody {
-    let aad = DeliveryAad { source: cx.domain.clone(), destination: request.to.clone(), id };
-    let sealed = || -> Option<SealedDelivery> {
-        let keys = peers.has(&need(request)).then(|| peers.queue(&request.to).ok())??;
-        seal_delivery(&request.message, &aad, keys, cx.now, &mut cx.chance("delivery")).ok()
-    };
-    sealed().map_or_else(|| MailboxBody::Plain(request.message.clone()), MailboxBody::Sealed)
-}
-
-fn need(request: &ForwardRequest) -> Need {
-    Need::keys(request.to.clone(), ServiceName::Qs)
+    let message = &request.message;
+    let sealed = Destination::found(&request.to, peers)
+        .and_then(|to| to.seal(message, id, cx, &mut cx.chance("delivery")).ok());
+    sealed.map_or_else(|| MailboxBody::Plain(message.clone()), MailboxBody::Sealed)
 }
 
 /// The lane's hash is uniform, so any byte of it spreads lanes evenly.

@@ -12,6 +12,7 @@ use phoenix_core::{
 };
 
 use crate::{
+    clients::lives,
     friendship,
     key_package::KeyPackage,
     kinds::{QUEUE, RECORD, client, packages, topic, user},
@@ -60,9 +61,10 @@ impl Operation for GetAddPackages {
             return Ok(vec![Reading::watch(user(&id), Wanted::Keys(vec![RECORD]))]);
         }
         if found.len() == 1 {
-            let lists = clients(call, found, cx)?;
-            let list = |id| Reading::change(packages(id), Wanted::Keys(vec![RECORD]));
-            return Ok(lists.iter().map(list).collect());
+            let record = || Wanted::Keys(vec![RECORD]);
+            // When a client has ended only changes by the month, so its record need not be checked.
+            let of = |id| [Reading::change(packages(id), record()), Reading::glance(client(id), record())];
+            return Ok(clients(call, found, cx)?.iter().flat_map(of).collect());
         }
         let mut readings = Vec::new();
         for choice in choices(call, found, cx)? {
@@ -76,7 +78,7 @@ impl Operation for GetAddPackages {
     }
 
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<Vec<Served>, Failure> {
-        let mut place = clients(call, &found, cx)?.len().saturating_add(1);
+        let mut place = clients(call, &found, cx)?.len().saturating_mul(2).saturating_add(1);
         let mut all = Vec::new();
         for Choice { client, note, index, is_low } in choices(call, &found, cx)? {
             let package = found.row(place, &note.row())?.map(|row| from_row(row)).transpose()?;
@@ -149,9 +151,13 @@ fn choices(
 ) -> Result<Vec<Choice>, Failure> {
     let owner = friendship::follow(&cx.keys.at_rest, &call.request().token.route)?;
     let mut choices = Vec::new();
-    for (place, client) in (1..).zip(clients(call, found, cx)?) {
+    for (place, client) in (1..).step_by(2).zip(clients(call, found, cx)?) {
         if place >= found.len() {
             break;
+        }
+        // Nobody may have swept away yet what has ended with its client.
+        if !lives(found.row(place.saturating_add(1), &RECORD)?, &owner, cx.now)? {
+            continue;
         }
         let Some(row) = found.row(place, &RECORD)? else { continue };
         let index: PackageIndex = from_row(row)?;

@@ -15,7 +15,7 @@ use phoenix_core::{
 use super::stream_read::StreamRead;
 use crate::{
     callers::claimed_client,
-    kinds::{RECORD, STREAM, client, stream_topic, topic},
+    kinds::{RECORD, STREAM, client, place_topic, stream_topic, topic},
     record::{ClientRecord, from_row, to_row},
     service::QueueService,
 };
@@ -70,7 +70,7 @@ impl Operation for Stream {
         let client_id = *call.sender();
         let auth_key = state.0.ok_or(Reject::Unauthenticated)?.auth_key;
         let stream = cx.chance("stream").bytes();
-        let other = Hint::Wake(stream_topic(&cx.keys.at_rest, &client_id));
+        let other = Hint::Wake(place_topic(&cx.keys.at_rest, &client_id));
         Ok(Decision::reply(StreamOpened { client: client_id, stream, auth_key })
             .put(client(&client_id), STREAM, to_row(&stream))
             .hint(other))
@@ -86,7 +86,11 @@ impl Streamed for Stream {
 
     fn topics(opened: &StreamOpened, at_rest: &AtRestKey) -> StreamTopics {
         let StreamOpened { client, .. } = opened;
-        StreamTopics { queue: topic(at_rest, client), stream: stream_topic(at_rest, client) }
+        StreamTopics {
+            queue: topic(at_rest, client),
+            stream: stream_topic(at_rest, client),
+            place: place_topic(at_rest, client),
+        }
     }
 
     fn read(opened: &StreamOpened, page: &Page) -> StreamReadRequest {

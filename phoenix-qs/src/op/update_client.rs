@@ -9,7 +9,7 @@ use phoenix_core::{
 
 use crate::{
     callers::claimed_client,
-    kinds::{QUEUE, RECORD, client, packages, topic},
+    kinds::{QUEUE, RECORD, client, packages, place_topic, topic},
     record::{ClientRecord, PackageIndex, QueueRecord, from_row, to_row},
     service::QueueService,
 };
@@ -95,7 +95,8 @@ impl Operation for UpdateClient {
         // Whoever reads or streams is to see what has changed.
         let decision = Decision::reply(Empty {})
             .change(client(&id), rows, Alarm::Keep)
-            .hint(Hint::Wake(topic(&cx.keys.at_rest, &id)));
+            .hint(Hint::Wake(topic(&cx.keys.at_rest, &id)))
+            .hint(Hint::Wake(place_topic(&cx.keys.at_rest, &id)));
         Ok(match index.filter(|index| index.user == record.user) {
             Some(index) => {
                 let (index, mut rows) = index.without_void(min_generation);

@@ -4,7 +4,7 @@ use phoenix_core::{
     Failure, Fault, Fqdn,
     api::{
         Description, Endpoint, ServiceName,
-        federation::{DeliveryAad, MAX_DELIVERIES, QsToQsTransaction},
+        federation::{MAX_DELIVERIES, QsToQsTransaction},
         queue::FanOutMessage,
     },
     operation::{
@@ -15,7 +15,7 @@ use phoenix_core::{
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::{
-    outgoing::{MAX_DELIVERY_BYTES, seal_delivery, sign_transaction},
+    outgoing::{Destination, MAX_DELIVERY_BYTES, keys_of, sign_transaction},
     service::QueueService,
 };
 
@@ -53,7 +53,7 @@ impl Operation for Whisper {
     type Sender = Anyone;
 
     fn wishes(call: &Decoded<Self>, _: &Context<QueueService>) -> Vec<Need> {
-        vec![need(call.request())]
+        vec![keys_of(&call.request().to)]
     }
 
     fn locate(_: &Decoded<Self>, _: &Rows, _: &Context<QueueService>) -> Result<Vec<Reading>, Failure> {
@@ -83,15 +83,14 @@ impl Operation for Whisper {
         if *to == cx.domain || messages.iter().any(|message| !message.ephemeral.is_set()) {
             return Err(Fault::Broken("a message that must not get lost was whispered").into());
         }
-        if !peers.has(&need(call.request())) {
+        let Some(destination) = Destination::found(to, peers) else {
             return Ok(Decision::reply(WhisperReply { transaction: None }));
-        }
-        let (keys, mut chance) = (peers.queue(to)?, cx.chance("whisper"));
+        };
+        let mut chance = cx.chance("whisper");
         let (mut deliveries, mut bytes) = (Vec::new(), 0_usize);
         for message in messages {
             let id = chance.bytes();
-            let aad = DeliveryAad { source: cx.domain.clone(), destination: to.clone(), id };
-            let delivery = seal_delivery(message, &aad, keys, cx.now, &mut chance)?;
+            let delivery = destination.seal(message, id, cx, &mut chance)?;
             bytes = bytes.saturating_add(delivery.sealed.ciphertext.len());
             if bytes > MAX_DELIVERY_BYTES {
                 break;
@@ -101,8 +100,4 @@ impl Operation for Whisper {
         let transaction = sign_transaction(to, chance.bytes(), deliveries, cx)?;
         Ok(Decision::reply(WhisperReply { transaction: Some(transaction) }))
     }
-}
-
-fn need(request: &WhisperRequest) -> Need {
-    Need::keys(request.to.clone(), ServiceName::Qs)
 }

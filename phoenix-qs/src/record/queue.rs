@@ -6,14 +6,13 @@ use phoenix_core::{
     api::queue::{Entry, EntryKind, NotifyClass, QueueEntry},
     crypto::{Chance, HpkePublicKey},
     port::Write,
-    queue::{Head, QueuePolicy, row_key},
-    time::Month,
-    wire::{List, Opaque},
+    queue::{Head, Months, QueuePolicy, row_key},
+    wire::Opaque,
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use super::to_row;
-use crate::kinds::{QUEUE, end_of_use};
+use crate::kinds::QUEUE;
 
 /// A queue, beside its entries.
 #[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
@@ -21,13 +20,7 @@ pub(crate) struct QueueRecord {
     /// The queue.
     pub(crate) head: Head,
     /// From which number on entries are of which month, oldest first: they expire by months.
-    months: List<MonthMark, MAX_MONTHS>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
-struct MonthMark {
-    month: Month,
-    first_seq: u64,
+    months: Months,
 }
 
 impl QueueRecord {
@@ -41,7 +34,7 @@ impl QueueRecord {
         chance: &mut Chance,
     ) -> Result<(Self, Vec<Write>), Reject> {
         let (head, entry) = Head::create(key, now, chance)?;
-        let months = List::new(vec![MonthMark { month: Month::of(now), first_seq: entry.seq }])?;
+        let months = Months::default().with(entry.seq, now);
         Ok((Self { head, months }, vec![put(entry)]))
     }
 
@@ -57,16 +50,9 @@ impl QueueRecord {
         chance: &mut Chance,
     ) -> Result<(Self, Vec<Write>), Reject> {
         let Self { head, months } = self;
-        let (month, first_seq) = (Month::of(now), head.next_seq());
-        let mut months = months.into_vec();
-        if months.last().is_none_or(|last| last.month < month) {
-            months.push(MonthMark { month, first_seq });
-        }
-        if months.len() > MAX_MONTHS {
-            months.remove(0);
-        }
+        let months = months.with(head.next_seq(), now);
         let (head, entries) = head.push(entry, policy, now, chance)?;
-        Ok((Self { head, months: List::new(months)? }, entries.into_iter().map(put).collect()))
+        Ok((Self { head, months }, entries.into_iter().map(put).collect()))
     }
 
     /// The queue begun again with another key, and the rows that change: the unread entries go (06, "Ratchet").
@@ -80,24 +66,15 @@ impl QueueRecord {
         chance: &mut Chance,
     ) -> Result<Vec<Write>, Reject> {
         let (head, entry) = self.head.restart(key, 0, now, chance)?;
-        let months = List::new(vec![MonthMark { month: Month::of(now), first_seq: entry.seq }])?;
-        let queue = Self { head, months };
+        let queue = Self { head, months: Months::default().with(entry.seq, now) };
         Ok(vec![queue.delete_below(), put(entry), queue.put()])
     }
 
     /// The queue without entries whose time is over (09); what was unread of them is told as a gap.
     pub(crate) fn expire(self, now: Timestamp) -> Self {
         let Self { head, months } = self;
-        let mut months = months.into_vec();
-        let mut below = head.first_seq();
-        while let Some(first) = months.first()
-            && end_of_use(first.month) <= now
-        {
-            below = months.get(1).map_or_else(|| head.next_seq(), |next| next.first_seq);
-            months.remove(0);
-        }
-        // It has only become shorter.
-        Self { head: head.expire(below), months: List::new(months).unwrap_or_default() }
+        let (months, below) = months.expire(head.next_seq(), now);
+        Self { head: head.expire(below.unwrap_or_default()), months }
     }
 
     /// The queue with everything below a number acknowledged.
@@ -135,6 +112,3 @@ pub(crate) fn entry_key(seq: u64) -> Bytes {
 fn put(entry: QueueEntry) -> Write {
     Write::Put(entry_key(entry.seq), to_row(&entry))
 }
-
-/// Months within which entries can be unexpired: 90 d touch four or five.
-const MAX_MONTHS: usize = 8;

@@ -31,7 +31,7 @@ pub(crate) struct UserRecord {
 struct FormerSecret {
     /// Its keyed hash.
     friendship: [u8; 32],
-    /// When it ends, in seconds.
+    /// When it ends, in seconds: with a day, since a finer time would stay here for up to a month (09).
     until: u64,
 }
 
@@ -70,7 +70,7 @@ impl UserRecord {
     }
 
     /// The record with a new friendship secret, if there is one; the former ones are revoked, or the last one is good
-    /// for another day.
+    /// for another day, and the rest of that.
     pub(crate) fn rotated(self, secret: Option<[u8; 32]>, former: FormerTokens, now: Timestamp) -> Self {
         let record = self.pruned(now);
         let mut kept = match former {
@@ -81,7 +81,7 @@ impl UserRecord {
             return Self { former: List::new(kept).unwrap_or_default(), ..record };
         };
         if former == FormerTokens::Grace {
-            let until = now.as_secs().saturating_add(GRACE_S);
+            let until = now.as_secs().saturating_add(GRACE_S).div_ceil(DAY).saturating_mul(DAY);
             kept.push(FormerSecret { friendship: record.friendship, until });
         }
         if kept.len() > MAX_FORMER {
@@ -121,7 +121,7 @@ impl Signs for UserRecord {
     }
 }
 
-/// How long a former friendship secret is good, in seconds (06).
+/// How long a former friendship secret is good at least, in seconds (06).
 const GRACE_S: u64 = DAY;
 /// Former secrets that are good at a time: whoever changes them more often within a day ends the oldest.
 const MAX_FORMER: usize = 4;

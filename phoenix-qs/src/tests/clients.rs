@@ -39,6 +39,34 @@ fn a_further_client_has_a_queue_and_packages_of_its_own() {
 }
 
 #[test]
+fn packages_of_a_client_that_has_ended_are_not_served_though_nobody_has_swept_them_away() {
+    // given a user with a client that goes on, and one that nobody uses any more
+    let home = Home::alone();
+    let mut client = Client::publishing(&home, 1);
+    let mut sibling = client.sibling(2);
+    sibling.join(&home).unwrap();
+    let request = sibling.publication(&home, 3, 1);
+    sibling.publish(&home, &request).unwrap();
+    for _ in 0..3 {
+        home.clock.advance_s(30 * DAY);
+        client.read(&home);
+    }
+    assert_eq!(client.fetch(&home, 1).unwrap().packages.len(), 2);
+
+    // when 90 days are over after the month in which it was used
+    for _ in 0..2 {
+        home.clock.advance_s(30 * DAY);
+        client.read(&home);
+    }
+
+    // then its packages are there, and served no more
+    assert_eq!(home.partitions(PACKAGES).len(), 2);
+    let served = client.fetch(&home, 1).unwrap();
+    assert_eq!(served.packages.len(), 1);
+    assert!(!request.last_resort.contains(&served.packages[0]));
+}
+
+#[test]
 fn a_user_has_ten_clients_and_no_more_of_which_those_that_expired_do_not_count() {
     let home = Home::alone();
     let mut first = Client::at(&home, 1);

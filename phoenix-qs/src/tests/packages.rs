@@ -225,7 +225,7 @@ fn packages_that_became_too_old_go_when_the_client_reads_and_it_is_told() {
 }
 
 #[test]
-fn a_publication_has_a_hundred_packages_and_a_client_two_hundred_and_thirty_two() {
+fn a_publication_has_one_to_a_hundred_packages_and_a_client_two_hundred_and_thirty_two() {
     let home = Home::alone();
     let mut client = Client::at(&home, 1);
     let full = client.publication(&home, 100, 4);
@@ -242,6 +242,10 @@ fn a_publication_has_a_hundred_packages_and_a_client_two_hundred_and_thirty_two(
     client.publish(&home, &last).unwrap();
 
     assert_eq!(home.partitions(PACKAGES)[0].1.rows.len(), 1 + 232);
+    for append in [Flag::Yes, Flag::No] {
+        let none = PublishAddPackagesRequest { append, ..client.publication(&home, 0, 1) };
+        assert_eq!(client.publish(&home, &none), Err(Reject::Malformed("packages")));
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn nobody_is_pushed_to_without_a_token_or_without_its_key_or_with_another() {
 }
 
 #[test]
-fn muted_and_blocked_configs_do_not_ring_and_the_others_do() {
+fn t08_muted_and_blocked_configs_do_not_ring_and_the_others_do() {
     let home = Home::alone();
     let mut client = Client::at(&home, 1);
     client.leave_token(&home).unwrap();
@@ -97,7 +97,7 @@ fn muted_and_blocked_configs_do_not_ring_and_the_others_do() {
 }
 
 #[test]
-fn a_config_rings_sixty_times_an_hour_and_all_is_in_the_queue() {
+fn t01_a_config_rings_sixty_times_an_hour_and_all_is_in_the_queue() {
     let home = Home::alone();
     let mut client = Client::at(&home, 1);
     client.leave_token(&home).unwrap();

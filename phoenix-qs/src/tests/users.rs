@@ -56,16 +56,20 @@ fn a_new_auth_key_must_be_a_key_and_sign_too() {
 }
 
 #[test]
-fn the_tokens_of_a_former_secret_are_good_for_a_day_of_grace() {
+fn the_tokens_of_a_former_secret_are_good_for_a_day_of_grace_and_the_rest_of_the_next() {
     let home = Home::alone();
+    home.clock.stand_still();
     let mut client = Client::publishing(&home, 1);
     let former = client.friendship();
 
     let new = client.rotate(&home, 7, FormerTokens::Grace);
 
     assert_ne!(former.route, new.route);
-    assert_eq!(client.state(&home).unwrap().former_until, Some(home.clock_now().as_secs() + DAY));
-    home.clock.advance_s(DAY - 1);
+    let now = home.clock_now().as_secs();
+    let until = client.state(&home).unwrap().former_until.unwrap();
+    assert_eq!(until % DAY, 0, "what is kept does not tell when in a day the secret was changed");
+    assert!((now + DAY..now + 2 * DAY).contains(&until));
+    home.clock.advance_s(until - now - 1);
     assert!(fetch(&home, former.clone(), 1).is_ok());
     assert!(fetch(&home, new.clone(), 1).is_ok());
     home.clock.advance_s(1);

@@ -3,7 +3,7 @@
 mod encryption;
 mod services;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod vapid;
 
 use std::{sync::Arc, time::Duration};
@@ -18,17 +18,15 @@ use phoenix_core::{
     api::queue::{PushToken, WebPushSubscription},
     port::{PUSH_DEADLINE_S, Push, PushNotice, TransportError, Urgency},
 };
-use reqwest::{Client, Url};
+use reqwest::Url;
 use tokio::time::Instant;
 
-use self::services::{Services, Turn};
+use self::services::{Services, Subscription, WAITING_TIME};
 pub use self::vapid::{VapidError, VapidKey};
-use crate::{
-    tls::TlsError,
-    transport::{
-        HttpTransport,
-        exchange::{Answer, exchange},
-    },
+use crate::transport::{
+    HttpTransport,
+    exchange::{Answer, exchange},
+    networks::{LOOK_UP_TIME, Networks, Zone},
 };
 
 /// The `Push` port over the push services of the web.
@@ -40,7 +38,7 @@ use crate::{
 pub struct WebPush(Arc<Parts>);
 
 struct Parts {
-    client: Client,
+    networks: Networks,
     key: VapidKey,
     contact: String,
     services: Services,
@@ -66,18 +64,18 @@ enum NotPushed {
 }
 
 impl WebPush {
-    /// Pushes on the transport's terms: its authorities, overrides and own addresses hold for push services, too.
-    /// `contact`, a `mailto:` or `https:` URI of the operator, is what push services are told to complain to.
+    /// Pushes on the transport's terms: its authorities and own addresses hold for push services, too; its overrides do
+    /// not, but for those of [`push_service`](crate::HttpTransportBuilder::push_service). `contact`, a `mailto:` or `https:` URI of the operator, is what push services are told to complain to.
     ///
     /// # Errors
-    /// [`VapidError::Contact`] for another kind of contact, [`VapidError::Tls`] where no client can be made.
+    /// [`VapidError::Contact`] for another kind of contact.
     pub fn new(transport: &HttpTransport, key: VapidKey, contact: &str) -> Result<Self, VapidError> {
         if !contact.starts_with("mailto:") && !contact.starts_with("https://") {
             return Err(VapidError::Contact);
         }
-        let client = transport.anonymous().map_err(|_| TlsError::Unusable("configuration"))?;
+        let networks = transport.push_services(ANSWER_TIME);
         let (contact, services) = (contact.to_owned(), Services::default());
-        Ok(Self(Arc::new(Parts { client, key, contact, services })))
+        Ok(Self(Arc::new(Parts { networks, key, contact, services })))
     }
 }
 
@@ -94,23 +92,32 @@ impl Push for WebPush {
 impl Parts {
     async fn push(&self, to: &WebPushSubscription, urgency: Urgency) -> Result<(), NotPushed> {
         let address = Address::parse(to.endpoint.expose())?;
-        let turn = self
-            .services
-            .turn(&address.host, to.endpoint.expose(), Instant::now())
-            .ok_or(NotPushed::NoTurn)?;
+        let subscription = self.services.subscription(&address.host, to.endpoint.expose(), Instant::now());
+        let subscription = subscription.ok_or(NotPushed::NoTurn)?;
         let body = encryption::seal(&to.key, &to.auth, b"").map_err(|_| NotPushed::Keys)?;
+        let waits = self.services.wait(Zone::of(&address.host)).ok_or(NotPushed::NoTurn)?;
+        let network = self.networks.of(&address.host).await?;
+        drop(waits);
+        // Held until the answer is there: who does not answer is to cost nobody else.
+        let _turn = self.services.turn(network).await.ok_or(NotPushed::NoTurn)?;
         let authorization = self.key.authorization(&address.origin, &self.contact);
         let headers = headers(urgency, &authorization).ok_or(NotPushed::Unmade)?;
-        let request = self.client.post(address.url).headers(headers).body(body).timeout(ANSWER_TIME);
+        let request = self.networks.client(network)?.post(address.url).headers(headers).body(body);
         match exchange(request, MAX_ANSWER).await {
-            Ok(answer) => told(turn, &answer),
+            Ok(answer) => told(subscription, &answer),
             Err(error) => {
-                turn.pause(UNREACHABLE_PAUSE_S, Instant::now());
-                Err(match error {
-                    TransportError::Refused => NotPushed::Refused,
-                    TransportError::Unreachable => NotPushed::Unanswered,
-                })
+                subscription.pause(UNREACHABLE_PAUSE_S, Instant::now());
+                Err(error.into())
             }
+        }
+    }
+}
+
+impl From<TransportError> for NotPushed {
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::Refused => Self::Refused,
+            TransportError::Unreachable => Self::Unanswered,
         }
     }
 }
@@ -141,12 +148,12 @@ impl Address {
 }
 
 /// What a push service said (RFC 8030 §5, §7.3).
-fn told(turn: Turn<'_>, answer: &Answer) -> Result<(), NotPushed> {
+fn told(to: Subscription<'_>, answer: &Answer) -> Result<(), NotPushed> {
     match answer.status {
         StatusCode::OK | StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::NO_CONTENT => return Ok(()),
-        StatusCode::NOT_FOUND | StatusCode::GONE => turn.forget(Instant::now()),
+        StatusCode::NOT_FOUND | StatusCode::GONE => to.forget(Instant::now()),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            turn.pause(answer.retry_after_s.unwrap_or(BUSY_PAUSE_S), Instant::now());
+            to.pause(answer.retry_after_s.unwrap_or(BUSY_PAUSE_S), Instant::now());
         }
         _ => {}
     }
@@ -179,7 +186,10 @@ const MAX_ANSWER: usize = 16 << 10;
 /// How long a push may take: less than whoever pushes waits, who would else give up before it is noted that a service
 /// does not answer.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
-const _: () = assert!(ANSWER_TIME.as_secs() < PUSH_DEADLINE_S, "it must be noted who does not answer");
+const _: () = assert!(
+    LOOK_UP_TIME.as_secs() + WAITING_TIME.as_secs() + ANSWER_TIME.as_secs() < PUSH_DEADLINE_S,
+    "it must be noted who does not answer"
+);
 /// For how long a service is left alone that says it has enough, and not for how long,
 const BUSY_PAUSE_S: u64 = 60;
 /// and one that does not answer.

@@ -3,92 +3,160 @@
 use std::{
     collections::HashMap,
     num::NonZero,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use lru::LruCache;
 use phoenix_core::Fqdn;
 use sha2::{Digest, Sha256};
-use tokio::time::{Duration, Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Duration, Instant, timeout},
+};
+
+use crate::transport::networks::{Network, Zone};
 
 /// The push services that clients have named.
-pub(super) struct Services(Mutex<Known>);
+pub(super) struct Services {
+    known: Mutex<Known>,
+    /// Pushes that may be under way, to all.
+    connections: Arc<Semaphore>,
+}
 
 struct Known {
-    /// Pushes under way to each service; no others are listed.
-    under_way: HashMap<Fqdn, usize>,
+    /// Whose pushes there are; no others are listed.
+    rooms: HashMap<Owner, Room>,
     /// Until when a service is left alone.
     pauses: LruCache<Fqdn, Instant>,
     /// Subscriptions that their service said are gone, by hash, and until when that is believed.
     gone: LruCache<[u8; 32], Instant>,
 }
 
-/// Leave to send one push, given back when dropped.
-pub(super) struct Turn<'a> {
+/// Whose doing it is how long a push takes: first of whoever answers for the service's name, then of whoever has its
+/// address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Owner {
+    /// While its name is looked up.
+    Zone(Zone),
+    /// From then on.
+    Network(Network),
+}
+
+/// One owner's pushes.
+struct Room {
+    /// Those under way, and those that wait.
+    inside: usize,
+    doors: Arc<Semaphore>,
+}
+
+/// Whom a push is for.
+pub(super) struct Subscription<'a> {
     services: &'a Services,
     host: Fqdn,
-    subscription: [u8; 32],
+    hash: [u8; 32],
+}
+
+/// Leave to send one push into a network, given back when dropped.
+pub(super) struct Turn<'a> {
+    _place: Stay<'a>,
+    _permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+}
+
+/// A place in an owner's room, given back when dropped.
+pub(super) struct Stay<'a> {
+    services: &'a Services,
+    owner: Owner,
 }
 
 impl Services {
-    /// Leave to push to a subscription now; none where it is gone, where its service has enough, or too many are.
-    pub(super) fn turn(&self, host: &Fqdn, subscription: &[u8], now: Instant) -> Option<Turn<'_>> {
-        let subscription: [u8; 32] = Sha256::digest(subscription).into();
+    /// A subscription that may be pushed to; none where it is gone, or its service wants a pause.
+    pub(super) fn subscription(&self, host: &Fqdn, address: &[u8], now: Instant) -> Option<Subscription<'_>> {
+        let hash: [u8; 32] = Sha256::digest(address).into();
         let mut known = self.known();
         let is_over = |until: Option<&Instant>| until.is_none_or(|until| *until <= now);
-        if !is_over(known.gone.get(&subscription)) || !is_over(known.pauses.get(host)) {
+        let is_left_alone = !is_over(known.gone.get(&hash)) || !is_over(known.pauses.get(host));
+        (!is_left_alone).then(|| Subscription { services: self, host: host.clone(), hash })
+    }
+
+    /// Leave to push into a network, after a while where many are; none where too many wait already.
+    pub(super) async fn turn(&self, network: Network) -> Option<Turn<'_>> {
+        let (place, doors) = self.enter(Owner::Network(network))?;
+        let door = timeout(WAITING_TIME, doors.acquire_owned()).await.ok()?.ok()?;
+        // Not waited for: whoever holds all of them would hold up everyone.
+        let connection = Arc::clone(&self.connections).try_acquire_owned().ok()?;
+        Some(Turn { _place: place, _permits: (door, connection) })
+    }
+
+    /// Leave to wait until a service's name was looked up; none where too many do.
+    pub(super) fn wait(&self, zone: Zone) -> Option<Stay<'_>> {
+        self.enter(Owner::Zone(zone)).map(|(place, _)| place)
+    }
+
+    fn enter(&self, owner: Owner) -> Option<(Stay<'_>, Arc<Semaphore>)> {
+        let mut known = self.known();
+        let free = MAX_INSIDE.saturating_sub(known.rooms.values().map(|room| room.inside).sum());
+        let room = known
+            .rooms
+            .entry(owner.clone())
+            .or_insert_with(|| Room { inside: 0, doors: Arc::new(Semaphore::new(MAX_FOR_ONE)) });
+        // Never more than is left for those who come: however much others hold, there is room for one more.
+        if room.inside >= free {
+            if room.inside == 0 {
+                known.rooms.remove(&owner);
+            }
             return None;
         }
-        let all: usize = known.under_way.values().sum();
-        let here = known.under_way.get(host).copied().unwrap_or_default();
-        if all >= MAX_UNDER_WAY || here >= MAX_FOR_ONE {
-            return None;
-        }
-        known.under_way.insert(host.clone(), here.saturating_add(1));
-        Some(Turn { services: self, host: host.clone(), subscription })
+        room.inside = room.inside.saturating_add(1);
+        let doors = Arc::clone(&room.doors);
+        Some((Stay { services: self, owner }, doors))
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Default for Services {
     fn default() -> Self {
         let (pauses, gone) = (LruCache::new(MAX_PAUSES), LruCache::new(MAX_GONE));
-        Self(Mutex::new(Known { under_way: HashMap::new(), pauses, gone }))
+        let known = Mutex::new(Known { rooms: HashMap::new(), pauses, gone });
+        Self { known, connections: Arc::new(Semaphore::new(MAX_UNDER_WAY)) }
     }
 }
 
-impl Turn<'_> {
-    /// The service is left alone for so many seconds, within reason.
+impl Subscription<'_> {
+    /// Its service is left alone for so many seconds, within reason.
     pub(super) fn pause(self, seconds: u64, now: Instant) {
         let until = now + Duration::from_secs(seconds.min(LONGEST_PAUSE_S));
-        self.services.known().pauses.put(self.host.clone(), until);
+        self.services.known().pauses.put(self.host, until);
     }
 
-    /// The subscription is gone.
+    /// It is gone.
     pub(super) fn forget(self, now: Instant) {
         let until = now + Duration::from_secs(GONE_S);
-        self.services.known().gone.put(self.subscription, until);
+        self.services.known().gone.put(self.hash, until);
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Stay<'_> {
     fn drop(&mut self) {
         let mut known = self.services.known();
-        let Some(here) = known.under_way.get_mut(&self.host) else { return };
-        *here = here.saturating_sub(1);
-        if *here == 0 {
-            known.under_way.remove(&self.host);
+        let Some(room) = known.rooms.get_mut(&self.owner) else { return };
+        room.inside = room.inside.saturating_sub(1);
+        if room.inside == 0 {
+            known.rooms.remove(&self.owner);
         }
     }
 }
 
 /// Pushes under way at a time, in all,
-const MAX_UNDER_WAY: usize = 64;
-/// and to one service, so that one that does not answer leaves half of them to the others.
-const MAX_FOR_ONE: usize = 32;
+const MAX_UNDER_WAY: usize = 256;
+/// and into one network: who wants all of them to end at the time limit needs sixteen networks.
+const MAX_FOR_ONE: usize = 16;
+/// Pushes that are under way or wait, in all: as many as are handed over at a time.
+const MAX_INSIDE: usize = 1_024;
+/// How long a push waits for others into the same network.
+pub(super) const WAITING_TIME: Duration = Duration::from_secs(4);
 /// Services that are left alone: those that clients named last.
 const MAX_PAUSES: NonZero<usize> = match NonZero::new(1_024) {
     Some(number) => number,
@@ -106,49 +174,103 @@ const GONE_S: u64 = 7 * 86_400;
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+    use futures::FutureExt;
     use phoenix_core::Fqdn;
-    use tokio::time::{Duration, Instant};
+    use tokio::{
+        task::unconstrained,
+        time::{Duration, Instant},
+    };
 
-    use super::{GONE_S, LONGEST_PAUSE_S, MAX_FOR_ONE, MAX_UNDER_WAY, Services};
+    use super::{GONE_S, LONGEST_PAUSE_S, MAX_FOR_ONE, MAX_INSIDE, MAX_UNDER_WAY, Services, Turn};
+    use crate::transport::networks::{Network, Zone};
 
     #[test]
     fn a_service_that_wants_a_pause_has_it_and_others_have_not() {
         let (services, now) = (Services::default(), Instant::now());
-        let turn = |name: &str, later| services.turn(&host(name), b"2", now + Duration::from_secs(later));
-        services.turn(&host("a.test"), b"1", now).unwrap().pause(u64::MAX, now);
+        let to =
+            |name: &str, later| services.subscription(&host(name), b"2", now + Duration::from_secs(later));
+        services.subscription(&host("a.test"), b"1", now).unwrap().pause(u64::MAX, now);
 
-        assert!(turn("a.test", LONGEST_PAUSE_S - 1).is_none());
-        assert!(turn("b.test", 0).is_some());
-        assert!(turn("a.test", LONGEST_PAUSE_S).is_some());
+        assert!(to("a.test", LONGEST_PAUSE_S - 1).is_none());
+        assert!(to("b.test", 0).is_some());
+        assert!(to("a.test", LONGEST_PAUSE_S).is_some());
     }
 
     #[test]
     fn a_subscription_that_is_gone_is_left_alone_and_others_are_not() {
         let (services, now) = (Services::default(), Instant::now());
-        let turn = |to: &[u8], later| services.turn(&host("a.test"), to, now + Duration::from_secs(later));
-        turn(b"1", 0).unwrap().forget(now);
+        let to = |address: &[u8], later| {
+            services.subscription(&host("a.test"), address, now + Duration::from_secs(later))
+        };
+        to(b"1", 0).unwrap().forget(now);
 
-        assert!(turn(b"1", GONE_S - 1).is_none());
-        assert!(turn(b"2", 0).is_some());
-        assert!(turn(b"1", GONE_S).is_some());
+        assert!(to(b"1", GONE_S - 1).is_none());
+        assert!(to(b"2", 0).is_some());
+        assert!(to(b"1", GONE_S).is_some());
+    }
+
+    #[tokio::test]
+    async fn t20_one_network_leaves_turns_to_the_others_and_all_have_so_many() {
+        let services = Services::default();
+        let turns = |third: u8| -> Vec<Turn<'_>> {
+            let turn = || unconstrained(services.turn(network(third)));
+            (0..100).map_while(|_| turn().now_or_never().flatten()).collect()
+        };
+
+        let all: Vec<_> = (0..100).map(turns).collect();
+        let counts: Vec<_> = all.iter().map(Vec::len).take_while(|count| *count > 0).collect();
+        assert_eq!(counts, [MAX_FOR_ONE; MAX_UNDER_WAY / MAX_FOR_ONE]);
+
+        drop(all);
+        assert_eq!(turns(101).len(), MAX_FOR_ONE);
+        assert!(services.known().rooms.is_empty());
+    }
+
+    #[tokio::test]
+    async fn t20_pushes_that_wait_for_one_network_leave_room_for_every_other() {
+        // given more pushes than there is room for, into one network from which nothing comes back
+        let services = Services::default();
+        let mut waiting: Vec<_> = (0..2_000).map(|_| Box::pin(services.turn(network(0)))).collect();
+        let first: Vec<_> = waiting.iter_mut().map(FutureExt::now_or_never).collect();
+        let given = first.iter().flatten().flatten().count();
+        let lost = first.iter().filter(|it| matches!(it, Some(None))).count();
+        assert_eq!((given, lost), (MAX_FOR_ONE, 2_000 - MAX_INSIDE / 2));
+
+        // then there are turns for others
+        assert!(services.turn(network(1)).now_or_never().flatten().is_some());
     }
 
     #[test]
-    fn t20_one_service_leaves_turns_to_the_others_and_all_have_so_many() {
-        let (services, now) = (Services::default(), Instant::now());
-        let turns = |name: &str| -> Vec<_> {
-            (0..100).map_while(|_| services.turn(&host(name), b"1", now)).collect()
+    fn t20_pushes_to_names_that_nobody_finds_leave_room_for_the_others() {
+        let services = Services::default();
+        let waiting = |number: usize| -> Vec<_> {
+            let zone = || Zone::of(&host(&format!("s.z{number}.test")));
+            (0..2_000).map_while(|_| services.wait(zone())).collect()
         };
 
-        let (first, second) = (turns("a.test"), turns("b.test"));
-        assert_eq!((first.len(), second.len()), (MAX_FOR_ONE, MAX_UNDER_WAY - MAX_FOR_ONE));
-        assert!(turns("c.test").is_empty());
+        let all: Vec<_> = (0..8).map(waiting).collect();
 
-        drop((first, second));
-        assert!(!turns("c.test").is_empty());
-        assert!(services.known().under_way.is_empty());
+        assert_eq!(all[0].len(), MAX_INSIDE / 2);
+        assert!(all.iter().all(|waiting| !waiting.is_empty()));
+    }
+
+    #[tokio::test]
+    async fn a_push_that_waits_goes_when_another_has_ended() {
+        let services = Services::default();
+        let mut turns: Vec<_> =
+            (0..MAX_FOR_ONE).map(|_| services.turn(network(0)).now_or_never().flatten().unwrap()).collect();
+        let mut next = Box::pin(services.turn(network(0)));
+        assert!((&mut next).now_or_never().is_none());
+
+        turns.pop();
+
+        assert!(next.now_or_never().flatten().is_some());
+    }
+
+    fn network(third: u8) -> Network {
+        Network::of([93, 184, third, 1].into())
     }
 
     fn host(name: &str) -> Fqdn {

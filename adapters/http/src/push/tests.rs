@@ -1,25 +1,31 @@
 //! Pushes against a push service on this machine that checks who vouches, and opens what it is sent.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
-use std::sync::{Arc, Mutex};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex},
+};
 
 use axum::{Router, body::Bytes, extract::Path, response::Response, routing::post};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures::future::{Either, join_all, select};
 use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
 use p256::{
     SecretKey,
     ecdsa::{Signature, VerifyingKey, signature::Verifier},
 };
 use phoenix_core::{
+    Fqdn,
     api::queue::{PushToken, WebPushSubscription},
     port::{Clock, Push, PushNotice, Urgency},
     wire::{Secret, SecretOpaque},
 };
 use phoenix_homeserver::SystemClock;
+use tokio::net::TcpListener;
 
 use super::{Address, NotPushed, VapidError, VapidKey, WebPush, encryption::tests as reading};
 use crate::{
-    HttpTransport,
+    HttpTransport, HttpTransportBuilder, ServerLimits,
     tests::{Authority, Running},
 };
 
@@ -38,7 +44,7 @@ async fn a_push_vouches_for_its_homeserver_and_says_nothing() {
         );
         assert_eq!(&headers["content-encoding"], "aes128gcm");
         assert_eq!(&headers["topic"], "phoenix");
-        assert_eq!(reading::open(&subscriber(), &AUTH, &body), b"");
+        assert_eq!(opened(&body), b"");
         let claims = vouched(&headers, &service.key);
         assert_eq!(
             (claims["aud"].as_str(), claims["sub"].as_str()),
@@ -122,6 +128,62 @@ fn t28_what_is_no_address_of_a_push_service_is_not_pushed_to() {
 }
 
 #[tokio::test]
+async fn t28_where_peers_are_is_not_where_pushes_go() {
+    // given a peer that the operator reaches at an inner address
+    let service = Service::start(StatusCode::CREATED);
+    let transport = HttpTransport::builder()
+        .authorities(service.authority.pem())
+        .resolve("alpha.test".parse().unwrap(), service.running.address())
+        .build_where(vec!["10.0.0.1".parse().unwrap()])
+        .unwrap();
+    let push = WebPush::new(&transport, VapidKey::generate().unwrap(), CONTACT).unwrap();
+
+    // when a client names it as its push service, then nothing is sent there
+    for host in ["alpha.test", "push.alpha.test"] {
+        let outcome = push.0.push(&subscription(&format!("https://{host}/push/1")), Urgency::Normal).await;
+        assert_eq!(outcome, Err(NotPushed::Refused));
+    }
+    assert!(service.taken().is_empty());
+}
+
+#[tokio::test]
+async fn t20_one_owner_of_many_names_keeps_nobody_from_being_pushed_to() {
+    // given services with a name each that take connections and say nothing, all of one owner
+    let tarpit = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = tarpit.local_addr().unwrap();
+    let service = Service::start(StatusCode::CREATED);
+    let names: Vec<Fqdn> = (0..100).map(|number| format!("z{number}.test").parse().unwrap()).collect();
+    let transport = names
+        .iter()
+        .fold(HttpTransport::builder(), |transport, name| transport.push_service(name.clone(), address));
+    let push = service.pushing(transport);
+
+    // when more is pushed to them than can be under way
+    let to_them = names.iter().map(|name| {
+        let to = subscription(&format!("https://push.{name}/1"));
+        let push = &push;
+        async move { push.0.push(&to, Urgency::Normal).await }
+    });
+    let mut to_them = join_all(to_them);
+    let mut held = Vec::new();
+    let fill = async {
+        while held.len() < 16 {
+            held.push(tarpit.accept().await.unwrap());
+        }
+    };
+    assert!(matches!(select(&mut to_them, pin!(fill)).await, Either::Right(_)), "none of them has ended");
+
+    // then others are pushed to meanwhile
+    let to_us = subscription("https://alpha.test/push/1");
+    let mut to_us = pin!(push.0.push(&to_us, Urgency::Normal));
+    let Either::Right((outcome, _)) = select(&mut to_them, &mut to_us).await else {
+        panic!("they have ended")
+    };
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(service.taken().len(), 1);
+}
+
+#[tokio::test]
 async fn t28_a_redirect_is_not_followed() {
     let service = Service::start(StatusCode::TEMPORARY_REDIRECT);
     let push = service.web_push();
@@ -166,23 +228,23 @@ fn a_kept_key_is_the_same_and_what_is_no_key_is_refused() {
 }
 
 /// A push service, and the homeserver's key that its subscribers know.
-struct Service {
+pub(crate) struct Service {
     authority: Authority,
     running: Running,
     taken: Arc<Mutex<Vec<Taken>>>,
-    key: VapidKey,
+    pub(crate) key: VapidKey,
 }
 
 /// What a push service was sent.
-struct Taken {
-    to: String,
-    headers: HeaderMap,
-    body: Bytes,
+pub(crate) struct Taken {
+    pub(crate) to: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Service {
     /// One that answers so.
-    fn start(status: StatusCode) -> Self {
+    pub(crate) fn start(status: StatusCode) -> Self {
         let (authority, taken) = (Authority::new(), Arc::<Mutex<Vec<Taken>>>::default());
         let kept = taken.clone();
         let take = move |Path(to): Path<String>, headers: HeaderMap, body: Bytes| async move {
@@ -194,22 +256,32 @@ impl Service {
                 .body(axum::body::Body::from(vec![b'x'; length]))
                 .unwrap()
         };
-        let running = Running::start(&authority, Router::new().route("/push/{to}", post(take)));
+        // Not where the tarpit is.
+        let address = "127.0.1.1:0".parse().unwrap();
+        let router = Router::new().route("/push/{to}", post(take));
+        let running = Running::start_at(address, &authority, router, ServerLimits::default());
         Self { authority, running, taken, key: VapidKey::generate().unwrap() }
     }
 
-    fn web_push(&self) -> WebPush {
-        let key = VapidKey::from_secret_bytes(&self.key.to_secret_bytes()).unwrap();
-        WebPush::new(&self.running.transport(&self.authority), key, CONTACT).unwrap()
+    pub(crate) fn web_push(&self) -> WebPush {
+        self.pushing(HttpTransport::builder())
     }
 
-    fn taken(&self) -> Vec<Taken> {
+    /// Pushes that reach this service, and what the transport reaches besides.
+    fn pushing(&self, transport: HttpTransportBuilder) -> WebPush {
+        let transport = transport.authorities(self.authority.pem());
+        let transport = transport.push_service("alpha.test".parse().unwrap(), self.running.address());
+        let key = VapidKey::from_secret_bytes(&self.key.to_secret_bytes()).unwrap();
+        WebPush::new(&transport.build().unwrap(), key, CONTACT).unwrap()
+    }
+
+    pub(crate) fn taken(&self) -> Vec<Taken> {
         std::mem::take(&mut self.taken.lock().unwrap())
     }
 }
 
 /// The claims of who vouches, after the signature was checked with the key that subscribers know.
-fn vouched(headers: &HeaderMap, key: &VapidKey) -> serde_json::Value {
+pub(crate) fn vouched(headers: &HeaderMap, key: &VapidKey) -> serde_json::Value {
     let value = headers[AUTHORIZATION].to_str().unwrap();
     let (token, public) = value.strip_prefix("vapid t=").unwrap().split_once(", k=").unwrap();
     assert_eq!(public, key.public_key());
@@ -227,9 +299,14 @@ fn notice(endpoint: &str, urgency: Urgency) -> PushNotice {
     PushNotice { token: PushToken::WebPush(subscription(endpoint)), urgency }
 }
 
-fn subscription(endpoint: &str) -> WebPushSubscription {
+pub(crate) fn subscription(endpoint: &str) -> WebPushSubscription {
     let endpoint = SecretOpaque::new(endpoint.as_bytes()).unwrap();
     WebPushSubscription { endpoint, key: reading::public(&subscriber()), auth: AUTH.clone() }
+}
+
+/// What the subscriber finds in the body of a push.
+pub(crate) fn opened(body: &[u8]) -> Vec<u8> {
+    reading::open(&subscriber(), &AUTH, body)
 }
 
 fn subscriber() -> SecretKey {

@@ -284,8 +284,9 @@ fn told(reject: Reject) -> End {
     End::Told(StreamMessage::Refused(refused(reject)))
 }
 
-/// What a stream is charged at least: the buffers of its WebSocket and of TLS, and its task.
-const FLOOR: usize = 16 << 10;
+/// What a stream is charged at least: the buffers of its WebSocket and of TLS, its task, and the message of the moment for
+/// which each has a place of its own.
+const FLOOR: usize = 20 << 10;
 /// Bytes that are read at once: clients say little.
 const READ_BUFFER: usize = 4 << 10;
 /// Longest message of a client: the call, whose frame is the largest part.

@@ -9,6 +9,7 @@ mod homeserver;
 mod limits;
 mod privacy_pass;
 mod protocol;
+mod pushes;
 mod queue_home;
 mod requests;
 mod round_trip;
@@ -48,7 +49,12 @@ impl Running {
         Self::start_at("127.0.0.1:0".parse().unwrap(), authority, router, ServerLimits::default())
     }
 
-    fn start_at(address: SocketAddr, authority: &Authority, router: Router, limits: ServerLimits) -> Self {
+    pub(crate) fn start_at(
+        address: SocketAddr,
+        authority: &Authority,
+        router: Router,
+        limits: ServerLimits,
+    ) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::new(listener, authority.server(), router).limits(limits);
@@ -58,6 +64,10 @@ impl Running {
             server.run(until).await.unwrap();
         });
         Self { address, stop, task }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Ends it, with its connections.

@@ -13,7 +13,8 @@ use phoenix_core::{
         Description, Endpoint, ServiceName,
         queue::{
             ClientQueueConfig, CreateUser, CreateUserRequest, DeliverRequest, Entry, FanOutMessage,
-            NotifyClass, QueueConfigTbs, QueueEntry, Recipient,
+            NotifyClass, PushToken, QueueConfigTbs, QueueEntry, Recipient, SetPushToken, SetPushTokenRequest,
+            WebPushSubscription,
         },
         stream::{Stream, StreamRequest},
     },
@@ -22,7 +23,7 @@ use phoenix_core::{
     operation::{Fare, KeyRing},
     port::{
         Batch, Circuit, Clock, Commit, Entropy, Inline, LocalWake, NoPush, OpenPolicy, Outgoing,
-        PartitionKey, Place, Ports, Snapshot, Space, Store, StoreError,
+        PartitionKey, Place, Ports, Push, Snapshot, Space, Store, StoreError,
     },
     queue::ClientRatchet,
     store::MemoryStore,
@@ -118,8 +119,17 @@ impl QueueHome {
         })
     }
 
+    /// One that pushes.
+    pub(super) fn pushing(push: Arc<dyn Push>) -> Arc<Self> {
+        Self::with(Self::new().parts(), push)
+    }
+
     /// The same after a restart.
     pub(super) fn again(parts: Parts) -> Arc<Self> {
+        Self::with(parts, Arc::new(NoPush))
+    }
+
+    fn with(parts: Parts, push: Arc<dyn Push>) -> Arc<Self> {
         let pause = Arc::<Pause>::default();
         let ports = Ports {
             store: Arc::new(Paused(parts.store.clone(), pause.clone())),
@@ -127,7 +137,7 @@ impl QueueHome {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             wake: Arc::new(LocalWake::default()),
-            push: Arc::new(NoPush),
+            push,
             compute: Arc::new(Inline),
             policy: Arc::new(OpenPolicy),
         };
@@ -222,7 +232,7 @@ impl Home for QueueHome {
 
 /// A client of the QS.
 pub(super) struct QueueClient {
-    id: QsClientId,
+    pub(super) id: QsClientId,
     key: SigningKey,
     pub(super) config: ClientQueueConfig,
     pub(super) ratchet: ClientRatchet,
@@ -249,17 +259,20 @@ impl QueueClient {
         let sender = Sender::NewKey(user_key.verifying_key());
         sign::<CreateUser>(&mut call, sender, &[&user_key, &key]);
         home.handler(&CreateUser::DESCRIPTION).handle(call, Origin::default()).await.unwrap();
-        let payload = QueueConfigTbs {
-            client: id,
-            config: ConfigId(chance.bytes()),
-            audience: Some(alpha()),
-            expires: Month(u32::MAX / 2),
-            generation: 0,
-            push_key: None,
-        };
-        let keys = home.engine.ring().service.public(SystemClock.now());
-        let config = payload.seal(&alpha(), &key, &keys.queue_config[0], &mut chance).unwrap();
+        let config = config(home, id, &key, None);
         Self { id, key, config, ratchet: ClientRatchet::new(queue_key) }
+    }
+
+    /// Leaves a push token: the config through which it is pushed to.
+    pub(super) async fn pushed_to(&self, home: &QueueHome, to: WebPushSubscription) -> ClientQueueConfig {
+        let mut chance = chance();
+        let push_key = Secret::new(chance.bytes());
+        let token = PushToken::WebPush(to).seal(&self.id, &push_key, &mut chance).unwrap();
+        let mut call = envelope::<SetPushToken>(&SetPushTokenRequest { token: Some(token) });
+        call.token = Some(home.token(Class::Standard));
+        sign::<SetPushToken>(&mut call, Sender::QsClient(self.id), &[&self.key]);
+        home.handler(&SetPushToken::DESCRIPTION).handle(call, Origin::default()).await.unwrap();
+        config(home, self.id, &self.key, Some(push_key))
     }
 
     /// The call that opens a stream.
@@ -279,6 +292,26 @@ impl QueueClient {
         let opened = entries.iter().filter_map(|entry| self.ratchet.open(entry).unwrap());
         opened.map(|entry: Entry| entry.content.bytes()).collect()
     }
+}
+
+/// A config of a client, which may bring the key of its push token.
+fn config(
+    home: &QueueHome,
+    client: QsClientId,
+    key: &SigningKey,
+    push_key: Option<Secret<32>>,
+) -> ClientQueueConfig {
+    let mut chance = chance();
+    let payload = QueueConfigTbs {
+        client,
+        config: ConfigId(chance.bytes()),
+        audience: Some(alpha()),
+        expires: Month(u32::MAX / 2),
+        generation: 0,
+        push_key,
+    };
+    let keys = home.engine.ring().service.public(SystemClock.now());
+    payload.seal(&alpha(), key, &keys.queue_config[0], &mut chance).unwrap()
 }
 
 fn envelope<E: Endpoint>(request: &E::Request) -> Call {

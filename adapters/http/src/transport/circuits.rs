@@ -8,7 +8,7 @@ use std::{
 
 use lru::LruCache;
 use phoenix_core::port::{Circuit, TransportError};
-use reqwest::{Client, redirect::Policy};
+use reqwest::{Client, dns::Resolve, redirect::Policy};
 use rustls::ClientConfig;
 
 use super::resolver::Resolver;
@@ -41,9 +41,18 @@ impl Circuits {
 
     /// A client that shares nothing with any other.
     pub(super) fn client(&self, time: Duration) -> Result<Client, TransportError> {
+        self.client_by(Arc::clone(&self.resolver), time)
+    }
+
+    /// The same, with names as another resolver has them.
+    pub(super) fn client_by<R: Resolve + 'static>(
+        &self,
+        resolver: Arc<R>,
+        time: Duration,
+    ) -> Result<Client, TransportError> {
         let client = Client::builder()
             .tls_backend_preconfigured(with_own_sessions(&self.tls))
-            .dns_resolver(Arc::clone(&self.resolver))
+            .dns_resolver(resolver)
             .https_only(true)
             .no_proxy()
             .redirect(Policy::none())

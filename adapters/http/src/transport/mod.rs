@@ -3,6 +3,7 @@
 mod circuits;
 mod discovery;
 pub(crate) mod exchange;
+pub(crate) mod networks;
 mod resolver;
 mod stream;
 
@@ -25,9 +26,10 @@ use phoenix_core::{
     port::{Outgoing, Transport, TransportError},
     wire::Wire,
 };
-use reqwest::Client;
 
-use self::{circuits::Circuits, discovery::Discovery, exchange::Answer, resolver::Resolver};
+use self::{
+    circuits::Circuits, discovery::Discovery, exchange::Answer, networks::Networks, resolver::Resolver,
+};
 use crate::{
     MEDIA_TYPE, PROBLEM_TYPE,
     error::reply_in,
@@ -45,6 +47,8 @@ struct Parts {
     discovery: Discovery,
     circuits: Circuits,
     resolver: Arc<Resolver>,
+    /// Where push services are that the operator has addresses for.
+    push_services: HashMap<Fqdn, SocketAddr>,
 }
 
 /// What an operator may say about the transport.
@@ -52,6 +56,7 @@ struct Parts {
 pub struct HttpTransportBuilder {
     authorities: Option<Vec<u8>>,
     overrides: HashMap<Fqdn, SocketAddr>,
+    push_services: HashMap<Fqdn, SocketAddr>,
     own: Vec<IpAddr>,
     call_time: Option<Duration>,
 }
@@ -71,9 +76,11 @@ impl HttpTransport {
         HttpTransportBuilder::default()
     }
 
-    /// A client that shares nothing with any circuit, on the same terms: for what is no call.
-    pub(crate) fn anonymous(&self) -> Result<Client, TransportError> {
-        self.0.circuits.client(LOOK_UP_TIME)
+    /// Ways to push services: with the transport's authorities and own addresses, and overrides for push services alone.
+    /// Each exchange may take so long.
+    pub(crate) fn push_services(&self, time: Duration) -> Networks {
+        let resolver = self.0.resolver.overriding(self.0.push_services.clone());
+        Networks::new(Arc::clone(&self.0), resolver, time)
     }
 }
 
@@ -85,10 +92,19 @@ impl HttpTransportBuilder {
         self
     }
 
-    /// Reaches a host, and the hosts below it, at this address and port, which may then be a private one (08).
+    /// Reaches a host, and the hosts below it, at this address and port, which may then be a private one (08). Pushes
+    /// do not: where these go, anybody may say.
     #[must_use]
     pub fn resolve(mut self, host: Fqdn, to: SocketAddr) -> Self {
         self.overrides.insert(host, to);
+        self
+    }
+
+    /// Pushes to a push service, and those below it, at this address and port, which may then be a private one: every
+    /// client can have whatever it likes posted there.
+    #[must_use]
+    pub fn push_service(mut self, host: Fqdn, to: SocketAddr) -> Self {
+        self.push_services.insert(host, to);
         self
     }
 
@@ -111,33 +127,30 @@ impl HttpTransportBuilder {
     /// # Errors
     /// [`TlsError`] when the authorities cannot be read.
     pub fn build(self) -> Result<HttpTransport, TlsError> {
-        let Self { authorities, overrides, own, call_time } = self;
-        assemble(authorities, call_time, Resolver::new(overrides, own))
+        let (overrides, own) = (self.overrides.clone(), self.own.clone());
+        self.assemble(Resolver::new(overrides, own))
     }
 
     /// The transport in a world where every name has these addresses.
     #[cfg(test)]
     pub(crate) fn build_where(self, addresses: Vec<IpAddr>) -> Result<HttpTransport, TlsError> {
-        let Self { authorities, overrides, own, call_time } = self;
-        assemble(authorities, call_time, Resolver::fixed(overrides, own, addresses))
+        let (overrides, own) = (self.overrides.clone(), self.own.clone());
+        self.assemble(Resolver::fixed(overrides, own, addresses))
     }
-}
 
-fn assemble(
-    authorities: Option<Vec<u8>>,
-    call_time: Option<Duration>,
-    resolver: Resolver,
-) -> Result<HttpTransport, TlsError> {
-    let roots = match authorities {
-        Some(pem) => tls::own_roots(&pem)?,
-        None => tls::web_roots(),
-    };
-    let resolver = Arc::new(resolver);
-    let time = call_time.unwrap_or(CALL_TIME);
-    let circuits = Circuits::new(tls::client(roots)?, Arc::clone(&resolver), time);
-    let anonymous = circuits.client(LOOK_UP_TIME).map_err(|_| TlsError::Unusable("configuration"))?;
-    let discovery = Discovery::new(anonymous, Arc::clone(&resolver));
-    Ok(HttpTransport(Arc::new(Parts { discovery, circuits, resolver })))
+    fn assemble(self, resolver: Resolver) -> Result<HttpTransport, TlsError> {
+        let Self { authorities, push_services, call_time, overrides: _, own: _ } = self;
+        let roots = match authorities {
+            Some(pem) => tls::own_roots(&pem)?,
+            None => tls::web_roots(),
+        };
+        let resolver = Arc::new(resolver);
+        let time = call_time.unwrap_or(CALL_TIME);
+        let circuits = Circuits::new(tls::client(roots)?, Arc::clone(&resolver), time);
+        let anonymous = circuits.client(LOOK_UP_TIME).map_err(|_| TlsError::Unusable("configuration"))?;
+        let discovery = Discovery::new(anonymous, Arc::clone(&resolver));
+        Ok(HttpTransport(Arc::new(Parts { discovery, circuits, resolver, push_services })))
+    }
 }
 
 impl Parts {

@@ -31,6 +31,7 @@ struct Book {
 }
 
 /// Who knows the addresses of names.
+#[derive(Clone)]
 enum Names {
     System,
     #[cfg(test)]
@@ -56,6 +57,12 @@ impl Resolver {
         addresses: Vec<IpAddr>,
     ) -> Self {
         Self { book: Arc::new(Book { overrides, own, names: Names::Fixed(addresses) }) }
+    }
+
+    /// The same with other overrides: for hosts that strangers name, whom no address of a peer's is told.
+    pub(super) fn overriding(&self, overrides: HashMap<Fqdn, SocketAddr>) -> Self {
+        let (own, names) = (self.book.own.clone(), self.book.names.clone());
+        Self { book: Arc::new(Book { overrides, own, names }) }
     }
 
     /// How a host is written into an address of the web. An override brings its own port, which the connector
@@ -144,7 +151,7 @@ impl Book {
 /// Addresses of a host that are tried: both families, some machines each.
 const MAX_ADDRESSES: usize = 8;
 /// How long the system's resolver may take.
-const LOOK_UP_TIME: Duration = Duration::from_secs(5);
+pub(crate) const LOOK_UP_TIME: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

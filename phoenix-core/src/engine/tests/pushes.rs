@@ -46,15 +46,17 @@ fn a_push_service_that_does_not_answer_is_given_up() {
 fn boundedly_many_pushes_are_under_way_at_a_time_and_the_others_wait() {
     let (world, service) = world(Limits::unlimited());
     world.clock.freeze();
-    for _ in 0..100 {
+    for _ in 0..1_024 {
         world.engine.shared().offer_push(hint(SILENT));
     }
     let pushes = Pushes::new(world.engine.shared().clone());
     let mut running = Box::pin(pushes.run());
 
     assert!((&mut running).now_or_never().is_none());
+    world.engine.shared().offer_push(hint(SILENT));
+    assert!((&mut running).now_or_never().is_none());
 
-    assert_eq!(service.begun.lock().unwrap().len(), 64);
+    assert_eq!(service.begun.lock().unwrap().len(), 1_024);
 }
 
 #[test]
