@@ -116,7 +116,7 @@ async fn sent(inner: &Inner, Load { domain, messages }: Load) -> Fqdn {
 
 async fn deliver(inner: &Inner, messages: Vec<FanOutMessage>) -> Result<(), Failure> {
     let source = inner.shared.domain();
-    for message in messages.iter().flat_map(FanOutMessage::parts) {
+    for message in messages.into_iter().flat_map(FanOutMessage::into_parts) {
         let source = source.clone();
         let request = DeliverRequest { source, receipt: None, back: Opaque::default(), share: 0, message };
         inner.queue.internal::<Deliver>(request, Fare::Free).await?;
