@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use phoenix_core::{
-    Failure, Fqdn, Reject,
+    Failure, Fault, Fqdn, Reject,
     api::{
         ServiceName,
         delivery::UndeliveredRequest,
@@ -42,9 +42,8 @@ impl Carrier {
         body: &[u8],
         fare: Fare,
     ) -> Result<(), Failure> {
-        let message = FanOutMessage::decode(body)?;
-        let mut parts = message.parts();
-        let last = parts.pop().unwrap_or(message);
+        let mut parts = FanOutMessage::decode(body)?.into_parts();
+        let last = parts.pop().ok_or(Fault::Broken("a message without parts"))?;
         // Only those that come before the last need it, and it is as long as all recipients' queue configs.
         let whole = if parts.is_empty() { [0; 32] } else { sha256(body) };
         for (number, message) in (0_u32..).zip(parts) {

@@ -116,7 +116,7 @@ async fn sent(inner: &Inner, Load { domain, messages }: Load) -> Fqdn {
 
 async fn deliver(inner: &Inner, messages: Vec<FanOutMessage>) -> Result<(), Failure> {
     let source = inner.shared.domain();
-    let parts = messages.iter().flat_map(FanOutMessage::parts);
+    let parts = messages.into_iter().flat_map(FanOutMessage::into_parts);
     each(parts, |message| {
         let source = source.clone();
         let request = DeliverRequest { source, receipt: None, back: Opaque::default(), share: 0, message };

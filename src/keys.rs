@@ -10,6 +10,7 @@ use phoenix_core::{
         Wanted, Write,
     },
     token::Rotation,
+    wire::Wiped,
 };
 use phoenix_ds::DeliveryKeys;
 use phoenix_qs::QueueKeys;
@@ -218,7 +219,7 @@ impl First {
 }
 
 fn opened(found: &Snapshot, root: AtRestKey) -> Result<Keys, Fault> {
-    let open = |name: &'static [u8]| -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let open = |name: &'static [u8]| -> Result<Wiped, Fault> {
         let row = found.rows.iter().find(|(at, _)| at == name);
         let (_, sealed) = row.ok_or(GONE)?;
         root.open(name, sealed)

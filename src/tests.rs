@@ -103,7 +103,7 @@ fn a_large_message_to_sixty_queues_of_this_homeserver_is_carried_though_no_batch
         recipients: List::new(recipients).unwrap(),
         content: Opaque::new(vec![7; 250_000]).unwrap(),
     };
-    let parts = message.parts().len();
+    let parts = message.clone().into_parts().len();
     assert!(parts > 1);
     let row = LaneRow {
         to: home.domain().clone(),

@@ -4,10 +4,7 @@ use std::collections::BTreeSet;
 
 use tls_codec::Size as _;
 
-use crate::{
-    api::queue::{FanOutMessage, Recipient},
-    wire::{List, Wire},
-};
+use crate::{api::queue::FanOutMessage, wire::List};
 
 impl FanOutMessage {
     /// Bytes of its encoding.
@@ -18,13 +15,22 @@ impl FanOutMessage {
 
     /// The message in parts that one batch of the store takes each: at most 60 recipients, and fewer where the
     /// content is large, since each queue keeps a copy. A recipient that stands there twice is in one part, once. The
-    /// same message always divides in the same way.
+    /// same message always divides in the same way, and one to nobody is one part.
     #[must_use]
-    pub fn parts(&self) -> Vec<Self> {
-        let all = self.recipients.iter().zip(self.repeats());
-        let once: Vec<Recipient> =
-            all.filter(|(_, is_repeat)| !is_repeat).map(|(recipient, _)| recipient.clone()).collect();
-        once.chunks(self.fitting()).map(|recipients| self.to(recipients)).collect()
+    pub fn into_parts(self) -> Vec<Self> {
+        let (repeats, fitting) = (self.repeats(), self.fitting());
+        let Self { notify, ephemeral, accepted_at, recipients, content } = self;
+        let all = recipients.into_iter().zip(repeats);
+        let mut once = all.filter(|(_, is_repeat)| !is_repeat).map(|(recipient, _)| recipient).peekable();
+        let mut parts = Vec::new();
+        loop {
+            // Not more than there were.
+            let recipients = List::new(once.by_ref().take(fitting).collect()).unwrap_or_default();
+            parts.push(Self { notify, ephemeral, accepted_at, recipients, content: content.clone() });
+            if once.peek().is_none() {
+                return parts;
+            }
+        }
     }
 
     /// Whether one batch of the store takes the message as it is.
@@ -37,25 +43,13 @@ impl FanOutMessage {
     #[must_use]
     pub fn repeats(&self) -> Vec<bool> {
         let mut seen = BTreeSet::new();
-        self.recipients.iter().map(|recipient| !seen.insert(recipient.encode())).collect()
+        self.recipients.iter().map(|recipient| !seen.insert(recipient)).collect()
     }
 
     /// Recipients that one part holds.
     fn fitting(&self) -> usize {
         let copy = self.content.len().saturating_add(ENTRY_OVERHEAD).saturating_mul(PADDED_NUM) / PADDED_DEN;
         MAX_PART_BYTES.checked_div(copy).unwrap_or(MAX_PART).clamp(1, MAX_PART)
-    }
-
-    fn to(&self, recipients: &[Recipient]) -> Self {
-        let Self { notify, ephemeral, accepted_at, recipients: _, content } = self;
-        Self {
-            notify: *notify,
-            ephemeral: *ephemeral,
-            accepted_at: *accepted_at,
-            // Not more than there were.
-            recipients: List::new(recipients.to_vec()).unwrap_or_default(),
-            content: content.clone(),
-        }
     }
 }
 
@@ -82,9 +76,9 @@ mod tests {
     #[test]
     fn a_message_to_many_is_divided_so_that_each_part_fits_into_a_batch() {
         for (recipients, bytes, expected) in
-            [(1, 300, 1), (60, 300, 1), (61, 300, 2), (1_000, 300, 17), (10, 1 << 20, 2)]
+            [(0, 300, 1), (1, 300, 1), (60, 300, 1), (61, 300, 2), (1_000, 300, 17), (10, 1 << 20, 2)]
         {
-            let parts = message(recipients, bytes).parts();
+            let parts = message(recipients, bytes).into_parts();
 
             assert_eq!(parts.len(), expected, "{recipients} × {bytes}");
             assert!(parts.iter().all(|part| part.recipients.len() <= MAX_PART));
@@ -98,7 +92,7 @@ mod tests {
         let all = [once.recipients.to_vec(), once.recipients.to_vec()].concat();
         let twice = FanOutMessage { recipients: List::new(all).expect("few"), ..once.clone() };
 
-        assert_eq!(twice.parts(), once.parts());
+        assert_eq!(twice.clone().into_parts(), once.into_parts());
         assert_eq!(twice.repeats(), [[false; 100], [true; 100]].concat());
         assert!(!twice.is_one_part());
     }

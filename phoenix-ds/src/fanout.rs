@@ -74,7 +74,7 @@ impl FanOut {
         let head = self.head(notify);
         for (domain, mut recipients) in domains {
             // The order of leaves is the group's business.
-            recipients.sort_by_cached_key(|it| it.config.sealed.enc.bytes());
+            recipients.sort_unstable_by(|one, other| one.config.sealed.enc.cmp(&other.config.sealed.enc));
             let sealed = head.seal(&self.ear_key, content, &mut self.chance)?;
             self.push(domain, head, recipients, sealed)?;
         }

@@ -8,25 +8,33 @@ use std::{
 
 use phoenix_core::{
     Reject,
-    api::queue::{QueueConfig, QueueConfigTbs},
-    crypto::VerifyingKey,
-    wire::Flag,
+    api::queue::{QueueConfig, QueueConfigTbs, Recipient},
+    crypto::{AtRestKey, VerifyingKey},
+    port::Topic,
 };
+
+use crate::kinds::topic;
 
 /// An opened queue config. Whether it is genuine, only the record of the client that it names can tell.
 pub(crate) struct OpenedConfig {
     config: QueueConfig,
     verified_by: OnceLock<VerifyingKey>,
+    topic: OnceLock<Topic>,
 }
 
 impl OpenedConfig {
     pub(crate) const fn new(config: QueueConfig) -> Self {
-        Self { config, verified_by: OnceLock::new() }
+        Self { config, verified_by: OnceLock::new(), topic: OnceLock::new() }
     }
 
     /// What it claims.
     pub(crate) const fn payload(&self) -> &QueueConfigTbs {
         &self.config.payload
+    }
+
+    /// What wakes those who wait at its queue.
+    pub(crate) fn topic(&self, key: &AtRestKey) -> &Topic {
+        self.topic.get_or_init(|| topic(key, &self.payload().client))
     }
 
     /// Checks that the client with this auth key made it.
@@ -44,54 +52,50 @@ impl OpenedConfig {
     }
 }
 
-/// Keeps opened configs in memory, by the digest of their sealed form, in two generations: when the younger is
-/// full, the older goes. Of those that do not open it keeps that, since each is looked at twice.
+/// Keeps opened configs in memory, by what they were sealed as, in two generations: when the younger is full, the older
+/// goes. Of those that do not open it keeps that, since each is looked at twice.
 #[derive(Default)]
 pub(crate) struct ConfigCache(Mutex<Generations>);
 
 #[derive(Default)]
 struct Generations {
-    younger: HashMap<Key, Found>,
-    older: HashMap<Key, Found>,
+    younger: HashMap<Recipient, Found>,
+    older: HashMap<Recipient, Found>,
 }
-
-/// The digest of a sealed config, and whether it is said to be for any domain, on which it depends whether it opens.
-type Key = ([u8; 32], bool);
 
 /// A config, or none where it does not open.
 type Found = Option<Arc<OpenedConfig>>;
 
 impl ConfigCache {
-    /// What came of the config with this digest, where that is known.
-    pub(crate) fn find(&self, digest: [u8; 32], any: Flag) -> Option<Found> {
+    /// What came of this config, where that is known.
+    pub(crate) fn find(&self, sealed: &Recipient) -> Option<Found> {
         let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (digest, any.is_set());
-        if let Some(found) = generations.younger.get(&key) {
+        if let Some(found) = generations.younger.get(sealed) {
             return Some(found.clone());
         }
-        let found = generations.older.remove(&key)?;
-        generations.insert(key, found.clone());
+        let (sealed, found) = generations.older.remove_entry(sealed)?;
+        generations.insert(sealed, found.clone());
         Some(found)
     }
 
     /// Keeps what came of a config.
-    pub(crate) fn keep(&self, digest: [u8; 32], any: Flag, found: Option<OpenedConfig>) -> Found {
+    pub(crate) fn keep(&self, sealed: Recipient, found: Option<OpenedConfig>) -> Found {
         let found = found.map(Arc::new);
         let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        generations.insert((digest, any.is_set()), found.clone());
+        generations.insert(sealed, found.clone());
         found
     }
 }
 
 impl Generations {
-    fn insert(&mut self, key: Key, found: Found) {
+    fn insert(&mut self, sealed: Recipient, found: Found) {
         if self.younger.len() >= GENERATION {
             self.older = std::mem::take(&mut self.younger);
         }
-        self.younger.insert(key, found);
+        self.younger.insert(sealed, found);
     }
 }
 
-/// Configs in one generation: with two of them about 16 MB, and more than the members of the groups that are
+/// Configs in one generation: with two of them about 24 MB, and more than the members of the groups that are
 /// talking at a time.
 const GENERATION: usize = 8_192;

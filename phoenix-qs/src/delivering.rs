@@ -52,6 +52,15 @@ pub(crate) struct Reached {
     push_token: Option<SealedPushToken>,
 }
 
+impl Target {
+    fn config(&self) -> Option<&QueueConfigTbs> {
+        match self {
+            Self::Queue(config) => Some(config.payload()),
+            Self::Gone | Self::Later => None,
+        }
+    }
+}
+
 impl Reached {
     /// A client as it was found at a place; none where there is no such client any more.
     ///
@@ -108,20 +117,15 @@ impl Reached {
 }
 
 /// The rows of the queues that a message may reach, by client: with its push token, where it is pushed at all.
-pub(crate) fn wanted(targets: &[Target], message: &FanOutMessage) -> Vec<(QsClientId, Wanted)> {
+pub(crate) fn wanted(targets: &[Target], message: &FanOutMessage) -> BTreeMap<QsClientId, Wanted> {
     let is_pushed = message.notify != NotifyClass::Silent && !message.ephemeral.is_set();
-    let rows = |client| {
-        let rules = targets.iter().filter_map(|target| match target {
-            Target::Queue(config) if config.payload().client == client => {
-                Some(rule(&config.payload().config))
-            }
-            _ => None,
-        });
-        let push = is_pushed.then_some(PUSH);
-        let keys = [QUEUE, RECORD].into_iter().chain(push).chain(rules);
-        (client, Wanted::Keys(keys.collect::<BTreeSet<_>>().into_iter().collect()))
-    };
-    clients(targets).into_iter().map(rows).collect()
+    let mut rows: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for config in targets.iter().filter_map(Target::config) {
+        let of_queue = || [QUEUE, RECORD].into_iter().chain(is_pushed.then_some(PUSH)).collect();
+        let rows = rows.entry(config.client).or_insert_with(of_queue);
+        rows.push(rule(&config.config));
+    }
+    rows.into_iter().map(|(client, keys)| (client, Wanted::Keys(keys))).collect()
 }
 
 /// Opens the recipients' queue configs: of as many as fit into one batch.
@@ -136,17 +140,9 @@ pub(crate) fn targets(request: &DeliverRequest, cx: &Context<QueueService>) -> V
     request.message.recipients.iter().take(MAX_PART).map(target).collect()
 }
 
-/// The clients that are named, each once.
-pub(crate) fn clients(targets: &[Target]) -> Vec<QsClientId> {
-    let mut clients = Vec::with_capacity(targets.len());
-    for target in targets {
-        if let Target::Queue(config) = target
-            && !clients.contains(&config.payload().client)
-        {
-            clients.push(config.payload().client);
-        }
-    }
-    clients
+/// The clients that are named, each once, in the order in which their rows are wanted.
+pub(crate) fn clients(targets: &[Target]) -> BTreeSet<QsClientId> {
+    targets.iter().filter_map(Target::config).map(|config| config.client).collect()
 }
 
 /// Whether a client record stands behind a config.

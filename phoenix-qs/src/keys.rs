@@ -121,13 +121,12 @@ impl QueueKeys {
     /// # Errors
     /// [`Closed`] where it does not open.
     pub(crate) fn open_config(&self, recipient: &Recipient) -> Result<Arc<OpenedConfig>, Closed> {
-        let digest = recipient.config.digest();
-        let found = match self.opened.find(digest, recipient.any) {
+        let found = match self.opened.find(recipient) {
             Some(found) => found,
             None => {
                 let key = find(&self.stored.queue_config, &recipient.config.key).ok_or(Closed::UnknownKey)?;
                 let config: Result<QueueConfig, _> = recipient.config.open(recipient.any, key);
-                self.opened.keep(digest, recipient.any, config.ok().map(OpenedConfig::new))
+                self.opened.keep(recipient.clone(), config.ok().map(OpenedConfig::new))
             }
         };
         found.ok_or(Closed::Bad)

@@ -30,6 +30,8 @@ pub(crate) fn writer(path: &Path) -> Result<Connection, Refused> {
     log_ahead(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "secure_delete", "ON")?;
+    // So that a row that takes another's place takes its long value with it.
+    connection.pragma_update(None, "recursive_triggers", "ON")?;
     // Both are written on every start, so that a disk without room is noticed now and not with the first call.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
@@ -104,4 +106,4 @@ const CACHE_KIB: i32 = -8_192;
 /// `phnx`, by which the file is known.
 const APPLICATION: i32 = 0x7068_6e78;
 /// The version of the tables.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;

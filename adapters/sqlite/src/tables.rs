@@ -1,7 +1,9 @@
 //! The tables of a key space, and their statements.
 //!
 //! A space has a table of partitions (mark, alarm, next number) and a table of rows. Both are ordered by their
-//! keys (`WITHOUT ROWID`): there is no number by which rows could be sorted into the order of their arrival.
+//! keys (`WITHOUT ROWID`): there is no number by which rows could be sorted into the order of their arrival. Long
+//! values are in a third, under random numbers: SQLite reads the whole of a row to compare its key, so a few of them
+//! among the rows would make every search there slow.
 
 use bytes::Bytes;
 use phoenix_core::Timestamp;
@@ -46,6 +48,7 @@ struct Statements {
     rows_between: String,
     has_rows: String,
     put_row: String,
+    put_long: String,
     delete_row: String,
     delete_below: String,
     delete_rows: String,
@@ -203,7 +206,14 @@ impl Tables {
         row: (&[u8], &[u8]),
         to: &Connection,
     ) -> Result<(), Failure> {
-        to.prepare_cached(&self.of(of.space()).put_row)?.execute([of.key().as_ref(), row.0, row.1])?;
+        let statements = self.of(of.space());
+        let (key, value) = row;
+        let (short, long) = if value.len() <= LONGEST_SHORT {
+            (Some(value), None)
+        } else {
+            (None, Some(to.prepare_cached(&statements.put_long)?.insert([value])?))
+        };
+        to.prepare_cached(&statements.put_row)?.execute(params![of.key().as_ref(), key, short, long])?;
         Ok(())
     }
 
@@ -232,13 +242,17 @@ impl Statements {
     fn of(space: &str) -> Self {
         let heads = format!("{space}_partitions");
         let rows = format!("{space}_rows");
+        let value = format!("coalesce(value, (SELECT content FROM {space}_long WHERE id = long))");
         Self {
             create: format!(
                 "CREATE TABLE IF NOT EXISTS {heads} (key BLOB PRIMARY KEY, mark BLOB NOT NULL, \
                  next INTEGER NOT NULL, alarm INTEGER) WITHOUT ROWID, STRICT;
                  CREATE INDEX IF NOT EXISTS {space}_alarms ON {heads} (alarm) WHERE alarm IS NOT NULL;
                  CREATE TABLE IF NOT EXISTS {rows} (partition BLOB NOT NULL, key BLOB NOT NULL, \
-                 value BLOB NOT NULL, PRIMARY KEY (partition, key)) WITHOUT ROWID, STRICT;"
+                 value BLOB, long INTEGER, PRIMARY KEY (partition, key)) WITHOUT ROWID, STRICT;
+                 CREATE TABLE IF NOT EXISTS {space}_long (id INTEGER PRIMARY KEY, content BLOB NOT NULL) STRICT;
+                 CREATE TRIGGER IF NOT EXISTS {space}_gone AFTER DELETE ON {rows} WHEN old.long IS NOT NULL \
+                 BEGIN DELETE FROM {space}_long WHERE id = old.long; END;"
             ),
             head: format!("SELECT mark, next, alarm FROM {heads} WHERE key = ?1"),
             insert_head: format!("INSERT INTO {heads} (key, mark, next, alarm) VALUES (?1, ?2, ?3, ?4)"),
@@ -247,16 +261,19 @@ impl Statements {
             delete_head: format!("DELETE FROM {heads} WHERE key = ?1"),
             due: format!("SELECT key FROM {heads} WHERE alarm <= ?1 ORDER BY alarm LIMIT ?2"),
             heads: format!("SELECT mark, next, alarm, key FROM {heads}"),
-            all_rows: format!("SELECT partition, key, value FROM {rows}"),
-            row: format!("SELECT value FROM {rows} WHERE partition = ?1 AND key = ?2"),
+            all_rows: format!("SELECT partition, key, {value} FROM {rows}"),
+            row: format!("SELECT {value} FROM {rows} WHERE partition = ?1 AND key = ?2"),
             rows_from: format!(
-                "SELECT key, value FROM {rows} WHERE partition = ?1 AND key >= ?2 ORDER BY key LIMIT ?3"
+                "SELECT key, {value} FROM {rows} WHERE partition = ?1 AND key >= ?2 ORDER BY key LIMIT ?3"
             ),
             rows_between: format!(
-                "SELECT key, value FROM {rows} WHERE partition = ?1 AND key >= ?2 AND key < ?4 ORDER BY key LIMIT ?3"
+                "SELECT key, {value} FROM {rows} WHERE partition = ?1 AND key >= ?2 AND key < ?4 ORDER BY key LIMIT ?3"
             ),
             has_rows: format!("SELECT 1 FROM {rows} WHERE partition = ?1 LIMIT 1"),
-            put_row: format!("INSERT OR REPLACE INTO {rows} (partition, key, value) VALUES (?1, ?2, ?3)"),
+            put_row: format!(
+                "INSERT OR REPLACE INTO {rows} (partition, key, value, long) VALUES (?1, ?2, ?3, ?4)"
+            ),
+            put_long: format!("INSERT INTO {space}_long (id, content) VALUES (random(), ?1)"),
             delete_row: format!("DELETE FROM {rows} WHERE partition = ?1 AND key = ?2"),
             delete_below: format!("DELETE FROM {rows} WHERE partition = ?1 AND key < ?2"),
             delete_rows: format!("DELETE FROM {rows} WHERE partition = ?1"),
@@ -283,4 +300,7 @@ const fn time(ordered: i64) -> Timestamp {
     Timestamp(ordered.cast_unsigned() ^ SIGN)
 }
 
+/// Longest value that stands in its row: with its keys it still fits into a leaf of the table, which takes a quarter of a
+/// page of one row (1,002 bytes of 4 KiB).
+const LONGEST_SHORT: usize = 896;
 const SIGN: u64 = 1 << 63;

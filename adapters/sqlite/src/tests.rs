@@ -182,6 +182,51 @@ fn tables_have_no_numbers_that_tell_when_a_row_came() {
         assert!(connection.prepare(&format!("SELECT count(*) FROM {table}")).is_ok());
         assert!(connection.prepare(&format!("SELECT rowid FROM {table}")).is_err());
     }
+    for number in 1..=9 {
+        assert_eq!(block_on(store.commit(&batch(number, 2_000))), Ok(Commit::Done));
+    }
+    let mut statement = connection.prepare("SELECT id FROM queue_long").unwrap();
+    let mut came = Vec::new();
+    for partition in 1..=9_u8 {
+        let of = "SELECT long FROM queue_rows WHERE partition = ?1";
+        came.push(connection.query_row(of, [[partition]], |row| row.get::<_, i64>(0)).unwrap());
+    }
+    let mut stand: Vec<i64> =
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_ne!(came, stand, "nine random numbers are in order once in 362,880 times");
+    stand.sort_unstable();
+    came.sort_unstable();
+    assert_eq!(came, stand);
+    drop(store);
+}
+
+#[test]
+fn a_long_value_goes_with_its_row_whatever_takes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let store = SqliteStore::open(&path).unwrap();
+    let connection = Connection::open(&path).unwrap();
+    let long =
+        || -> i64 { connection.query_row("SELECT count(*) FROM queue_long", [], |row| row.get(0)).unwrap() };
+    let mut part = batch(1, 0).parts.remove(0);
+    let key = |number: u8| Bytes::copy_from_slice(&[number]);
+    let value = |length: usize| Bytes::from(vec![7; length]);
+    let mut write = |writes: Vec<Write>| {
+        part.mark.0[0] = part.mark.0[0].wrapping_add(1);
+        part = Part { base: Base::Any, writes, ..part.clone() };
+        assert_eq!(block_on(store.commit(&Batch { parts: vec![part.clone()] })), Ok(Commit::Done));
+        let place = Place { partition: part.partition.clone(), wanted: Wanted::first(9) };
+        let rows = block_on(store.read(&[place])).unwrap().remove(0).rows;
+        (rows.iter().map(|(_, value)| value.len()).collect::<Vec<_>>(), long())
+    };
+
+    let puts = (1..=5).map(|number| Write::Put(key(number), value(896 + usize::from(number) - 1)));
+    assert_eq!(write(puts.collect()), (vec![896, 897, 898, 899, 900], 4));
+    assert_eq!(write(vec![Write::Put(key(2), value(2 << 20))]).1, 4);
+    assert_eq!(write(vec![Write::Put(key(3), value(1))]), (vec![896, 2 << 20, 1, 899, 900], 3));
+    assert_eq!(write(vec![Write::DeleteBelow(key(3))]), (vec![1, 899, 900], 2));
+    assert_eq!(write(vec![Write::Take(key(4))]), (vec![1, 900], 1));
+    assert_eq!(write(vec![Write::Drop]), (vec![], 0));
     drop(store);
 }
 

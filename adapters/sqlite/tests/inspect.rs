@@ -42,7 +42,7 @@ fn rows_whose_partition_is_lost_are_shown_without_a_mark() {
     let path = folder.path().join("db");
     drop(SqliteStore::open(&path).unwrap());
     let connection = Connection::open(&path).unwrap();
-    connection.execute("INSERT INTO queue_rows VALUES (x'0207', x'72', x'2a')", []).unwrap();
+    connection.execute("INSERT INTO queue_rows VALUES (x'0207', x'72', x'2a', NULL)", []).unwrap();
 
     let found = inspect(&path).unwrap();
 

@@ -9,13 +9,15 @@ use aes_gcm::{
 use bytes::Bytes;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
-use zeroize::Zeroizing;
 
 use super::{
     Chance,
     hash::{derive, labelled},
 };
-use crate::{Fault, Reject, wire::Secret};
+use crate::{
+    Fault, Reject,
+    wire::{Secret, Wiped},
+};
 
 /// A key for what a server keeps: AES-256-GCM with a fresh 96-bit random nonce and the record's key as associated
 /// data (03), so that no record can be put in another's place.
@@ -58,7 +60,7 @@ impl AtRestKey {
     /// # Errors
     /// [`Fault::Broken`] where it was not sealed with this key for this record: the store has lied, or the
     /// operator's key is another.
-    pub fn open(&self, record: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    pub fn open(&self, record: &[u8], sealed: &[u8]) -> Result<Wiped, Fault> {
         open_with_key(&self.key, record, sealed).map_err(|_| Fault::Broken("sealed record"))
     }
 
@@ -103,7 +105,7 @@ pub fn seal_with_key(key: &Secret<32>, aad: &[u8], plaintext: &[u8], chance: &mu
 ///
 /// # Errors
 /// [`Reject::Malformed`] where it was not sealed with this key and associated data.
-pub fn open_with_key(key: &Secret<32>, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Reject> {
+pub fn open_with_key(key: &Secret<32>, aad: &[u8], sealed: &[u8]) -> Result<Wiped, Reject> {
     let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE>().ok_or(Reject::Malformed("ciphertext"))?;
     open_aes256(key, nonce, aad, ciphertext)
 }
@@ -121,10 +123,10 @@ pub(crate) fn open_aes256(
     nonce: &[u8; NONCE],
     aad: &[u8],
     ciphertext: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, Reject> {
+) -> Result<Wiped, Reject> {
     let payload = Payload { msg: ciphertext, aad };
     let opened = Aes256Gcm::new(key.expose().into()).decrypt(&Nonce::from(*nonce), payload);
-    opened.map(Zeroizing::new).map_err(|_| Reject::Malformed("ciphertext"))
+    opened.map(Wiped::from).map_err(|_| Reject::Malformed("ciphertext"))
 }
 
 /// Bytes by which a sealed message is longer: nonce and tag.

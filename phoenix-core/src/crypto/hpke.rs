@@ -10,12 +10,12 @@ use ::hpke::{
     single_shot_open, single_shot_seal_with_rng,
 };
 use tls_codec::{DeserializeBytes, Error, Serialize, Size};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use super::{Chance, HpkeCiphertext, HpkePublicKey, Suite};
 use crate::{
     Reject,
-    wire::{Opaque, Secret},
+    wire::{Opaque, Secret, Wiped},
 };
 
 /// Opens what was sealed to its public key. Also for the init keys of MLS KeyPackages, whose suites are the same
@@ -65,12 +65,7 @@ impl HpkeSecretKey {
     ///
     /// # Errors
     /// [`Reject::Malformed`] where it was not sealed to this key with this info and associated data.
-    pub fn open(
-        &self,
-        info: &[u8],
-        aad: &[u8],
-        sealed: &HpkeCiphertext,
-    ) -> Result<Zeroizing<Vec<u8>>, Reject> {
+    pub fn open(&self, info: &[u8], aad: &[u8], sealed: &HpkeCiphertext) -> Result<Wiped, Reject> {
         match self.public.suite {
             Suite::Ed25519 => open::<X25519HkdfSha256>(&self.secret, info, aad, sealed),
             Suite::P256 => open::<DhP256HkdfSha256>(&self.secret, info, aad, sealed),
@@ -161,7 +156,7 @@ fn open<K: Kem>(
     info: &[u8],
     aad: &[u8],
     sealed: &HpkeCiphertext,
-) -> Result<Zeroizing<Vec<u8>>, Reject> {
+) -> Result<Wiped, Reject> {
     let secret = K::PrivateKey::from_bytes(secret.expose()).map_err(|_| Reject::Malformed("secret key"))?;
     let enc = K::EncappedKey::from_bytes(&sealed.enc).map_err(|_| Reject::Malformed("encapsulated key"))?;
     let opened = single_shot_open::<AesGcm128, HkdfSha256, K>(
@@ -172,7 +167,7 @@ fn open<K: Kem>(
         &sealed.ciphertext,
         aad,
     );
-    opened.map(Zeroizing::new).map_err(|_| Reject::Malformed("ciphertext"))
+    opened.map(Wiped::from).map_err(|_| Reject::Malformed("ciphertext"))
 }
 
 impl fmt::Debug for HpkeSecretKey {

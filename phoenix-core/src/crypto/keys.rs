@@ -41,7 +41,7 @@ pub struct HpkePublicKey {
 }
 
 /// A message sealed with HPKE.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub struct HpkeCiphertext {
     /// The encapsulated key.
     pub enc: Opaque<65>,

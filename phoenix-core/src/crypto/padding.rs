@@ -1,8 +1,6 @@
 //! Padding that hides lengths.
 
-use zeroize::Zeroizing;
-
-use crate::Reject;
+use crate::{Reject, wire::Wiped};
 
 /// The padded length of `length` bytes: the next Padmé step (Nikitin et al., PETS 2019, §4), at least `floor`.
 /// It leaks O(log log) bits of the length, and costs at most 12 %.
@@ -20,7 +18,7 @@ pub const fn padme(length: usize, floor: usize) -> usize {
 
 /// Pads to the next Padmé step, at least `floor` bytes: a four-byte length, the plaintext, zeros.
 #[must_use]
-pub fn pad(plaintext: &[u8], floor: usize) -> Zeroizing<Vec<u8>> {
+pub fn pad(plaintext: &[u8], floor: usize) -> Wiped {
     fill(plaintext, padme(plaintext.len().saturating_add(LENGTH), floor))
 }
 
@@ -28,7 +26,7 @@ pub fn pad(plaintext: &[u8], floor: usize) -> Zeroizing<Vec<u8>> {
 ///
 /// # Errors
 /// [`Reject::TooLarge`] where the plaintext does not fit.
-pub fn pad_to(plaintext: &[u8], size: usize) -> Result<Zeroizing<Vec<u8>>, Reject> {
+pub fn pad_to(plaintext: &[u8], size: usize) -> Result<Wiped, Reject> {
     if plaintext.len().saturating_add(LENGTH) > size {
         return Err(Reject::TooLarge("padding"));
     }
@@ -49,14 +47,14 @@ pub fn unpad(padded: &[u8]) -> Result<&[u8], Reject> {
     Ok(plaintext)
 }
 
-fn fill(plaintext: &[u8], size: usize) -> Zeroizing<Vec<u8>> {
+fn fill(plaintext: &[u8], size: usize) -> Wiped {
     // Everything padded is bounded by 02 far below 4 GiB.
     let length = u32::try_from(plaintext.len()).unwrap_or(u32::MAX);
-    let mut padded = Zeroizing::new(Vec::with_capacity(size));
+    let mut padded = Vec::with_capacity(size);
     padded.extend_from_slice(&length.to_be_bytes());
     padded.extend_from_slice(plaintext);
     padded.resize(size, 0);
-    padded
+    padded.into()
 }
 
 /// Bytes of the length in front.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Shared, lanes};
 use crate::{
     Fault, Timestamp,
-    crypto::{AtRestKey, Chance},
+    crypto::Chance,
     operation::{Change, Delivery, Fare, Local},
     port::{Alarm, Base, Batch, Mark, Part, PartitionKey, Space, Write},
     time::DAY,
@@ -35,15 +35,14 @@ pub(crate) fn spent_partition(shared: &Shared, fare: &Fare) -> Option<PartitionK
 pub(crate) struct Assembly<'a> {
     shared: &'a Shared,
     now: Timestamp,
-    marks: AtRestKey,
+    marks: Chance,
     parts: BTreeMap<PartitionKey, Part>,
 }
 
 impl<'a> Assembly<'a> {
-    /// An empty batch. Its marks grow from a secret that is drawn here and never stored, so that nothing on a
-    /// disk tells which partitions were written together.
-    pub(crate) fn new(shared: &'a Shared, now: Timestamp, chance: &mut Chance) -> Self {
-        Self { shared, now, marks: AtRestKey::generate(chance), parts: BTreeMap::new() }
+    /// An empty batch. Its marks are random, so that nothing on a disk tells which partitions were written together.
+    pub(crate) const fn new(shared: &'a Shared, now: Timestamp, marks: Chance) -> Self {
+        Self { shared, now, marks, parts: BTreeMap::new() }
     }
 
     /// Checks that a partition is still as it was read. False where it was read twice and changed in between:
@@ -114,7 +113,7 @@ impl<'a> Assembly<'a> {
         parts.entry(partition).or_insert_with_key(|partition| Part {
             partition: partition.clone(),
             base: Base::Any,
-            mark: mark(marks, partition),
+            mark: Mark(marks.bytes()),
             writes: Vec::new(),
             alarm: Alarm::Keep,
         })
@@ -136,14 +135,6 @@ impl<'a> Assembly<'a> {
             Alarm::Keep | Alarm::Never => alarm,
         }
     }
-}
-
-fn mark(marks: &AtRestKey, partition: &PartitionKey) -> Mark {
-    let mut mark = [0; 16];
-    for (to, from) in mark.iter_mut().zip(marks.prf("mark", &label(partition))) {
-        *to = from;
-    }
-    Mark(mark)
 }
 
 fn label(partition: &PartitionKey) -> Bytes {

@@ -79,7 +79,7 @@ impl<O: Operation> Run<'_, O> {
         decision: Decision<ReplyOf<O>>,
     ) -> Result<Option<(Option<Batch>, Vec<PartitionKey>)>, Failure> {
         let Decision { changes, deliveries, hints: _, next: _ } = decision;
-        let mut assembly = Assembly::new(&self.engine.shared, cx.now, &mut cx.chance("marks"));
+        let mut assembly = Assembly::new(&self.engine.shared, cx.now, cx.chance("marks"));
         for (partition, base) in checks {
             if !assembly.check(partition, base) {
                 return Ok(None);

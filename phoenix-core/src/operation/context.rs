@@ -6,7 +6,7 @@ use crate::{
     Delays, Fault, Fingerprint, Fqdn, KeyId, Origin, Timestamp,
     api::{ServiceName, delivery::DsPublicKeys, queue::QsPublicKeys},
     credential::AsKeys,
-    crypto::{AtRestKey, Chance},
+    crypto::{AtRestKey, Chance, derive},
     limit::Limits,
     port::Space,
     published::PublishedKeys,
@@ -75,7 +75,7 @@ impl<S: Service> Context<S> {
     /// gives the same stream, since the functions of an operation are pure.
     #[must_use]
     pub fn chance(&self, label: &str) -> Chance {
-        Chance::from_seed(*self.seed.expose()).child(label)
+        Chance::from_seed(*derive(self.seed.expose(), label, b"").expose())
     }
 
     /// A context for tests of single operations.

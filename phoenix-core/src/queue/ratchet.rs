@@ -8,7 +8,7 @@ use crate::{
     Reject,
     api::queue::{Entry, SealedEntry},
     crypto::{Chance, HpkeCiphertext, HpkePublicKey, HpkeSecretKey, open_aes256, pad, seal_aes256},
-    wire::{Opaque, Secret, Wire},
+    wire::{Opaque, Secret, Wiped, Wire},
 };
 
 /// What one number of the chain gives; only the last of it may stay.
@@ -33,11 +33,7 @@ pub(super) fn seal(
 }
 
 /// Opens the entry of a number: its padded content, and the chain's next key.
-pub(super) fn open(
-    key: &Secret<32>,
-    seq: u64,
-    sealed: &SealedEntry,
-) -> Result<(Zeroizing<Vec<u8>>, Secret<32>), Reject> {
+pub(super) fn open(key: &Secret<32>, seq: u64, sealed: &SealedEntry) -> Result<(Wiped, Secret<32>), Reject> {
     let step = step(key, seq, &sealed.salt);
     let padded = open_aes256(&step.message, &step.nonce, &aad(seq, &sealed.salt), &sealed.ciphertext)?;
     Ok((padded, step.next))

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tls_codec::{DeserializeBytes, Serialize};
 
 pub use call::{Audience, AuthFrame, Call, CallTbs, CoSignature, MAX_BODY, Sender, VERSION};
-pub use secret::{Secret, SecretOpaque};
+pub use secret::{Secret, SecretOpaque, Wiped};
 pub use vector::{Flag, List, Opaque, TooLong};
 
 use crate::Reject;

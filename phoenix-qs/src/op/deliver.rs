@@ -17,7 +17,7 @@ use phoenix_core::{
         Anyone, Authorised, Context, Decision, Decoded, Effort, Hint, Operation, Peers, Proven, PushHint,
         Reading, Rows,
     },
-    port::{Alarm, Wanted, Write},
+    port::{Alarm, Topic, Wanted, Write},
     time::DAY,
     wire::{List, Wire},
 };
@@ -27,7 +27,7 @@ use crate::{
     delivering::{
         Reached, Target, clients, digests, held_as, is_genuine, lane_back, targets, undelivered, wanted,
     },
-    kinds::{self, RECORD, client, receipt, stream_topic, topic},
+    kinds::{self, RECORD, client, receipt, stream_topic},
     loads,
     record::{HeldRecord, Reason, ReceiptRecord, from_row, to_row},
     service::QueueService,
@@ -41,6 +41,7 @@ pub struct Deliver;
 pub struct State {
     /// For each recipient, in order.
     fates: Vec<Fate>,
+    /// In the order of their clients.
     reached: Vec<Reached>,
     earlier: Option<ReceiptRecord>,
     /// Which deliveries of the same source were put off.
@@ -200,10 +201,12 @@ impl State {
             Target::Later => return Fate::Unknown,
         };
         let client = config.payload().client;
-        let found = self.reached.iter().enumerate().find(|(_, reached)| reached.client == client);
-        let Some((at, _)) = found.filter(|(_, reached)| is_genuine(&config, &reached.record)) else {
+        let Ok(at) = self.reached.binary_search_by_key(&client, |reached| reached.client) else {
             return Fate::Gone;
         };
+        if !self.reached.get(at).is_some_and(|reached| is_genuine(&config, &reached.record)) {
+            return Fate::Gone;
+        }
         // Deliveries of the same source to the same config that were put off go first (08).
         let is_behind = held_as(request, place, cx)
             .is_some_and(|(config, delivery)| self.held.is_behind(&config, &delivery));
@@ -260,8 +263,8 @@ struct Round<'a> {
     request: &'a DeliverRequest,
     cx: &'a Context<QueueService>,
     state: State,
-    /// The rows of each reached queue that the message went into.
-    rows: Vec<Option<Vec<Write>>>,
+    /// For each reached queue that the message went into: what wakes its client, and its rows.
+    rows: Vec<Option<(Topic, Vec<Write>)>>,
     /// Those who are to be pushed to.
     pushes: Vec<PushHint>,
     /// Which deliveries are put off after this one.
@@ -339,7 +342,9 @@ impl<'a> Round<'a> {
         let policy = &self.cx.settings.queue;
         let (queue, writes) = reached.queue.clone().push(&entry, policy, self.cx.now, &mut self.chance)?;
         reached.queue = queue;
-        rows.get_or_insert_default().extend(writes);
+        let key = &self.cx.keys.at_rest;
+        let (_, rows) = rows.get_or_insert_with(|| (config.topic(key).clone(), Vec::new()));
+        rows.extend(writes);
         Ok(())
     }
 
@@ -368,11 +373,9 @@ impl<'a> Round<'a> {
         let reply = DeliverReply { results: List::new(results.clone()).map_err(Reject::from)? };
         let mut decision = Decision::reply(reply);
         for (reached, writes) in state.reached.into_iter().zip(rows) {
-            let Some(mut writes) = writes else { continue };
+            let Some((topic, mut writes)) = writes else { continue };
             writes.push(reached.queue.put());
-            decision = decision
-                .change(client(&reached.client), writes, Alarm::Keep)
-                .hint(Hint::Wake(topic(&cx.keys.at_rest, &reached.client)));
+            decision = decision.change(client(&reached.client), writes, Alarm::Keep).hint(Hint::Wake(topic));
         }
         for push in pushes {
             decision = decision.hint(Hint::Push(Box::new(push)));

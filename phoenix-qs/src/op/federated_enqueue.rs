@@ -204,7 +204,7 @@ fn planned(
         repeats = message.repeats().into_iter().map(Flag::from).collect();
         let share = message.content.len().div_ceil(message.recipients.len().max(1));
         let share = u32::try_from(share).unwrap_or(u32::MAX);
-        for (number, message) in (0_u32..).zip(message.parts()) {
+        for (number, message) in (0_u32..).zip(message.into_parts()) {
             let receipt = Some(part_id(&delivery.id, number)?);
             let (source, back) = (source.clone(), Opaque::default());
             parts.push(DeliverRequest { source, receipt, back, share, message });

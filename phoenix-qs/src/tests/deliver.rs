@@ -145,7 +145,7 @@ fn a_large_message_goes_in_parts_and_what_is_gone_is_told_once() {
     let large = home.local(&to, &"x".repeat(400 << 10));
 
     assert_eq!(home.internal::<Deliver>(large.clone()), Err(Reject::TooLarge("recipients")));
-    let parts = large.message.parts();
+    let parts = large.message.clone().into_parts();
     assert_eq!(parts.len(), 2);
     for _ in 0..2 {
         for (part, message) in (0..).zip(parts.clone()) {

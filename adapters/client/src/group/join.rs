@@ -15,10 +15,9 @@ use phoenix_core::{
     credential::ClientCredential,
     crypto::{Signature, Signer, open_with_key, seal_with_key},
     port::Circuit,
-    wire::{Flag, Opaque, Secret, Sender, Wire},
+    wire::{Flag, Opaque, Secret, Sender, Wiped, Wire},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
-use zeroize::Zeroizing;
 
 use super::{
     GroupRecord, Health, Standing,
@@ -176,7 +175,7 @@ impl Session {
         &self,
         reference: KeyPackageRef,
         bundle: &WelcomeBundle,
-    ) -> Result<Zeroizing<Vec<u8>>, ClientError> {
+    ) -> Result<Wiped, ClientError> {
         let keys = [Some(&self.record()?.friendship.attribution_key), self.state.former_attribution.as_ref()];
         let mut opened = keys
             .into_iter()

@@ -21,7 +21,7 @@ use phoenix_core::{
 };
 use phoenix_homeserver::{OsEntropy, SystemClock};
 
-use crate::house::{House, domain};
+use crate::{home::domain, house::House};
 
 /// A call without a sender.
 pub(crate) fn unsigned<E: Endpoint>(request: &E::Request, token: Option<Token>) -> Call {

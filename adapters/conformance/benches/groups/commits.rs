@@ -12,7 +12,7 @@ use phoenix_core::{
 };
 
 use crate::{
-    SIZES,
+    ONCE, SIZES, counted,
     cpu::{CpuTime, cost, median, micros},
     floor::Floor,
     house::Kind,
@@ -54,9 +54,9 @@ fn measure_one(
     });
     benches.finish();
     let (scene, _) = scene?;
-    let (roster, tree) = scene.house.lengths();
+    let lengths = scene.house.lengths();
     let (accepted, openmls) = (median(accepted), median(openmls));
-    let rows = [roster, tree].map(|length| floor.opening(length) + floor.sealing(length));
+    let rows = [lengths.roster, lengths.tree].map(|length| floor.opening(length) + floor.sealing(length));
     // The frame's signature, and the GroupInfo's.
     let floor = openmls + floor.redemption() + 2.0 * floor.signature() + rows.iter().sum::<f64>();
     let (kind, ratio) = (kind.name(), accepted / floor);
@@ -67,9 +67,12 @@ fn measure_one(
 
 pub(crate) fn once(kind: Kind, members: usize) {
     let (mut scene, observer) = begun(kind, members);
-    let (calls, commits) = scene.updates(10);
-    scene.house.measured(&UpdateClient::DESCRIPTION, calls, 0);
-    commits.iter().for_each(|commit| observer.follow(commit));
+    let (calls, commits) = scene.updates(ONCE);
+    counted(|| scene.house.measured(&UpdateClient::DESCRIPTION, calls, 0));
+    counted(|| commits.iter().for_each(|commit| observer.follow(commit)));
+    let (floor, lengths) = (Floor::new(), scene.house.lengths());
+    let records = [lengths.roster, lengths.tree].map(|length| floor.record(length));
+    counted(|| floor.spend(2, &records, &[lengths.roster, lengths.tree]));
 }
 
 fn begun(kind: Kind, members: usize) -> (Scene, Observer) {

@@ -30,7 +30,8 @@ use tls_codec::Serialize;
 
 use crate::{
     calls::{Purse, chance, signed, unsigned},
-    house::{House, domain},
+    home::domain,
+    house::House,
     people::{Candidate, Leaf, Person, capabilities, lifetime},
 };
 

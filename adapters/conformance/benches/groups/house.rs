@@ -1,35 +1,27 @@
 //! A homeserver of which all that a call causes is waited for.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
-    task::Poll,
-};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{
     executor::{LocalPool, block_on},
-    future::{join_all, poll_fn},
-    task::{AtomicWaker, LocalSpawnExt},
+    future::join_all,
+    task::LocalSpawnExt,
 };
 use phoenix_conformance::network::Network;
 use phoenix_core::{
-    Fqdn, Origin, Timestamp,
+    Origin, Timestamp,
     api::{Description, Endpoint},
-    limit::Limits,
-    port::{
-        Batch, Clock, Commit, Inline, LocalWake, PartitionKey, Place, Snapshot, Space, Store, StoreError,
-        Topic, Wake, Wakened, Write,
-    },
+    port::{Batch, Commit, Inline, PartitionKey, Place, Snapshot, Space, Store, StoreError, Write},
     store::MemoryStore,
     wire::{Call, Wire},
 };
-use phoenix_homeserver::{Homeserver, SystemClock, auth::Settings as AuthSettings};
+use phoenix_homeserver::Homeserver;
 use phoenix_sqlite::SqliteStore;
 use tempfile::TempDir;
+
+use crate::home::{Arrivals, opened};
 
 /// Where a homeserver keeps everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +46,7 @@ pub(crate) struct House {
     pub(crate) home: Homeserver,
     pub(crate) network: Network,
     store: Arc<Weighed>,
-    arrivals: Arc<Arrivals>,
+    arrivals: Arrivals,
     expected: u64,
     pool: LocalPool,
     /// Goes last: the database lies in it.
@@ -68,9 +60,9 @@ impl House {
             Kind::Memory => Arc::new(MemoryStore::new()),
             Kind::Sqlite => Arc::new(SqliteStore::open(folder.path().join("db")).unwrap()),
         };
-        let store = Arc::new(Weighed { store, roster: AtomicUsize::new(0), tree: AtomicUsize::new(0) });
-        let (network, arrivals) = (Network::default(), Arc::default());
-        let home = opened(&network, &store, &arrivals);
+        let store = Arc::new(Weighed { store, lengths: Mutex::default() });
+        let (network, arrivals) = (Network::default(), Arrivals::default());
+        let home = opened(&network, &arrivals, store.clone(), Inline);
         let pool = LocalPool::new();
         Self { home, network, store, arrivals, expected: 0, pool, _folder: folder }
     }
@@ -78,13 +70,13 @@ impl House {
     /// The same homeserver after a restart: nothing is left of what it keeps in memory.
     pub(crate) fn restart(&mut self) {
         self.pool = LocalPool::new();
-        self.home = opened(&self.network, &self.store, &self.arrivals);
+        self.home = opened(&self.network, &self.arrivals, self.store.clone(), Inline);
         self.work();
     }
 
-    /// How long the rows of the roster and of the tree were when they were written last.
-    pub(crate) fn lengths(&self) -> (usize, usize) {
-        (self.store.roster.load(Ordering::Relaxed), self.store.tree.load(Ordering::Relaxed))
+    /// How long rows were when they were written last.
+    pub(crate) fn lengths(&self) -> Lengths {
+        *self.store.lengths.lock().unwrap()
     }
 
     /// Has lanes carried from now on.
@@ -120,84 +112,25 @@ impl House {
     }
 }
 
-fn opened(network: &Network, store: &Arc<Weighed>, arrivals: &Arc<Arrivals>) -> Homeserver {
-    let mut auth = AuthSettings { ceiling: u64::MAX / 1_000, ..AuthSettings::default() };
-    (auth.allowances.standard, auth.allowances.home) = (u32::MAX, u32::MAX);
-    let builder = Homeserver::builder(domain()).store(store.clone()).transport(network.transport());
-    let builder = builder.compute(Inline).clock(Patient).wake(Counting(arrivals.clone()));
-    let home = block_on(builder.limits(Limits::unlimited()).auth_settings(auth).build()).unwrap();
-    network.join(home.clone());
-    home
-}
-
 async fn answered(home: &Homeserver, description: &Description, call: Call) -> Bytes {
     home.call(description.service, description.name, call, Origin::default()).await.unwrap()
 }
 
-pub(crate) fn domain() -> Fqdn {
-    "alpha.test".parse().unwrap()
+/// How long some rows are.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Lengths {
+    /// A group's roster.
+    pub(crate) roster: usize,
+    /// A group's tree.
+    pub(crate) tree: usize,
+    /// An entry of a queue.
+    pub(crate) entry: usize,
 }
 
-/// Counts the entries that came into queues by the wake-ups that they cause.
-#[derive(Default)]
-struct Arrivals {
-    count: AtomicU64,
-    waiting: AtomicWaker,
-    wake: LocalWake,
-}
-
-impl Arrivals {
-    async fn reach(&self, count: u64) {
-        let reached = |cx: &mut std::task::Context<'_>| {
-            self.waiting.register(cx.waker());
-            if self.count.load(Ordering::Relaxed) < count { Poll::Pending } else { Poll::Ready(()) }
-        };
-        poll_fn(reached).await;
-    }
-}
-
-struct Counting(Arc<Arrivals>);
-
-#[async_trait]
-impl Wake for Counting {
-    fn subscribe(&self, topic: &Topic) -> Box<dyn Wakened> {
-        self.0.wake.subscribe(topic)
-    }
-
-    async fn wake(&self, topics: &[Topic]) {
-        self.0.count.fetch_add(topics.len() as u64, Ordering::Relaxed);
-        self.0.waiting.wake();
-        self.0.wake.wake(topics).await;
-    }
-
-    async fn tell(&self, topic: &Topic, message: &Bytes) {
-        self.0.wake.tell(topic, message).await;
-    }
-
-    fn is_heard(&self, topic: &Topic) -> bool {
-        self.0.wake.is_heard(topic)
-    }
-}
-
-/// The time, which nobody waits for: all that a homeserver does has a cause.
-struct Patient;
-
-#[async_trait]
-impl Clock for Patient {
-    fn now(&self) -> Timestamp {
-        SystemClock.now()
-    }
-
-    async fn sleep_until(&self, _: Timestamp) {
-        std::future::pending().await
-    }
-}
-
-/// The store, and how long a group's rows are.
+/// The store, and how long rows are.
 struct Weighed {
     store: Arc<dyn Store>,
-    roster: AtomicUsize,
-    tree: AtomicUsize,
+    lengths: Mutex<Lengths>,
 }
 
 #[async_trait]
@@ -207,23 +140,28 @@ impl Store for Weighed {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
-        for part in batch.parts.iter().filter(|part| part.partition.space() == Space::Ds) {
-            for write in &part.writes {
-                match write {
-                    Write::Put(row, value) if **row == *b"r" => {
-                        self.roster.store(value.len(), Ordering::Relaxed)
-                    }
-                    Write::Put(row, value) if **row == *b"t" => {
-                        self.tree.store(value.len(), Ordering::Relaxed)
-                    }
-                    _ => {}
-                }
-            }
-        }
+        self.weigh(batch);
         self.store.commit(batch).await
     }
 
     async fn due(&self, space: Space, now: Timestamp, limit: usize) -> Result<Vec<PartitionKey>, StoreError> {
         self.store.due(space, now, limit).await
+    }
+}
+
+impl Weighed {
+    fn weigh(&self, batch: &Batch) {
+        let mut lengths = self.lengths.lock().unwrap();
+        for part in &batch.parts {
+            for write in &part.writes {
+                let Write::Put(row, value) = write else { continue };
+                match (part.partition.space(), &row[..]) {
+                    (Space::Ds, b"r") => lengths.roster = value.len(),
+                    (Space::Ds, b"t") => lengths.tree = value.len(),
+                    (Space::Qs, [_, _, _, _, _, _, _, _]) => lengths.entry = value.len(),
+                    _ => {}
+                }
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use phoenix_core::{
 };
 
 use crate::{
-    SIZES,
+    ONCE, SIZES, counted,
     cpu::{CpuTime, cost, median, micros},
     floor::Floor,
     house::Kind,
@@ -73,7 +73,7 @@ fn measure_one(
     });
     benches.finish();
     let mut scene = scene?;
-    let (roster, _) = scene.house.lengths();
+    let roster = scene.house.lengths().roster;
     let floor = floor.redemption() + floor.signature() + floor.opening(roster);
     let cold = (0..COLD).map(|_| {
         scene.house.restart();
@@ -84,9 +84,13 @@ fn measure_one(
 
 pub(crate) fn once(kind: Kind, members: usize) {
     let mut scene = Scene::settled(kind, members);
-    let calls = scene.messages(10);
+    let calls = scene.messages(ONCE);
     // Queue configs are opened by what settled the group.
-    scene.house.measured(&SendMessage::DESCRIPTION, calls, members as u64 - 1);
+    counted(|| scene.house.measured(&SendMessage::DESCRIPTION, calls, members as u64 - 1));
+    let (floor, lengths) = (Floor::new(), scene.house.lengths());
+    let roster = floor.record(lengths.roster);
+    counted(|| floor.spend(1, &[roster], &[]));
+    counted(|| floor.seal_entries(members - 1, lengths.entry));
 }
 
 impl Scene {

@@ -37,7 +37,8 @@ use tls_codec::Serialize;
 use crate::{
     calls::{Purse, chance, signed, unsigned},
     group::SUITE,
-    house::{House, domain},
+    home::domain,
+    house::House,
 };
 
 /// A client of the QS.

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
@@ -13,17 +13,18 @@ use futures::{
 };
 use phoenix_conformance::network::Network;
 use phoenix_core::{
-    ErrorReply, Fqdn, Origin, Timestamp,
+    ErrorReply, Origin, Timestamp,
     api::Endpoint,
-    limit::Limits,
     port::{
-        Batch, Clock, Commit, Compute, Job, LocalWake, PartitionKey, Place, Saturated, Snapshot, Space,
-        Store, StoreError, Topic, Wake, Wakened, Write,
+        Batch, Commit, Compute, Job, PartitionKey, Place, Saturated, Snapshot, Space, Store, StoreError,
+        Write,
     },
     store::MemoryStore,
     wire::{Call, Wire},
 };
-use phoenix_homeserver::{Homeserver, SystemClock, auth::Settings as AuthSettings};
+use phoenix_homeserver::Homeserver;
+
+use crate::home::{Arrivals, opened};
 
 /// A homeserver whose calls and whose work behind them are waited for apart.
 pub(crate) struct House {
@@ -82,18 +83,7 @@ impl House {
     pub(crate) fn new() -> Self {
         let (store, threads, arrivals) = (Counted::default(), Threads::default(), Arrivals::default());
         let network = Network::default();
-        let mut auth = AuthSettings { ceiling: u64::MAX / 1_000, ..AuthSettings::default() };
-        (auth.allowances.standard, auth.allowances.home) = (u32::MAX, u32::MAX);
-        let builder = Homeserver::builder(domain())
-            .store(store.clone())
-            .transport(network.transport())
-            .compute(threads.clone())
-            .clock(Patient)
-            .wake(arrivals.clone())
-            .limits(Limits::unlimited())
-            .auth_settings(auth);
-        let home = block_on(builder.build()).unwrap();
-        network.join(home.clone());
+        let home = opened(&network, &arrivals, store.clone(), threads.clone());
         let pool = LocalPool::new();
         pool.spawner().spawn_local(home.clone().run()).unwrap();
         Self { home, network, store, threads, arrivals, pool }
@@ -119,11 +109,11 @@ impl House {
     pub(crate) fn measured<E: Endpoint>(&mut self, call: Call) -> (Counts, Counts, u64) {
         self.settle();
         self.counted();
-        self.arrivals.0.store(0, Ordering::Relaxed);
+        let before = self.arrivals.count();
         self.ask::<E>(call);
         let answered = self.counted();
         self.settle();
-        (answered, self.counted(), self.arrivals.0.load(Ordering::Relaxed))
+        (answered, self.counted(), self.arrivals.count() - before)
     }
 
     /// From now on, no thread takes a computation, or all do again.
@@ -136,10 +126,6 @@ impl House {
         let counts = std::mem::take(&mut *self.store.counts.lock().unwrap());
         Counts { jobs: self.threads.jobs.swap(0, Ordering::Relaxed), ..counts }
     }
-}
-
-pub(crate) fn domain() -> Fqdn {
-    "alpha.test".parse().unwrap()
 }
 
 /// A store that counts.
@@ -204,43 +190,5 @@ impl Compute for Threads {
         self.jobs.fetch_add(1, Ordering::Relaxed);
         job();
         Ok(())
-    }
-}
-
-/// Counts the entries that came into queues by the wake-ups that they cause.
-#[derive(Clone, Default)]
-struct Arrivals(Arc<AtomicU64>, LocalWake);
-
-#[async_trait]
-impl Wake for Arrivals {
-    fn subscribe(&self, topic: &Topic) -> Box<dyn Wakened> {
-        self.1.subscribe(topic)
-    }
-
-    async fn wake(&self, topics: &[Topic]) {
-        self.0.fetch_add(topics.len() as u64, Ordering::Relaxed);
-        self.1.wake(topics).await;
-    }
-
-    async fn tell(&self, topic: &Topic, message: &Bytes) {
-        self.1.tell(topic, message).await;
-    }
-
-    fn is_heard(&self, topic: &Topic) -> bool {
-        self.1.is_heard(topic)
-    }
-}
-
-/// The time, which nobody waits for: all that a homeserver does here has a cause.
-struct Patient;
-
-#[async_trait]
-impl Clock for Patient {
-    fn now(&self) -> Timestamp {
-        SystemClock.now()
-    }
-
-    async fn sleep_until(&self, _: Timestamp) {
-        std::future::pending().await
     }
 }

@@ -15,6 +15,8 @@
 mod calls;
 #[path = "../../benches/groups/group.rs"]
 mod group;
+#[path = "../../benches/groups/home.rs"]
+mod home;
 mod house;
 #[path = "../../benches/groups/people.rs"]
 mod people;

@@ -21,7 +21,7 @@ pub struct ClientQueueConfig {
 }
 
 /// A [`QueueConfig`] sealed to the QS: info "phoenix queue config", aad = the byte of `any`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub struct SealedQueueConfig {
     /// The queue config key that it is sealed to.
     pub key: KeyId,

@@ -37,7 +37,7 @@ pub struct FanOutMessage {
 }
 
 /// One queue that a message is for.
-#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub struct Recipient {
     /// As in the [`ClientQueueConfig`](super::ClientQueueConfig).
     pub any: Flag,

@@ -43,12 +43,13 @@ fn what_is_for_one_homeserver_waits_for_nothing_that_is_for_another() {
 }
 
 fn append(world: &World, to: &str, number: u8) {
-    let (shared, chance) = (world.engine.shared(), &mut Chance::from_seed([number; 32]));
+    let shared = world.engine.shared();
     let (lane, body) = (Bytes::from_static(b"group"), vec![number].into());
     let (to, back) = (to.parse().unwrap(), Bytes::new());
     let delivery = Delivery { to, service: ServiceName::Qs, lane, back, body };
-    let mut assembly = Assembly::new(shared, shared.ports().clock.now(), chance);
-    assembly.deliver(delivery, &mut Chance::from_seed([number; 32])).unwrap();
+    let chance = || Chance::from_seed([number; 32]);
+    let mut assembly = Assembly::new(shared, shared.ports().clock.now(), chance());
+    assembly.deliver(delivery, &mut chance()).unwrap();
     let batch = assembly.finish().unwrap();
     assert_eq!(block_on(world.store.commit(&batch)), Ok(Commit::Done));
 }
