@@ -190,7 +190,8 @@ fn t20_garbage_that_ends_before_the_queue_began_again_loses_nothing() {
             let garbled = entries.iter().map(|it| garbage(it.seq)).collect();
             *kept.lock().expect("no panic") = std::mem::replace(entries, garbled);
         });
-        for _ in 0..20 {
+        // Twice in vain at most, be it ever so slow: the third time would begin the queue again.
+        for _ in 0..2 {
             b.sync(Duration::ZERO).await.expect("synced");
         }
 
@@ -267,10 +268,12 @@ fn t14_packages_that_ended_with_their_credential_add_nobody() {
             world.clock.forward(31).await;
             for client in [&a, &b] {
                 client.sync(Duration::ZERO).await.expect("synced");
-                client.maintain().await.expect("maintained");
+                // A group that nobody commits in for months ends: that is told, and all else done.
+                let _ = client.maintain().await;
             }
             a.update(&second).await.expect("it stays");
         }
+        assert!(a.valid_until().await > world.clock.now(), "the credential was renewed");
         let before = between.calls("add_users");
 
         let refused = a.invite(&second, &[b.user().clone()]).await;
