@@ -116,12 +116,27 @@ async fn sent(inner: &Inner, Load { domain, messages }: Load) -> Fqdn {
 
 async fn deliver(inner: &Inner, messages: Vec<FanOutMessage>) -> Result<(), Failure> {
     let source = inner.shared.domain();
-    for message in messages.iter().flat_map(FanOutMessage::parts) {
+    let parts = messages.iter().flat_map(FanOutMessage::parts);
+    each(parts, |message| {
         let source = source.clone();
         let request = DeliverRequest { source, receipt: None, back: Opaque::default(), share: 0, message };
-        inner.queue.internal::<Deliver>(request, Fare::Free).await?;
+        inner.queue.internal::<Deliver>(request, Fare::Free)
+    })
+    .await
+}
+
+/// Delivers each message by itself: that one is refused is no reason for others to be lost, which are of other groups.
+/// Says what was wrong with the first that was not delivered.
+async fn each<T, D: Future<Output = Result<T, Failure>>>(
+    messages: impl Iterator<Item = FanOutMessage>,
+    deliver: impl Fn(FanOutMessage) -> D,
+) -> Result<(), Failure> {
+    let mut outcome = Ok(());
+    for message in messages {
+        let delivered = deliver(message).await;
+        outcome = outcome.and(delivered.map(drop));
     }
-    Ok(())
+    outcome
 }
 
 async fn send(inner: &Inner, domain: &Fqdn, messages: Vec<FanOutMessage>) -> Result<(), Failure> {
@@ -154,13 +169,16 @@ const MAX_BYTES: usize = 16 << 20;
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use std::{future::ready, sync::Mutex};
+
+    use futures::executor::block_on;
     use phoenix_core::{
-        Fqdn,
+        Fqdn, Reject,
         api::queue::{FanOutMessage, NotifyClass},
         wire::{Flag, List, Opaque},
     };
 
-    use super::{MAX_BYTES, MAX_UNDER_WAY, MAX_WAITING, Outlets};
+    use super::{MAX_BYTES, MAX_UNDER_WAY, MAX_WAITING, Outlets, each};
 
     #[test]
     fn what_comes_while_something_is_under_way_waits_and_goes_together() {
@@ -175,6 +193,22 @@ mod tests {
         assert!(outlets.after(domain(1)).is_none());
         assert!(outlets.after(domain(2)).is_none());
         assert_eq!(outlets.bytes(), 0);
+    }
+
+    #[test]
+    fn a_message_that_is_refused_takes_no_other_with_it() {
+        let delivered = Mutex::new(Vec::new());
+        let deliver = |message: FanOutMessage| {
+            let length = message.content.len();
+            let outcome = if length == 2 { Err(Reject::TooLarge("recipients").into()) } else { Ok(()) };
+            delivered.lock().unwrap().push(length);
+            ready(outcome)
+        };
+
+        let outcome = block_on(each([1, 2, 3].map(message).into_iter(), deliver));
+
+        assert_eq!(outcome, Err(Reject::TooLarge("recipients").into()));
+        assert_eq!(*delivered.lock().unwrap(), [1, 2, 3]);
     }
 
     #[test]
