@@ -8,19 +8,19 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use phoenix_client::{Client, ClientPorts, Event, QueueStream, Settings, Stretch};
+use phoenix_client::{Client, ClientPorts, Event, Message, QueueStream, Settings, Stretch};
 use phoenix_conformance::{
     network::Network,
     world::{Executor, Tape, VirtualClock},
 };
-use phoenix_core::{Fqdn, GroupId, Timestamp, port::Inline, store::MemoryStore, time::DAY};
+use phoenix_core::{Fqdn, GroupId, Timestamp, port::Inline, store::MemoryStore, time::DAY, wire::Flag};
 use phoenix_homeserver::Homeserver;
 
 #[test]
 fn messages_come_through_a_stream_and_reading_goes_on_where_it_is_lost() {
-    let mut site = Site::new();
-    let (anna, bert, group) = site.friends();
-    let (network, home) = (site.network.clone(), site.network.home(&domain()).unwrap());
+    let mut site = Site::of(&["alpha.test"]);
+    let (anna, bert, group) = site.friends(["alpha.test"; 2]);
+    let (network, home) = (site.network.clone(), site.network.home(&domain("alpha.test")).unwrap());
 
     site.run(async move {
         // given a client that reads through a stream
@@ -57,7 +57,40 @@ fn messages_come_through_a_stream_and_reading_goes_on_where_it_is_lost() {
     });
 }
 
-/// A homeserver in virtual time.
+#[test]
+fn what_passes_comes_from_one_homeserver_to_an_open_stream_at_another_and_is_read_nowhere_else() {
+    let mut site = Site::of(&["alpha.test", "beta.test"]);
+    let (anna, bert, group) = site.friends(["alpha.test", "beta.test"]);
+    let network = site.network.clone();
+
+    site.run(async move {
+        // given a member at another homeserver whose stream is open
+        let mut stream = bert.stream(Arc::new(network.transport()));
+        anna.send(&group, "hello").await.unwrap();
+        assert_eq!(heard(&mut stream).await, "hello");
+        assert!(stream.is_open());
+
+        // when it is told something of the moment, then that comes, once, and as such
+        anna.send_ephemeral(&group, "typing").await.unwrap();
+        let typing = message(&mut stream).await;
+        assert_eq!((&typing.text[..], typing.ephemeral), (&b"typing"[..], Flag::Yes));
+        anna.send(&group, "typed").await.unwrap();
+        let typed = message(&mut stream).await;
+        assert_eq!((&typed.text[..], typed.ephemeral), (&b"typed"[..], Flag::No));
+
+        // and what is said while no stream is open is lost, and nothing else is
+        drop(stream);
+        anna.send_ephemeral(&group, "typing again").await.unwrap();
+        anna.send(&group, "typed again").await.unwrap();
+        let text = until(&bert, |event| match event {
+            Event::Message(message) => Some(message.text.to_vec()),
+            _ => None,
+        });
+        assert_eq!(text.await, b"typed again");
+    });
+}
+
+/// Homeservers in virtual time.
 struct Site {
     executor: Executor,
     clock: VirtualClock,
@@ -66,22 +99,24 @@ struct Site {
 }
 
 impl Site {
-    fn new() -> Self {
+    fn of(domains: &[&str]) -> Self {
         // Packages begin with their month, by the system's clock.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let clock = VirtualClock::starting_at(Timestamp::from_secs(now - 60 * DAY));
         let tape = Tape::of_seed(1);
         let (mut executor, network) = (Executor::new(clock.clone(), tape.clone()), Network::default());
-        let builder = Homeserver::builder(domain())
-            .store(MemoryStore::new())
-            .transport(network.transport())
-            .clock(clock.clone())
-            .entropy(tape.entropy())
-            .compute(Inline);
-        let home = executor.run(builder.build()).unwrap().unwrap();
-        network.join(home.clone());
-        let spawner = executor.spawner();
-        spawner.spawn(spawner.process(), home.run());
+        for name in domains {
+            let builder = Homeserver::builder(domain(name))
+                .store(MemoryStore::new())
+                .transport(network.transport())
+                .clock(clock.clone())
+                .entropy(tape.entropy())
+                .compute(Inline);
+            let home = executor.run(builder.build()).unwrap().unwrap();
+            network.join(home.clone());
+            let spawner = executor.spawner();
+            spawner.spawn(spawner.process(), home.run());
+        }
         Self { executor, clock, tape, network }
     }
 
@@ -89,8 +124,8 @@ impl Site {
         self.executor.run(work).unwrap()
     }
 
-    /// Two users in a group.
-    fn friends(&mut self) -> (Client, Client, GroupId) {
+    /// Two users of these homeservers in a group.
+    fn friends(&mut self, [one, other]: [&'static str; 2]) -> (Client, Client, GroupId) {
         let ports = || ClientPorts {
             transport: Arc::new(self.network.transport()),
             clock: Arc::new(self.clock.clone()),
@@ -99,7 +134,7 @@ impl Site {
         };
         let (first, second) = (ports(), ports());
         self.run(async move {
-            let (anna, bert) = (user(first).await, user(second).await);
+            let (anna, bert) = (user(one, first).await, user(other, second).await);
             anna.connect(bert.user()).await.unwrap();
             let offer = until(&bert, |event| match event {
                 Event::Offer { offer, .. } => Some(*offer),
@@ -115,8 +150,8 @@ impl Site {
     }
 }
 
-async fn user(ports: ClientPorts) -> Client {
-    let settings = Settings::new(domain(), "correct horse battery staple");
+async fn user(name: &str, ports: ClientPorts) -> Client {
+    let settings = Settings::new(domain(name), "correct horse battery staple");
     let client = Client::register(Settings { stretch: Stretch::least(), ..settings }, ports).await.unwrap();
     client.set_up().await.unwrap();
     client
@@ -131,20 +166,25 @@ async fn until<T>(client: &Client, find: impl Fn(&Event) -> Option<T>) -> T {
     panic!("it never comes");
 }
 
-/// The next message that comes.
+/// What the next message that comes says.
 async fn heard(stream: &mut QueueStream) -> String {
+    String::from_utf8(message(stream).await.text.to_vec()).unwrap()
+}
+
+/// The next message that comes.
+async fn message(stream: &mut QueueStream) -> Message {
     for _ in 0..20 {
         for event in stream.sync(second()).await.unwrap() {
             if let Event::Message(message) = event {
-                return String::from_utf8(message.text.to_vec()).unwrap();
+                return message;
             }
         }
     }
     panic!("nothing comes");
 }
 
-fn domain() -> Fqdn {
-    "alpha.test".parse().unwrap()
+fn domain(name: &str) -> Fqdn {
+    name.parse().unwrap()
 }
 
 const fn second() -> Duration {
