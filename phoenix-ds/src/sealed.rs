@@ -62,7 +62,7 @@ impl Ear {
         self.unseal(row, sealed.map_or(&[0; SEALED_KEY], Bytes::as_ref)).map(drop)
     }
 
-    fn unseal(&self, row: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Reject> {
+    fn unseal(&self, row: &[u8], sealed: &[u8]) -> Result<Wiped, Reject> {
         #[cfg(test)]
         OPENED.with_borrow_mut(|opened| opened.push(sealed.len()));
         self.key.open(&self.record_key(row), sealed).map_err(|_| Reject::NotFound)
