@@ -7,7 +7,7 @@ use phoenix_core::{
     crypto::{AtRestKey, Chance, SEAL_OVERHEAD, pad, unpad},
     operation::Local,
     port::MAX_VALUE,
-    wire::Wire,
+    wire::{Wiped, Wire},
 };
 use zeroize::Zeroizing;
 
