@@ -27,12 +27,14 @@ use crate::{
 mod between;
 mod further;
 mod keeping;
+mod malicious_admins;
 mod malicious_ds;
 mod malicious_members;
 mod malicious_qs;
 mod pins;
 mod renewal;
 mod scene;
+mod sizes;
 mod spent;
 #[path = "../tests/support/mod.rs"]
 mod support;

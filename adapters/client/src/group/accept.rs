@@ -24,12 +24,7 @@ use crate::{
     call::{Auth, Route},
     error::ClientError,
     event::OfferId,
-    mls::{
-        encoding::group_info,
-        leaf::{OwnLeaf, validity},
-        provider::Blob,
-        suite_of,
-    },
+    mls::{encoding::group_info, leaf::OwnLeaf, provider::Blob, suite_of},
     offer::ConnectionOfferTbs,
     session::Session,
     state::Offered,
@@ -82,7 +77,7 @@ impl Session {
         let keys = (payload.credential_key.clone(), payload.profile_key.clone());
         let record = GroupRecord {
             standing: Standing::Joining,
-            config_until: validity(self.now()).last.start().as_secs(),
+            config_until: self.config_due(),
             sent: Some(Sent { act: Act::Join, plan: None, hash, body, fresh: fresh.clone(), leaf: None }),
             ..GroupRecord::new(circuit, access, keys, (leaf, config_id))
         };
