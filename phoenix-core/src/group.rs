@@ -74,7 +74,7 @@ impl WelcomeBundle {
         package: &KeyPackageRef,
         chance: &mut Chance,
     ) -> Result<Opaque<MAX_ENTRY>, Reject> {
-        let padded = pad(&self.encode(), LEAST);
+        let padded = pad(&self.encode_secret(), LEAST);
         let sealed = init_key.seal(WELCOME, package.as_bytes(), &padded, chance)?;
         Ok(Opaque::new(sealed.encode())?)
     }

@@ -7,11 +7,17 @@ use std::net::IpAddr;
 pub struct Origin {
     /// The caller's address; none inside one process.
     pub address: Option<IpAddr>,
-    /// Random, so that an operator can follow one request through a log that names nobody.
+    /// Random, so that an operator can follow one request through a log that names nobody; 0 where there is none.
     pub request: u64,
 }
 
 impl Origin {
+    /// The request's number as logs and error replies show it: 16 hexadecimal digits.
+    #[must_use]
+    pub fn request_id(&self) -> Option<String> {
+        (self.request != 0).then(|| format!("{:016x}", self.request))
+    }
+
     /// The network that the call came from, as limits count it: an IPv4 address, or the first 64 bits of an IPv6
     /// address (05).
     #[must_use]

@@ -20,7 +20,7 @@ impl PushToken {
         chance: &mut Chance,
     ) -> Result<SealedPushToken, Reject> {
         // All of one size: else the length would tell which service it is.
-        let padded = pad_to(&zeroize::Zeroizing::new(self.encode().to_vec()), PADDED)?;
+        let padded = pad_to(&self.encode_secret(), PADDED)?;
         let sealed = seal_with_key(key, client.as_bytes(), &padded, chance);
         Ok(SealedPushToken(Opaque::new(sealed)?))
     }

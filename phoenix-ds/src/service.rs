@@ -30,7 +30,8 @@ impl Service for DeliveryService {
 pub struct DeliverySettings {
     /// Members of a group at most; 1,000 by default, which is also the most that is possible (05).
     pub max_members: usize,
-    /// Bytes of one application message at most, sealed by its sender; 256 KiB by default (05).
+    /// Bytes of one application message at most, sealed by its sender; by default 255 KiB, which is also the most that is
+    /// possible: a request has 256 KiB, and says more than the message (02, 05).
     pub max_message_bytes: usize,
     /// Homeservers whose users are members of no group here: none by default. Members with queues there are proposed
     /// for removal, and no queue there is taken (07, "DS-induced removals").
@@ -39,6 +40,6 @@ pub struct DeliverySettings {
 
 impl Default for DeliverySettings {
     fn default() -> Self {
-        Self { max_members: MAX_MEMBERS, max_message_bytes: 256 << 10, blocked_domains: BTreeSet::new() }
+        Self { max_members: MAX_MEMBERS, max_message_bytes: 255 << 10, blocked_domains: BTreeSet::new() }
     }
 }

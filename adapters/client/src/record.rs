@@ -172,6 +172,14 @@ impl Session {
         self.make_config(config, Some(ds.clone()), expires, &key)
     }
 
+    /// When a group's config that was made now is to be replaced: before it ends, and once the key that it is sealed to has
+    /// ended, which our QS keeps for 120 days more (06).
+    pub(crate) fn config_due(&self) -> u64 {
+        let last_month = validity(self.now()).last.start().as_secs();
+        let key = self.config_key.as_ref().map_or(u64::MAX, |(key, _)| key.not_after);
+        last_month.min(key)
+    }
+
     fn make_package(
         &mut self,
         suite: Suite,

@@ -28,6 +28,7 @@ mod between;
 mod crash;
 mod further;
 mod keeping;
+mod malicious_admins;
 mod malicious_answers;
 mod malicious_ds;
 mod malicious_members;
@@ -36,6 +37,7 @@ mod pins;
 mod renewal;
 mod rotation;
 mod scene;
+mod sizes;
 mod spent;
 #[path = "../tests/support/mod.rs"]
 mod support;

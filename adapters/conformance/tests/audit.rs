@@ -72,6 +72,27 @@ fn an_id_in_a_key_is_found() {
 }
 
 #[test]
+fn the_owner_of_an_alias_is_found_in_whatever_the_as_keeps_of_it() {
+    // A row, and of what was issued: what names nobody, beside what does.
+    for kind in [ALIAS, ISSUED] {
+        is_found(Link::Word(Kind::User), |records| {
+            let owner = records[places(records, Space::As, CLIENT)[0]].0.key().slice(1..17);
+            let place = places(records, Space::As, kind)[0];
+            add(&mut records[place].1, b"owner", &owner);
+        });
+    }
+}
+
+#[test]
+fn the_queue_that_a_delivery_went_to_is_found_in_its_receipt() {
+    is_found(Link::Word(Kind::Queue), |records| {
+        let queue = records[places(records, Space::Qs, QUEUE)[0]].0.key().slice(1..17);
+        let receipt = places(records, Space::Qs, RECEIPT)[0];
+        add(&mut records[receipt].1, b"queue", &queue);
+    });
+}
+
+#[test]
 fn one_mark_on_two_partitions_is_found() {
     is_found(Link::SameMark, |records| {
         let (user, queue) = (places(records, Space::As, USER)[0], places(records, Space::Qs, QUEUE)[0]);
@@ -232,3 +253,6 @@ const CLIENT: u8 = 2;
 const QS_USER: u8 = 1;
 const QUEUE: u8 = 2;
 const GROUP: u8 = 1;
+const ALIAS: u8 = 6;
+const ISSUED: u8 = 9;
+const RECEIPT: u8 = 4;

@@ -9,7 +9,7 @@ use http::{
     HeaderValue, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use phoenix_core::{ErrorCode, ErrorReply, wire::Wire};
+use phoenix_core::{ErrorCode, ErrorReply, Origin, wire::Wire};
 use serde::{Deserialize, Serialize};
 
 use crate::{PROBLEM_TYPE, home::Challenge, token};
@@ -19,18 +19,33 @@ pub(crate) fn problem(reply: &ErrorReply, challenges: &[Challenge]) -> Response 
     problem_with(reply, None, challenges)
 }
 
+/// The same, with the number by which the request is found in the log, where it has one.
+pub(crate) fn problem_of(origin: &Origin, reply: &ErrorReply, challenges: &[Challenge]) -> Response {
+    let instance = origin.request_id().map(|id| format!("{REQUEST_PREFIX}{id}"));
+    respond(reply, kind(reply.code).1, instance, challenges)
+}
+
 /// The same with a status of another protocol.
 pub(crate) fn problem_with(
     reply: &ErrorReply,
     status: Option<StatusCode>,
     challenges: &[Challenge],
 ) -> Response {
-    let (name, usual) = kind(reply.code);
-    let status = status.unwrap_or(usual);
+    respond(reply, status.unwrap_or(kind(reply.code).1), None, challenges)
+}
+
+fn respond(
+    reply: &ErrorReply,
+    status: StatusCode,
+    instance: Option<String>,
+    challenges: &[Challenge],
+) -> Response {
+    let (name, _) = kind(reply.code);
     let document = Problem {
         kind: format!("{TYPE_PREFIX}{name}"),
         title: name.replace('_', " "),
         status: status.as_u16(),
+        instance,
         reply: URL_SAFE_NO_PAD.encode(reply.encode()),
     };
     let mut response = Response::new(Body::from(serde_json::to_vec(&document).unwrap_or_default()));
@@ -91,10 +106,14 @@ struct Problem {
     title: String,
     #[serde(default)]
     status: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
     reply: String,
 }
 
 const TYPE_PREFIX: &str = "urn:phoenix:error:";
+/// Begins what names a request (RFC 9457 §3.1.5).
+const REQUEST_PREFIX: &str = "urn:phoenix:request:";
 /// Reads base64url with padding or without: the specification leaves it open.
 pub(crate) const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
@@ -108,11 +127,11 @@ mod tests {
     use bytes::Bytes;
     use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
     use phoenix_core::{
-        ErrorCode, ErrorReply,
+        ErrorCode, ErrorReply, Origin,
         wire::{Opaque, Wire},
     };
 
-    use super::{problem, reply_in};
+    use super::{problem, problem_of, reply_in};
     use crate::home::Challenge;
 
     #[test]
@@ -153,6 +172,25 @@ mod tests {
         let body = futures::executor::block_on(axum::body::to_bytes(response.into_body(), 1 << 16)).unwrap();
         assert_eq!(reply_in(&body), Some(reply));
         assert_eq!(reply_in(b"{\"type\": \"about:blank\"}"), None);
+    }
+
+    #[test]
+    fn a_refusal_names_its_request_by_the_number_of_the_log() {
+        let reply = reply(ErrorCode::Internal, None);
+        let origin = Origin { request: 0xabc, address: None };
+
+        let named = problem_of(&origin, &reply, &[]);
+        let unnamed = problem_of(&Origin::default(), &reply, &[]);
+
+        let [named, unnamed] = [named, unnamed].map(|response| {
+            let body = axum::body::to_bytes(response.into_body(), 1 << 16);
+            futures::executor::block_on(body).unwrap()
+        });
+        let instance =
+            |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).unwrap()["instance"].clone();
+        assert_eq!(instance(&named), "urn:phoenix:request:0000000000000abc");
+        assert_eq!(instance(&unnamed), serde_json::Value::Null);
+        assert_eq!(reply_in(&named), Some(reply));
     }
 
     #[test]

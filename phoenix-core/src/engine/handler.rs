@@ -3,6 +3,7 @@
 use std::{future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
+use tracing::{Instrument, Span};
 
 use super::{Engine, OpenStream};
 use crate::{
@@ -68,10 +69,11 @@ impl<O: Operation> Handler for Bound<O> {
         call: Call,
         origin: Origin,
     ) -> Pin<Box<dyn Future<Output = Result<Bytes, ErrorReply>> + Send + '_>> {
-        Box::pin(async move {
+        let answered = async move {
             let answer = self.engine.call::<O>(call, origin).await;
             answer.map(|reply| reply.encode()).map_err(|failure| told(&O::Endpoint::DESCRIPTION, failure))
-        })
+        };
+        Box::pin(answered.instrument(span(&origin)))
     }
 }
 
@@ -93,7 +95,7 @@ where
         call: Call,
         origin: Origin,
     ) -> Pin<Box<dyn Future<Output = Result<Bytes, ErrorReply>> + Send + '_>> {
-        Box::pin(async move {
+        let answered = async move {
             let tell = |failure| told(&O::Endpoint::DESCRIPTION, failure);
             let plan = self.engine.call::<O>(call, origin).await.map_err(tell)?;
             let mut answers = Vec::new();
@@ -107,7 +109,8 @@ where
                 }
             }
             O::answer(plan, answers).map(|answer| answer.encode()).map_err(|reject| tell(reject.into()))
-        })
+        };
+        Box::pin(answered.instrument(span(&origin)))
     }
 }
 
@@ -134,10 +137,11 @@ impl<O: Streamed> Handler for BoundStream<O> {
         call: Call,
         origin: Origin,
     ) -> Pin<Box<dyn Future<Output = Result<OpenStream, ErrorReply>> + Send + '_>> {
-        Box::pin(async move {
+        let opened = async move {
             let opened = self.engine.stream::<O>(call, origin).await;
             opened.map_err(|failure| told(&O::Endpoint::DESCRIPTION, failure))
-        })
+        };
+        Box::pin(opened.instrument(span(&origin)))
     }
 }
 
@@ -147,6 +151,14 @@ fn comes_again(failure: &Failure) -> bool {
         Failure::Refused(refusal) => {
             matches!(refusal.reject, Reject::Unavailable(_) | Reject::RateLimited(_))
         }
+    }
+}
+
+/// What is logged of one call is found together, and names nobody (09). Its level is that of what is logged in it.
+fn span(origin: &Origin) -> Span {
+    match origin.request_id() {
+        Some(id) => tracing::error_span!("call", request = %id),
+        None => Span::none(),
     }
 }
 

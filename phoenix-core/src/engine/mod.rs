@@ -15,7 +15,10 @@ mod pushes;
 mod store;
 mod streams;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    ops::Deref,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use futures::channel::oneshot;
 
@@ -215,7 +218,7 @@ impl<S: Service> Engine<S> {
         call: Call,
         origin: Origin,
     ) -> Result<ReplyOf<O>, Failure> {
-        let shared = self.shared.clone();
+        let (shared, call) = (self.shared.clone(), Wiping(call));
         // First, since all that follows costs more.
         let token_type = call.token.as_ref().map(Token::token_type);
         shared.admit(&O::Endpoint::DESCRIPTION, token_type, &origin)?;
@@ -289,6 +292,25 @@ impl<S: Service> Engine<S> {
             job();
         }
         result.await.map_err(|_| DROPPED.into())
+    }
+}
+
+/// A call whose body is overwritten when it is done with, decoded or refused: it may hold the key of a group (07,
+/// "Endpoints"). What was decoded of it wipes itself.
+struct Wiping(Call);
+
+impl Deref for Wiping {
+    type Target = Call;
+
+    fn deref(&self) -> &Call {
+        &self.0
+    }
+}
+
+impl Drop for Wiping {
+    fn drop(&mut self) {
+        // Who keeps the call that it made keeps its body, too.
+        self.0.body.wipe();
     }
 }
 

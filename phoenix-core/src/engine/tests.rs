@@ -3,6 +3,7 @@
 
 mod counter;
 mod lanes;
+mod log;
 mod pushes;
 mod rules;
 mod world;

@@ -10,6 +10,7 @@ mod vector;
 
 use bytes::Bytes;
 use tls_codec::{DeserializeBytes, Serialize};
+use zeroize::Zeroizing;
 
 pub use call::{Audience, AuthFrame, Call, CallTbs, CoSignature, MAX_BODY, Sender, VERSION};
 pub use secret::{Secret, SecretOpaque, Wiped};
@@ -22,6 +23,9 @@ pub trait Wire: Sized + Send + Sync + 'static {
     /// The one encoding of this value.
     fn encode(&self) -> Bytes;
 
+    /// The same, in memory that is wiped when it is given back: for what holds secrets.
+    fn encode_secret(&self) -> Zeroizing<Vec<u8>>;
+
     /// The value that the whole input encodes.
     ///
     /// # Errors
@@ -33,6 +37,11 @@ impl<T: Serialize + DeserializeBytes + Send + Sync + 'static> Wire for T {
     fn encode(&self) -> Bytes {
         // Encoding into memory fails only for vectors over 2^30 bytes, which the bounded types cannot hold.
         self.tls_serialize_detached().map(Bytes::from).unwrap_or_default()
+    }
+
+    fn encode_secret(&self) -> Zeroizing<Vec<u8>> {
+        // As long as it must be from the first: nothing is moved, and nothing left behind.
+        Zeroizing::new(self.tls_serialize_detached().unwrap_or_default())
     }
 
     fn decode(input: &[u8]) -> Result<Self, Reject> {

@@ -2,11 +2,12 @@
 
 use std::{fmt, io, ops::Deref};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tls_codec::{
     DeserializeBytes, Error, Serialize, Size, TlsDeserializeBytes, TlsSerialize, TlsSize, TlsVarInt,
     VLByteSlice,
 };
+use zeroize::Zeroize;
 
 /// A vector would be over its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +52,18 @@ impl<const MAX: usize> Opaque<MAX> {
     pub fn bytes(&self) -> Bytes {
         self.0.clone()
     }
+
+    /// Overwrites the bytes, unless somebody else holds them too; none are left. Says whether it did.
+    pub fn wipe(&mut self) -> bool {
+        wiped(std::mem::take(&mut self.0)).is_ok()
+    }
+}
+
+/// The memory of bytes that nobody else holds, overwritten.
+fn wiped(bytes: Bytes) -> Result<BytesMut, Bytes> {
+    let mut own = bytes.try_into_mut()?;
+    own.zeroize();
+    Ok(own)
 }
 
 impl<const MAX: usize> Deref for Opaque<MAX> {
@@ -220,5 +233,34 @@ impl Flag {
 impl From<bool> for Flag {
     fn from(set: bool) -> Self {
         if set { Self::Yes } else { Self::No }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::{Opaque, wiped};
+    use crate::{Reject, wire::Wire};
+
+    #[test]
+    fn what_was_decoded_is_overwritten_in_its_place_unless_it_is_shared() -> Result<(), Reject> {
+        let decode = || Opaque::<64>::decode(&[&[5], b"a key".as_slice()].concat());
+        let bytes = decode()?.bytes();
+        let (place, shared) = (bytes.as_ptr(), bytes.clone());
+
+        let bytes = wiped(bytes).expect_err("somebody else holds it");
+        assert_eq!(bytes, b"a key".as_slice());
+        drop(shared);
+        let own = wiped(bytes).expect("nobody else holds it");
+        assert_eq!((own.as_ptr(), own.as_ref()), (place, [0; 5].as_slice()));
+
+        let mut decoded = decode()?;
+        assert!(decoded.wipe() && decoded.is_empty());
+        let mut made = Opaque::<64>::new(vec![1; 5])?;
+        let kept: Bytes = made.bytes();
+        assert!(!made.wipe());
+        assert_eq!(kept, [1; 5].as_slice());
+        Ok(())
     }
 }

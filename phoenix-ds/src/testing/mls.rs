@@ -77,7 +77,7 @@ pub(super) fn join_config() -> MlsGroupJoinConfig {
 }
 
 pub(super) fn keys(number: usize) -> MemberKeys {
-    let link_key = Opaque::new(vec![number.try_into().unwrap(); 44]).unwrap();
+    let link_key = Opaque::new(vec![number.to_be_bytes()[7]; 44]).unwrap();
     MemberKeys { link_key, profile_key: Opaque::default() }
 }
 

@@ -1,5 +1,6 @@
-//! Attacks on groups, each named after its row of the threats (10).
+//! Attacks on groups, each named after its row of the threats (10), and the bounds of what a request may bring.
 
+mod bounds;
 mod t13;
 mod t14;
 mod t15;

@@ -24,12 +24,7 @@ use crate::{
     call::{Auth, Route},
     error::ClientError,
     event::OfferId,
-    mls::{
-        encoding::group_info,
-        leaf::{OwnLeaf, validity},
-        provider::Blob,
-        suite_of,
-    },
+    mls::{encoding::group_info, leaf::OwnLeaf, provider::Blob, suite_of},
     offer::ConnectionOfferTbs,
     session::Session,
     state::Offered,
@@ -84,7 +79,7 @@ impl Session {
         let record = GroupRecord {
             standing: Standing::Joining,
             config_generation: self.record()?.generation,
-            config_until: validity(self.now()).last.start().as_secs(),
+            config_until: self.config_due(),
             sent: Some(Sent { act: Act::Join, plan: None, hash, body, fresh: fresh.clone(), leaf: None }),
             ..GroupRecord::new(circuit, access, keys, (leaf, config_id))
         };

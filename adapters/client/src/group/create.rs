@@ -116,7 +116,7 @@ impl Session {
     ) -> Result<(), ClientError> {
         let group = record.access.group.clone();
         record.committed_at = self.now();
-        record.config_until = validity(self.now()).last.start().as_secs();
+        record.config_until = self.config_due();
         record.profile_told = self.profile_version();
         self.state.configs.insert(record.config, group.clone());
         self.state.groups.insert(group.clone(), record);
@@ -142,7 +142,7 @@ impl Session {
             _ => None,
         };
         let (suite, pseudonym) = (self.state.account.suite, leaf.credential.pseudonym);
-        let context = extensions::group_context((&group.domain, ds), suite, pseudonym, offer.as_ref())?;
+        let context = extensions::group_context((&group.domain, ds), pseudonym, offer.as_ref())?;
         MlsGroup::builder()
             .with_group_id(mls_group_id(group))
             .ciphersuite(ciphersuite(suite))

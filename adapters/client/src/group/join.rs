@@ -31,7 +31,7 @@ use crate::{
     event::Event,
     mls::{
         encoding::{encrypted_group_info_hash, mls_group_id, ratchet_tree, welcome},
-        leaf::{OwnLeaf, validity},
+        leaf::OwnLeaf,
     },
     session::Session,
     state::Retired,
@@ -235,12 +235,12 @@ impl Session {
         let (route, auth) = (self.group_route(group)?, self.leaf_identity(group)?);
         let request = UpdateQueueConfigRequest { access: self.group(group)?.access.clone(), config };
         self.call::<UpdateQueueConfig>(&route, Some(&auth), &request).await?;
-        let now = self.now();
+        let (now, due) = (self.now(), self.config_due());
         let record = self.group_mut(group)?;
         let former = std::mem::replace(&mut record.config, id);
         (record.next_config, record.config_generation) = (None, generation);
         record.is_config_shared = Flag::No;
-        record.config_until = validity(now).last.start().as_secs();
+        record.config_until = due;
         let expires = record.leaf.credential.validity.last;
         // A last-resort package may be taken again.
         if !self.state.packages.contains_key(&former) {

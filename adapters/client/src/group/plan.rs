@@ -171,12 +171,11 @@ impl Session {
             return self.roles_of(group, up, down);
         }
         let (mls_group, _) = self.mls(group)?;
-        if let Plan::Senders(keys) = plan {
-            return extensions::with_senders(mls_group, (&group.domain, keys));
-        }
-        match to_appoint(mls_group, removed, pseudonym).filter(|_| plan.act() != Act::Delete) {
-            Some(pseudonym) => extensions::with_admins(mls_group, vec![pseudonym]),
-            None => Ok(None),
+        // Where nobody is listed any more, who acts as admin is written down first: the DS's keys come with the next.
+        match (to_appoint(mls_group, removed, pseudonym).filter(|_| plan.act() != Act::Delete), plan) {
+            (Some(pseudonym), _) => extensions::with_admins(mls_group, vec![pseudonym]),
+            (None, Plan::Senders(keys)) => extensions::with_senders(mls_group, (&group.domain, keys)),
+            (None, _) => Ok(None),
         }
     }
 

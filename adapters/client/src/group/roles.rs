@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use openmls::prelude::{
-    Extensions, GroupContext, LeafNodeIndex, MlsGroup, Proposal, QueuedProposal, Sender as MlsSender,
-    StagedCommit,
+    Extensions, GroupContext, LeafNodeIndex, MlsGroup, Proposal, ProposalOrRefType, QueuedProposal,
+    Sender as MlsSender, StagedCommit,
 };
 use openmls_traits::OpenMlsProvider;
-use phoenix_core::{GroupId, LeafIndex, Pseudonym, UserId, api::delivery::DS_LEAF};
+use phoenix_core::{
+    GroupId, LeafIndex, Pseudonym, UserId,
+    api::{delivery::DS_LEAF, mls::Roles},
+};
 
 use super::{ConnectionState, OpenOffer, Standing};
 use crate::{
@@ -36,7 +39,7 @@ impl Session {
         if *from == MlsSender::NewMemberCommit && !is_open && !is_resync {
             violators.insert(sender);
         }
-        if !judge.allows_path(mls_group, from, staged) {
+        if !judge.allows_path(mls_group, from, staged) || !judge.allows_silence(mls_group, from, staged) {
             violators.insert(sender);
         }
         for queued in staged.queued_proposals() {
@@ -226,6 +229,8 @@ struct Judge {
     added: Vec<Option<Pseudonym>>,
     /// The leaf that its path renews, and the pseudonym that it has then.
     path: Option<(LeafIndex, Pseudonym)>,
+    /// How many proposals it brings itself.
+    inline: usize,
 }
 
 impl Judge {
@@ -238,6 +243,8 @@ impl Judge {
             leaf_credential(credential).ok().map(|it| it.pseudonym)
         });
         let removed = staged.queued_proposals().filter_map(leaves);
+        let inline =
+            staged.queued_proposals().filter(|it| it.proposal_or_ref_type() == ProposalOrRefType::Proposal);
         let path = staged.update_path_leaf_node().and_then(|it| leaf_credential(it.credential()).ok());
         let path = path.and_then(|it| match from {
             MlsSender::Member(leaf) => Some((LeafIndex(leaf.u32()), it.pseudonym)),
@@ -249,6 +256,7 @@ impl Judge {
             taken,
             added: added.collect(),
             path,
+            inline: inline.count(),
         }
     }
 
@@ -268,28 +276,76 @@ impl Judge {
         }
     }
 
-    /// Admins change who is admin, and put the DS's keys in; where none stays after a commit, it may write down who
-    /// acts as one.
+    /// Admins change who is admin, and put the DS's keys in, by a commit that does nothing else; where none stays after a
+    /// commit, it may write down who acts as one. What lists may say is what the DS takes (decision 45).
     fn allows_extensions(
         &self,
         group: &MlsGroup,
         is_admin: bool,
         changed: &Extensions<GroupContext>,
     ) -> bool {
-        if !extensions::is_same_but_roles(group.extensions(), changed) {
-            return false;
-        }
+        let Some(change) = extensions::change(group.extensions(), changed) else { return false };
+        let extensions::Change { roles, senders } = change;
+        let are_senders_right = !senders || extensions::has_senders(changed);
+        let is_list_right = match &roles {
+            Some(roles) if !senders && self.is_succession(group, roles) => return true,
+            Some(roles) => self.allows_list(group, roles),
+            None => senders,
+        };
+        is_admin && self.inline == 1 && is_list_right && are_senders_right
+    }
+
+    /// A list names nobody twice, and nobody but who stays or was listed before; in a group of several, somebody who
+    /// stays.
+    fn allows_list(&self, group: &MlsGroup, roles: &Roles) -> bool {
+        let before = extensions::roles(group).admins;
+        let staying = self.staying(group);
+        let mut seen = BTreeSet::new();
+        let may_be = |it: &Pseudonym| staying.contains(it) || before.contains(it);
+        let is_valid = roles.admins.iter().all(|it| seen.insert(*it) && may_be(it));
+        let has_admin = roles.admins.iter().any(|it| staying.contains(it));
+        is_valid && (has_admin || !self.leaves_several(group))
+    }
+
+    /// Whether roles write down who acts as admin after the commit, where none of the listed stays.
+    fn is_succession(&self, group: &MlsGroup, roles: &Roles) -> bool {
         let is_gone = |leaf| self.removed.contains(&leaf);
-        let acting = lowest(group, is_gone).map(|(leaf, pseudonym)| match self.path {
-            Some((path, renewed)) if path == leaf => renewed,
-            _ => pseudonym,
+        let acting = lowest(group, is_gone).map(|(leaf, pseudonym)| self.renamed(leaf, pseudonym));
+        let is_acting = roles.admins.len() == 1 && roles.admins.first().copied() == acting;
+        is_acting && !Admins::stays(group, is_gone)
+    }
+
+    /// A member's commit may say nothing of roles where somebody was listed before it; else it must say who acts, if
+    /// the group is one of several after it.
+    fn allows_silence(&self, group: &MlsGroup, from: &MlsSender, staged: &StagedCommit) -> bool {
+        let says = staged.queued_proposals().any(|queued| match queued.proposal() {
+            Proposal::GroupContextExtensions(changed) => {
+                let change = extensions::change(group.extensions(), changed.extensions());
+                change.is_some_and(|change| change.roles.is_some())
+            }
+            _ => false,
         });
-        let appointed = extensions::roles_in(changed).admins;
-        let is_appointment = appointed.len() == 1
-            && appointed.first().copied() == acting
-            && !Admins::stays(group, is_gone)
-            && changed.external_senders() == group.extensions().external_senders();
-        is_admin || is_appointment
+        let is_member = matches!(from, MlsSender::Member(_));
+        !is_member || says || Admins::listed(group).next().is_some() || !self.leaves_several(group)
+    }
+
+    /// The pseudonyms of those that stay, as they are after the commit.
+    fn staying(&self, group: &MlsGroup) -> BTreeSet<Pseudonym> {
+        let members = group.members().filter_map(|it| {
+            let leaf = LeafIndex(it.index.u32());
+            let credential = leaf_credential(&it.credential).ok()?;
+            (!self.removed.contains(&leaf)).then(|| self.renamed(leaf, credential.pseudonym))
+        });
+        members.collect()
+    }
+
+    fn renamed(&self, leaf: LeafIndex, pseudonym: Pseudonym) -> Pseudonym {
+        self.path.filter(|(path, _)| *path == leaf).map_or(pseudonym, |(_, renewed)| renewed)
+    }
+
+    fn leaves_several(&self, group: &MlsGroup) -> bool {
+        let staying = group.members().filter(|it| !self.removed.contains(&LeafIndex(it.index.u32())));
+        staying.count().saturating_add(self.added.len()) > 1
     }
 
     /// A member keeps its pseudonym; but for its first commit where it came by a last-resort package, as nobody who is

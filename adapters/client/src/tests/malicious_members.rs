@@ -199,8 +199,13 @@ pub(crate) async fn false_removals(client: &Client, member: &Client, group: &Gro
 
 /// Bob is given Carol's commit, which the DS should never have accepted.
 async fn assert_found_out(world: &World, scene: &Scene, commit: Mls) {
-    let Scene { b, c, group, between, .. } = scene;
-    let leaf = b.lock().await.leaves_of(group, &[c.user().clone()]).expect("a group")[0];
+    assert_caught(world, scene, &scene.c, commit).await;
+}
+
+/// The same, of whoever committed it.
+pub(crate) async fn assert_caught(world: &World, scene: &Scene, committer: &Client, commit: Mls) {
+    let Scene { b, group, between, .. } = scene;
+    let leaf = b.lock().await.leaves_of(group, &[committer.user().clone()]).expect("a group")[0];
     let made = invent(b, group, (ContentKind::Commit, leaf), commit.to_vec()).await;
     between.push(&made, world.clock.now());
 

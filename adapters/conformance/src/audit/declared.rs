@@ -3,6 +3,8 @@
 
 use phoenix_core::port::Space;
 
+use super::Kind;
+
 /// A row of the DS's partitions that is padded to a ladder of its own.
 pub(super) struct Size {
     /// The kind of the partition.
@@ -27,6 +29,22 @@ pub(super) const SIZES: &[Size] = &[
 pub(super) const SMALL: usize = 512;
 /// The lowest step of any larger row.
 pub(super) const LEAST_FLOOR: usize = 4 << 10;
+
+/// Kinds of partitions that lie under the id of whom they are about, or name it: these words may stand there, and in no
+/// other record of their service. What an alias is, or what was issued to whom, names nobody (09, "What may be
+/// persisted").
+pub(super) const NAMING: &[(Kind, Space, u8, &str)] = &[
+    (Kind::User, Space::As, 1, "users"),
+    (Kind::User, Space::As, 2, "clients"),
+    (Kind::User, Space::As, 3, "direct queues of clients"),
+    (Kind::User, Space::As, 4, "connection packages of clients"),
+    (Kind::User, Space::As, 5, "registrations under way"),
+    (Kind::User, Space::As, 20, "profiles"),
+    (Kind::User, Space::As, 31, "changes of password under way"),
+    (Kind::Queue, Space::Qs, 1, "users of the QS"),
+    (Kind::Queue, Space::Qs, 2, "clients of the QS and their queues"),
+    (Kind::Queue, Space::Qs, 3, "AddPackages of a client"),
+];
 
 /// Kinds whose rows are numbered by nature: the numbers tell the order within one owner's queue, which its service
 /// sees anyway, and nothing about other owners.

@@ -10,10 +10,10 @@ use base64::{
         general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
     },
 };
-use phoenix_core::port::Space;
+use phoenix_core::port::{PartitionKey, Space};
 
 use super::{
-    AuditError, Record, fields,
+    AuditError, Record, declared, fields,
     report::{Findings, Link, Spot},
 };
 
@@ -66,14 +66,10 @@ impl Kind {
         }
     }
 
-    /// Whether a store may hold such a word there (09, "What may be persisted").
-    #[must_use]
-    pub const fn may_be_in(self, space: Space) -> bool {
-        match self {
-            Self::User => matches!(space, Space::As),
-            Self::Queue => matches!(space, Space::Qs),
-            Self::Group | Self::Alias | Self::Name | Self::Password | Self::PushToken | Self::Text => false,
-        }
+    /// Whether a partition may hold such a word (09, "What may be persisted").
+    fn may_be_in(self, partition: &PartitionKey) -> bool {
+        let place = (self, partition.space(), super::kind(partition));
+        declared::NAMING.iter().any(|(word, space, kind, _)| (*word, *space, *kind) == place)
     }
 }
 
@@ -165,7 +161,7 @@ pub(super) fn find(
         let space = record.0.space();
         for (part, field) in fields(record) {
             for kind in words.found_in(field) {
-                if kind.may_be_in(space) {
+                if kind.may_be_in(&record.0) {
                     let times = in_place.entry((kind, space)).or_default();
                     *times = times.saturating_add(1);
                 } else {

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::Request};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::StreamExt;
 use http::{
     HeaderMap,
@@ -15,6 +15,7 @@ use phoenix_core::{
     wire::{Call, VERSION, Wire},
 };
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use super::{
     memory::{Charge, Full, Memory},
@@ -52,11 +53,14 @@ impl Intake {
         let (bytes, charge) =
             timeout(BODY_TIME, reading).await.unwrap_or(Err(Reject::Malformed("body"))).map_err(refused)?;
         let call = match endpoint.binding {
-            Binding::PrivacyPass => privacy_pass::call(endpoint, &parts.headers, bytes),
+            Binding::PrivacyPass => {
+                privacy_pass::call(endpoint, &parts.headers, Bytes::copy_from_slice(&bytes))
+            }
             Binding::Post | Binding::Json | Binding::WebSocket | Binding::None => decode(&bytes, endpoint),
         };
         let mut call = call.map_err(refused)?;
         if call.token.is_some() {
+            call.body.wipe();
             return Err(refused(Reject::Malformed("token")));
         }
         call.token = token;
@@ -74,19 +78,34 @@ pub(super) fn charged(mut charge: Charge, reply: Bytes) -> Result<Bytes, ErrorRe
 }
 
 /// Collects a body and pays for each piece of it when it comes: who announces much and sends nothing holds
-/// nothing.
-async fn collect(body: Body, limit: usize, mut charge: Charge) -> Result<(Bytes, Charge), Reject> {
+/// nothing. It may hold the key of a group: nothing of it is left where it was collected.
+async fn collect(
+    body: Body,
+    limit: usize,
+    mut charge: Charge,
+) -> Result<(Zeroizing<Vec<u8>>, Charge), Reject> {
     let mut pieces = body.into_data_stream();
-    let mut bytes = BytesMut::new();
+    let mut bytes = Zeroizing::new(Vec::new());
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|_| Reject::Malformed("body"))?;
         if bytes.len().saturating_add(piece.len()) > limit {
             return Err(TOO_LARGE);
         }
         charge.grow(piece.len()).map_err(full)?;
-        bytes.extend_from_slice(&piece);
+        append(&mut bytes, &piece);
     }
-    Ok((bytes.freeze(), charge))
+    Ok((bytes, charge))
+}
+
+/// Appends a piece. A vector that grows by itself leaves what it had where it was.
+fn append(bytes: &mut Zeroizing<Vec<u8>>, piece: &[u8]) {
+    let needed = bytes.len().saturating_add(piece.len());
+    if needed > bytes.capacity() {
+        let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(bytes.capacity().saturating_mul(2))));
+        larger.extend_from_slice(bytes);
+        *bytes = larger;
+    }
+    bytes.extend_from_slice(piece);
 }
 
 const fn full(_: Full) -> Reject {
@@ -115,14 +134,19 @@ pub(super) fn decode(bytes: &[u8], endpoint: &Description) -> Result<Call, Rejec
     if bytes.first_chunk().is_some_and(|version| u16::from_be_bytes(*version) != VERSION) {
         return Err(Reject::UnsupportedVersion);
     }
-    let call = Call::decode(bytes).map_err(|_| Reject::Malformed("call"))?;
-    if call.endpoint != endpoint.id {
-        return Err(Reject::Malformed("endpoint"));
+    let mut call = Call::decode(bytes).map_err(|_| Reject::Malformed("call"))?;
+    let refused = match &call {
+        call if call.endpoint != endpoint.id => Some(Reject::Malformed("endpoint")),
+        call if call.body.len() > endpoint.body_limit => Some(TOO_LARGE),
+        _ => None,
+    };
+    match refused {
+        None => Ok(call),
+        Some(reject) => {
+            call.body.wipe();
+            Err(reject)
+        }
     }
-    if call.body.len() > endpoint.body_limit {
-        return Err(TOO_LARGE);
-    }
-    Ok(call)
 }
 
 const TOO_LARGE: Reject = Reject::TooLarge("body");
@@ -134,3 +158,27 @@ const ENVELOPE: usize = 16 << 10;
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// When to come back while there is no memory: calls are over in moments.
 const FULL_RETRY_S: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::append;
+
+    #[test]
+    fn what_is_collected_moves_only_into_larger_memory_and_by_hand() {
+        let mut bytes = Zeroizing::new(Vec::new());
+        let mut expected = Vec::new();
+        let mut moves = 0;
+        for number in 0..200_u8 {
+            let piece = vec![number; usize::from(number)];
+            let (place, capacity) = (bytes.as_ptr(), bytes.capacity());
+            append(&mut bytes, &piece);
+            moves += usize::from(bytes.as_ptr() != place);
+            assert!(bytes.as_ptr() == place || bytes.capacity() > capacity);
+            expected.extend_from_slice(&piece);
+        }
+        assert_eq!(*bytes, expected);
+        assert!((1..20).contains(&moves), "{moves}");
+    }
+}

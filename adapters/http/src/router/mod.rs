@@ -32,7 +32,7 @@ use self::{
 };
 use crate::{
     MEDIA_TYPE,
-    error::{problem, wants_token},
+    error::{problem, problem_of, wants_token},
     home::Home,
     privacy_pass,
     well_known::Document,
@@ -160,8 +160,12 @@ impl Gate {
     }
 
     /// Reads the call and carries it out.
-    async fn answer(&self, endpoint: Description, request: Request) -> Result<Bytes, ErrorReply> {
-        let origin = origin(&request);
+    async fn answer(
+        &self,
+        endpoint: Description,
+        request: Request,
+        origin: Origin,
+    ) -> Result<Bytes, ErrorReply> {
         let (call, charge) = self.intake.read(&endpoint, request, origin.address).await?;
         let home = Arc::clone(&self.home);
         // A task of its own: the call runs to its end though the caller hangs up, else hanging up buys free work.
@@ -182,12 +186,13 @@ async fn call(
     let Some(endpoint) = gate.endpoint(&service, &name, is_posted) else {
         return problem(&refused(Reject::NotFound), &[]);
     };
-    match gate.answer(endpoint, request).await {
+    let origin = origin(&request);
+    match gate.answer(endpoint, request, origin).await {
         Ok(reply) => content(reply, MEDIA_TYPE, HeaderValue::from_static("no-store")),
         Err(error) => {
             let class = endpoint.token.filter(|_| wants_token(error.code));
             let challenges = class.map(|class| gate.home.challenges(class)).unwrap_or_default();
-            problem(&error, &challenges)
+            problem_of(&origin, &error, &challenges)
         }
     }
 }
@@ -196,7 +201,8 @@ async fn call(
 async fn token_request(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     let endpoint = gate.table.iter().find(|it| it.binding == Binding::PrivacyPass).copied();
     let Some(endpoint) = endpoint else { return problem(&refused(Reject::NotFound), &[]) };
-    match gate.answer(endpoint, request).await {
+    let origin = origin(&request);
+    match gate.answer(endpoint, request, origin).await {
         Ok(reply) => content(reply, privacy_pass::RESPONSE_TYPE, HeaderValue::from_static("no-store")),
         Err(error) => privacy_pass::refusal(&error),
     }

@@ -15,7 +15,7 @@ pub struct RequestGroupId;
 
 impl Endpoint for RequestGroupId {
     const DESCRIPTION: Description =
-        Description::new(0x0301, ServiceName::Ds, "request_group_id").costs(Class::Home);
+        Description::new(0x0301, ServiceName::Ds, "request_group_id").local().costs(Class::Home);
     type Request = Empty;
     type Reply = GroupReservation;
 }
@@ -36,6 +36,7 @@ pub struct CreateGroup;
 
 impl Endpoint for CreateGroup {
     const DESCRIPTION: Description = Description::new(0x0302, ServiceName::Ds, "create_group")
+        .local()
         .signed_by(SenderKind::NewKey)
         .costs(Class::Home);
     type Request = CreateGroupRequest;
