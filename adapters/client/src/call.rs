@@ -194,7 +194,11 @@ impl Session {
     ) -> Result<Bytes, ClientError> {
         let outgoing = self.prepare(description, to, auth, token, body)?;
         let answer = self.ports.transport.send(&to.domain, outgoing).await;
-        self.uncertain |= answer.is_err();
+        // A token that is spent: the call may have come twice, and have been carried out the first time.
+        let is_spent = |answer: &Result<_, ErrorReply>| {
+            answer.as_ref().is_err_and(|error| error.code == ErrorCode::TokenSpent)
+        };
+        self.uncertain |= answer.as_ref().map_or(true, is_spent);
         answer.map_err(ClientError::Unreachable)?.map_err(ClientError::Refused)
     }
 

@@ -75,6 +75,19 @@ fn an_alias_whose_registration_was_never_answered_is_ours_all_the_same() {
 }
 
 #[test]
+fn a_call_that_comes_twice_is_known_for_carried_out_though_the_answer_says_that_its_token_is_spent() {
+    play(&["alpha.test"], async |world| {
+        let (a, b) = pair(&world).await;
+        let group = group_of(&a, &b).await;
+
+        world.net.double("delete_group");
+        a.delete_group(&group).await.expect("ended");
+        world.net.double("alias_register");
+        b.register_alias("Carol").await.expect("registered");
+    });
+}
+
+#[test]
 fn an_offer_that_is_repeated_goes_on_with_its_group() {
     play(&["alpha.test"], async |world| {
         let (a, b) = (world.user("alpha.test").await, world.user("alpha.test").await);

@@ -36,6 +36,7 @@ pub struct Net {
     homes: Arc<Mutex<BTreeMap<Fqdn, Homeserver>>>,
     lossy: Arc<Mutex<HashSet<&'static str>>>,
     cut: Arc<Mutex<HashSet<&'static str>>>,
+    doubled: Arc<Mutex<HashSet<&'static str>>>,
     luck: Arc<Mutex<Option<Luck>>>,
     answers: Arc<Mutex<BTreeMap<&'static str, Box<Answer>>>>,
 }
@@ -64,6 +65,11 @@ impl Net {
     pub fn cut(&self, name: &'static str, is_cut: bool) {
         let mut cut = self.cut.lock().expect("no panic before");
         let _ = if is_cut { cut.insert(name) } else { cut.remove(name) };
+    }
+
+    /// Brings the next call to an endpoint twice; the second is answered.
+    pub fn double(&self, name: &'static str) {
+        self.doubled.lock().expect("no panic before").insert(name);
     }
 
     /// From now on loses one message of so many.
@@ -98,6 +104,9 @@ impl Transport for Net {
         }
         if let Some(answer) = self.answers.lock().expect("no panic before").get(name) {
             return Ok(Ok(answer(&call)));
+        }
+        if self.doubled.lock().expect("no panic before").remove(name) {
+            let _ = home.call(service, name, call.clone(), Origin::default()).await;
         }
         let answer = home.call(service, name, call, Origin::default()).await;
         let is_cut = self.cut.lock().expect("no panic before").contains(name);

@@ -27,6 +27,10 @@ pub(crate) fn audit(ledger: &Ledger, diaries: &Diaries) {
                 if !seen.insert(text) {
                     ledger.violated(format!("Q2: {client} was shown {text:?} twice"));
                 }
+                if ledger.is_hushed(client, text) {
+                    ledger
+                        .violated(format!("B1: {client} was shown {text:?} of a group that it had blocked"));
+                }
                 if ledger.made_in(text).is_none() {
                     ledger.violated(format!("Q2: {client} was shown {text:?}, which nobody sent"));
                 }
@@ -91,7 +95,8 @@ fn unsure(ledger: &Ledger, accepted: &BTreeMap<String, Spoken>, group: &GroupId,
         let to = ledger.addressee(text);
         let is_for = |client: &str| client != sender && to.as_ref().is_none_or(|to| to == client);
         for (client, chapter) in members.iter().filter(|(client, _)| is_for(client)) {
-            let stays = chapter.stays.iter().any(|stay| stay.first <= made_in && !stay.over);
+            let stays =
+                !chapter.missed_some && chapter.stays.iter().any(|stay| stay.first <= made_in && !stay.over);
             if stays && chapter.shown(text) == 0 {
                 ledger.violated(format!("Q1: {client} was never shown {text:?} of {group:?}, others were"));
             }

@@ -1,30 +1,32 @@
 //! The clients of a world.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures::future::join_all;
-use phoenix_client::{Audience, Client, ClientError, ClientPorts, Event, Message};
+use phoenix_client::{Audience, Client, ClientError, ClientPorts, Event, Message, OfferId};
 use phoenix_core::{Fqdn, GroupId, UserId, port::Entropy};
 
 use super::{
-    diary::{Diaries, Diary},
+    diary::{Diaries, Diary, Hearing},
     ground::Ground,
     keys::Overheard,
     link::Link,
+    oracle::{Deed, Doing, Party},
 };
 
 /// All clients of a world, and what they have to do with each other.
 pub(crate) struct Cast {
     pub(crate) ground: Arc<Ground>,
+    /// Those who are in groups.
     pub(crate) actors: Vec<Arc<Actor>>,
-    pub(crate) groups: Vec<GroupId>,
-    /// Who made a group, and may add to it and remove from it.
-    pub(crate) admins: BTreeMap<GroupId, UserId>,
+    /// Those who are in none, and do with their accounts what ends them.
+    pub(crate) guests: Vec<Arc<Actor>>,
+    groups: Mutex<Vec<GroupId>>,
 }
 
 /// One client.
@@ -32,22 +34,41 @@ pub(crate) struct Actor {
     pub(crate) name: String,
     pub(crate) user: UserId,
     pub(crate) client: Client,
-    ground: Arc<Ground>,
+    pub(crate) ground: Arc<Ground>,
     diary: Mutex<Diary>,
+    /// Offers that wait to be answered, and who made them.
+    offers: Mutex<Vec<(OfferId, UserId)>>,
 }
 
 /// How a client sees a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) epoch: u64,
     pub(crate) members: BTreeSet<UserId>,
+    pub(crate) admins: BTreeSet<UserId>,
 }
 
 impl Cast {
-    /// The number of the client that administers a group.
-    pub(crate) fn admin_of(&self, group: &GroupId) -> Option<usize> {
-        let admin = self.admins.get(group)?;
-        self.actors.iter().position(|actor| actor.user == *admin)
+    pub(crate) fn new(
+        ground: &Arc<Ground>,
+        (actors, guests): (Vec<Arc<Actor>>, Vec<Arc<Actor>>),
+        groups: Vec<GroupId>,
+    ) -> Self {
+        Self { ground: ground.clone(), actors, guests, groups: Mutex::new(groups) }
+    }
+
+    /// The groups that were made.
+    pub(crate) fn groups(&self) -> Vec<GroupId> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn add_group(&self, group: &GroupId) {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).push(group.clone());
+    }
+
+    /// All clients.
+    pub(crate) fn everyone(&self) -> impl Iterator<Item = &Arc<Actor>> {
+        self.actors.iter().chain(&self.guests)
     }
 
     /// Users who are in a group, as far as they know.
@@ -62,12 +83,13 @@ impl Cast {
 
     /// Everybody reads their queues. True where nobody was told anything new, and everybody could read.
     pub(crate) async fn everyone_reads(&self) -> bool {
-        join_all(self.actors.iter().map(|actor| actor.read())).await.into_iter().all(|news| news == Ok(0))
+        let readers = self.everyone().filter(|actor| self.ground.oracle.has_queue(&actor.name));
+        join_all(readers.map(|actor| actor.read())).await.into_iter().all(|news| news == Ok(0))
     }
 
     /// How a client sees a group, in words.
     pub(crate) fn in_words(&self, view: Option<&View>) -> String {
-        let Some(View { epoch, members }) = view else { return "nothing".to_owned() };
+        let Some(View { epoch, members, .. }) = view else { return "nothing".to_owned() };
         let named = self.actors.iter().filter(|actor| members.contains(&actor.user));
         let names: Vec<&str> = named.map(|actor| actor.name.as_str()).collect();
         format!("epoch {epoch} of {}", names.join(", "))
@@ -81,8 +103,8 @@ impl Cast {
 
 impl Actor {
     pub(crate) fn new(ground: &Arc<Ground>, name: &str, client: Client) -> Self {
-        let (user, diary) = (client.user().clone(), Mutex::default());
-        Self { name: name.to_owned(), user, client, ground: ground.clone(), diary }
+        let (user, diary, offers) = (client.user().clone(), Mutex::default(), Mutex::default());
+        Self { name: name.to_owned(), user, client, ground: ground.clone(), diary, offers }
     }
 
     /// The same, of whom another client goes on from an older state.
@@ -129,32 +151,81 @@ impl Actor {
         self.tell("reads", read.map(|_| ()));
     }
 
-    pub(crate) async fn send(&self, group: &GroupId, text: &str) {
-        self.ground.ledger.speaks(&self.name, text);
-        let sent = self.client.send(group, text).await;
-        self.tell(&format!("sends {text:?}"), sent.map(|_| ()));
+    /// Does something, and holds what comes of it against what the oracle says.
+    pub(crate) async fn attempt<T>(
+        &self,
+        doing: Doing,
+        work: impl Future<Output = Result<T, ClientError>>,
+    ) -> Option<T> {
+        self.attempt_as(&self.name, doing, work).await
     }
 
-    pub(crate) async fn update(&self, group: &GroupId) {
-        let updated = self.client.update(group).await;
-        self.tell("updates", updated);
+    /// The same, by calls of another client.
+    pub(crate) async fn attempt_as<T>(
+        &self,
+        caller: &str,
+        doing: Doing,
+        work: impl Future<Output = Result<T, ClientError>>,
+    ) -> Option<T> {
+        let sees = match doing.group.as_ref().filter(|group| self.is_member(group)) {
+            Some(group) => self.view(group).await,
+            None => None,
+        };
+        let what = doing.told();
+        let bet = self.ground.oracle.foretell(doing, caller, sees.as_ref());
+        let done = work.await;
+        let wrong = self.ground.oracle.settle_bet(bet, done.as_ref().map(|_| ()));
+        wrong.into_iter().for_each(|wrong| self.ground.ledger.violated(wrong));
+        self.tell(&what, done.as_ref().map(|_| ()).map_err(Clone::clone));
+        done.ok()
     }
 
-    pub(crate) async fn add(&self, group: &GroupId, user: &UserId) {
-        let added = self.client.invite(group, std::slice::from_ref(user)).await;
-        self.tell(&format!("adds {}", user.uuid), added);
+    pub(crate) fn party(&self) -> Party {
+        Party { name: self.name.clone(), user: self.user.clone() }
     }
 
-    pub(crate) async fn remove(&self, group: &GroupId, user: &UserId) {
-        let removed = self.client.remove(group, std::slice::from_ref(user)).await;
-        self.tell(&format!("removes {}", user.uuid), removed);
+    /// An offer that waits to be answered.
+    pub(crate) fn take_offer(&self) -> Option<(OfferId, UserId)> {
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// Whether the client has a group blocked, or may have.
+    pub(crate) fn is_deaf(&self, group: &GroupId) -> bool {
+        self.diary().groups.get(group).is_some_and(|chapter| chapter.hearing != Hearing::Hears)
+    }
+
+    /// Whether the client has a group blocked for sure.
+    pub(crate) fn has_blocked(&self, group: &GroupId) -> bool {
+        self.diary().groups.get(group).is_some_and(|chapter| chapter.hearing == Hearing::Blocked)
+    }
+
+    /// The groups that the client may have blocked.
+    pub(crate) fn deaf_to(&self) -> Vec<GroupId> {
+        let diary = self.diary();
+        let deaf = diary.groups.iter().filter(|(_, chapter)| chapter.hearing != Hearing::Hears);
+        deaf.map(|(group, _)| group.clone()).collect()
+    }
+
+    /// Reads through a stream for a while.
+    pub(crate) async fn read_through_a_stream(&self) {
+        let transport = Arc::new(Link::of_client(&self.ground, &self.name));
+        let mut stream = self.client.stream(transport);
+        for _ in 0..STREAMED {
+            let doing = Doing::new(Deed::Stream, self.party());
+            let read = self.attempt(doing, stream.sync(Duration::from_secs(1))).await;
+            for event in read.into_iter().flatten() {
+                self.note(&event).await;
+            }
+        }
     }
 
     /// How the client sees a group.
     pub(crate) async fn view(&self, group: &GroupId) -> Option<View> {
         let epoch = self.client.epoch(group).await.ok()?.0;
         let members = self.client.members(group).await.ok()?;
-        Some(View { epoch, members: members.into_iter().filter_map(|member| member.user).collect() })
+        let admins = members.iter().filter(|member| member.admin).filter_map(|it| it.user.clone()).collect();
+        let members = members.into_iter().filter_map(|member| member.user).collect();
+        Some(View { epoch, members, admins })
     }
 
     /// Waits.
@@ -173,6 +244,9 @@ impl Actor {
 
     /// Notes what the client was told.
     pub(crate) async fn note(&self, event: &Event) {
+        if self.is_wrong(event) {
+            self.ground.ledger.violated(format!("{} was told {event:?}", self.name));
+        }
         match event {
             Event::Message(message) => self.hear(message),
             Event::EpochChanged { group, epoch } => {
@@ -189,18 +263,6 @@ impl Actor {
                 self.ground.log.line(format!("{} was removed from {}", self.name, self.short(group)));
                 self.diary().removed(group);
             }
-            Event::Gap
-            | Event::KeyChanged { .. }
-            | Event::MemberKeyChanged { .. }
-            | Event::OwnClient { .. }
-            | Event::NoWitness { .. }
-            | Event::Unverified { .. }
-            | Event::RoleViolated { .. }
-            | Event::GivenUp { .. }
-            | Event::TokenKeysDiffer { .. }
-            | Event::InvitationRefused => {
-                self.ground.ledger.violated(format!("{} was told {event:?}", self.name));
-            }
             Event::Resynced { group, epoch } => {
                 let (epoch_number, group_name) = (epoch.0, self.short(group));
                 self.ground
@@ -212,8 +274,21 @@ impl Actor {
             Event::Undecryptable { group, .. } => {
                 self.ground.log.line(format!("{} cannot open a message of {}", self.name, self.short(group)));
             }
-            Event::Offer { .. }
-            | Event::AliasAnswered { .. }
+            Event::Offer { offer, from, .. } => {
+                let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
+                offers.push((*offer, from.clone()));
+            }
+            Event::AliasAnswered { .. }
+            | Event::Gap
+            | Event::KeyChanged { .. }
+            | Event::MemberKeyChanged { .. }
+            | Event::OwnClient { .. }
+            | Event::NoWitness { .. }
+            | Event::Unverified { .. }
+            | Event::RoleViolated { .. }
+            | Event::GivenUp { .. }
+            | Event::TokenKeysDiffer { .. }
+            | Event::InvitationRefused
             | Event::Connected { .. }
             | Event::MemberAdded { .. }
             | Event::MemberRemoved { .. }
@@ -224,6 +299,24 @@ impl Actor {
             | Event::ProfileChanged { .. }
             | Event::ClientAdded { .. }
             | Event::AnswerRefused { .. } => {}
+        }
+    }
+
+    /// Whether nothing in the run can have led to an event.
+    fn is_wrong(&self, event: &Event) -> bool {
+        match event {
+            Event::InvitationRefused => !self.ground.oracle.is_uninvited(&self.user),
+            Event::Gap => !self.ground.ledger.has_begun_again(&self.name),
+            Event::Revoked { user } => !self.ground.oracle.may_be_revoked(user),
+            Event::KeyChanged { .. }
+            | Event::MemberKeyChanged { .. }
+            | Event::OwnClient { .. }
+            | Event::NoWitness { .. }
+            | Event::Unverified { .. }
+            | Event::RoleViolated { .. }
+            | Event::GivenUp { .. }
+            | Event::TokenKeysDiffer { .. } => true,
+            _ => false,
         }
     }
 
@@ -261,5 +354,7 @@ pub(crate) fn domain(number: usize) -> Option<Fqdn> {
     DOMAINS.get(number)?.parse().ok()
 }
 
+/// How often a stream is read before it is dropped.
+const STREAMED: usize = 3;
 /// As many homeservers as a world may have.
 const DOMAINS: [&str; 5] = ["alpha.test", "beta.test", "gamma.test", "delta.test", "epsilon.test"];

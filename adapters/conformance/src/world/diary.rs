@@ -20,6 +20,24 @@ pub(crate) struct Chapter {
     pub(crate) texts: Vec<String>,
     /// The epochs through which it was a member.
     pub(crate) stays: Vec<Stay>,
+    /// Whether it has ended the group itself, and forgotten it.
+    pub(crate) is_closed: bool,
+    /// Whether it has the group blocked.
+    pub(crate) hearing: Hearing,
+    /// Whether it ever had, so that it need not have been shown everything.
+    pub(crate) missed_some: bool,
+}
+
+/// Whether a client stores what comes for a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hearing {
+    /// It does.
+    #[default]
+    Hears,
+    /// It has asked for the contrary, or for this again, and may not have been heard.
+    Unsure,
+    /// It does not.
+    Blocked,
 }
 
 /// A membership, from its first epoch to its last.
@@ -38,17 +56,42 @@ impl Diary {
     }
 
     pub(crate) fn entered(&mut self, group: &GroupId, epoch: u64) {
-        let stays = &mut self.groups.entry(group.clone()).or_default().stays;
+        let chapter = self.groups.entry(group.clone()).or_default();
+        if chapter.is_closed {
+            return;
+        }
+        let stays = &mut chapter.stays;
         match stays.last_mut().filter(|stay| !stay.over) {
             Some(stay) => stay.last = stay.last.max(epoch),
             None => stays.push(Stay { first: epoch, last: epoch, over: false }),
         }
     }
 
+    /// A client ends a group: what it had not read of it by then, it is not shown.
+    pub(crate) fn ended(&mut self, group: &GroupId) {
+        self.removed(group);
+        let chapter = self.groups.entry(group.clone()).or_default();
+        (chapter.is_closed, chapter.missed_some) = (true, true);
+    }
+
     pub(crate) fn removed(&mut self, group: &GroupId) {
         if let Some(stay) = self.groups.entry(group.clone()).or_default().stays.last_mut() {
             stay.over = true;
         }
+    }
+
+    /// A client is about to block a group, or to free it.
+    pub(crate) fn turns_deaf(&mut self, group: &GroupId) {
+        let chapter = self.groups.entry(group.clone()).or_default();
+        (chapter.hearing, chapter.missed_some) = (Hearing::Unsure, true);
+    }
+
+    pub(crate) fn has_blocked(&mut self, group: &GroupId) {
+        self.groups.entry(group.clone()).or_default().hearing = Hearing::Blocked;
+    }
+
+    pub(crate) fn hears(&mut self, group: &GroupId) {
+        self.groups.entry(group.clone()).or_default().hearing = Hearing::Hears;
     }
 
     pub(crate) fn heard(&mut self, group: &GroupId, text: String) {
@@ -60,7 +103,8 @@ impl Chapter {
     /// Whether the client was a member from when a text was encrypted until it was accepted, and so must be shown
     /// it.
     pub(crate) fn must_show(&self, made_in: u64, accepted_in: u64) -> bool {
-        self.stays.iter().any(|stay| stay.first <= made_in && (!stay.over || accepted_in <= stay.last))
+        !self.missed_some
+            && self.stays.iter().any(|stay| stay.first <= made_in && (!stay.over || accepted_in <= stay.last))
     }
 
     /// Whether the client was no member in any epoch from then to then, and so must not be shown it.

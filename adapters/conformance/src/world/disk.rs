@@ -88,7 +88,8 @@ impl Store for Disk {
                 Commit::Done => Ok(Commit::Done),
                 Commit::Conflict => self.store.commit(&rebased(batch)).await,
             },
-            Some(Planted::SpentForgotten) | None => self.store.commit(batch).await,
+            Some(Planted::AuthorityForgets) => self.store.commit(&unwritten(batch)).await,
+            Some(Planted::SpentForgotten | Planted::MistakenOracle) | None => self.store.commit(batch).await,
         };
         self.note(batch, &outcome);
         self.breathe().await;
@@ -144,6 +145,17 @@ fn rebased(batch: &Batch) -> Batch {
         _ => Part { base: Base::Any, ..part.clone() },
     };
     Batch { parts: batch.parts.iter().map(rebase).collect() }
+}
+
+/// The batch without what an AS writes.
+fn unwritten(batch: &Batch) -> Batch {
+    let parts = batch.parts.iter();
+    Batch {
+        parts: parts
+            .filter(|part| part.partition.space() != Space::As || !part.is_write())
+            .cloned()
+            .collect(),
+    }
 }
 
 /// What a store holds, but for everything spent.

@@ -16,6 +16,7 @@ use super::{
     ledger::Ledger,
     link::Link,
     log::Log,
+    oracle::Oracle,
     planted::Planted,
     recorder::Recorder,
     settings,
@@ -30,6 +31,7 @@ pub(crate) struct Ground {
     pub(crate) spawner: Spawner,
     pub(crate) weather: Weather,
     pub(crate) ledger: Ledger,
+    pub(crate) oracle: Oracle,
     pub(crate) log: Log,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) planted: Option<Planted>,
@@ -73,7 +75,21 @@ impl Ground {
         let weather = Weather::calm(tape.clone());
         let log = Log::new(clock.clone());
         let (ledger, nodes, journal) = (Ledger::default(), Mutex::default(), Journal::default());
-        Arc::new(Self { clock, tape, spawner, weather, ledger, log, recorder, planted, journal, air, nodes })
+        let oracle = Oracle::new(planted);
+        Arc::new(Self {
+            clock,
+            tape,
+            spawner,
+            weather,
+            ledger,
+            oracle,
+            log,
+            recorder,
+            planted,
+            journal,
+            air,
+            nodes,
+        })
     }
 
     /// Puts a homeserver's disk into the world; it does not run yet.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use phoenix_core::{
     ClientId, ErrorCode, ErrorReply, Fqdn, GroupId, MessageId, QsClientId, QsUserId,
     api::{
-        Endpoint, EndpointId,
+        Endpoint, EndpointId, ServiceName,
         delivery::{
             Accepted, AddUsers, AddUsersRequest, ChangeRoles, CommitRequest, DeleteGroup,
             JoinConnectionGroup, JoinConnectionGroupRequest, Joined, Mls, RemoveUsers, Resync, SendMessage,
@@ -37,6 +37,8 @@ struct State {
     speaking: BTreeMap<String, String>,
     /// Whom alone a text is for.
     addressees: BTreeMap<String, String>,
+    /// Who must not be shown a text of a group, since they have blocked it.
+    hushed: BTreeMap<String, (GroupId, BTreeSet<String>)>,
     /// What a message says, by its group and id.
     texts: BTreeMap<(GroupId, MessageId), String>,
     /// The epoch that a text was encrypted in.
@@ -51,13 +53,20 @@ struct State {
     spent: BTreeMap<(Fqdn, Bytes), &'static str>,
     /// Calls that cost a token and were accepted, the last ones.
     replayable: VecDeque<(Fqdn, Outgoing)>,
+    /// How many calls of each endpoint were accepted.
+    served: Served,
     /// By the client that reads it.
     queues: BTreeMap<String, Queue>,
+    /// Clients that began their queue again.
+    begun_again: BTreeSet<String>,
     /// Under which names each client acted.
     names: BTreeMap<String, Names>,
     refused: BTreeMap<ErrorCode, usize>,
     violations: Vec<String>,
 }
+
+/// How many calls of each endpoint were accepted.
+pub type Served = BTreeMap<(ServiceName, &'static str), u64>;
 
 /// Under which names a client acted towards its homeserver: what only a client may be able to join.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,6 +115,35 @@ impl Ledger {
         self.lock().addressees.insert(text.to_owned(), other.to_owned());
     }
 
+    /// A text is about to be sent to a group that some have blocked.
+    pub(crate) fn hush(&self, group: &GroupId, text: &str, deaf: BTreeSet<String>) {
+        self.lock().hushed.insert(text.to_owned(), (group.clone(), deaf));
+    }
+
+    /// Someone is about to hear a group again; what is under way to it may arrive after that.
+    pub(crate) fn unhush(&self, client: &str, group: &GroupId) {
+        for (_, deaf) in self.lock().hushed.values_mut().filter(|(of, _)| of == group) {
+            deaf.remove(client);
+        }
+    }
+
+    /// Whether someone must not be shown a text, since they had blocked its group.
+    pub(crate) fn is_hushed(&self, client: &str, text: &str) -> bool {
+        self.lock().hushed.get(text).is_some_and(|(_, deaf)| deaf.contains(client))
+    }
+
+    /// A stream was opened.
+    pub(crate) fn served_a_stream(&self, service: ServiceName, name: &'static str) {
+        let mut state = self.lock();
+        let count = state.served.entry((service, name)).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// How many calls of each endpoint were accepted.
+    pub(crate) fn served(&self) -> Served {
+        self.lock().served.clone()
+    }
+
     /// The client that a text is for, where it is for one alone.
     pub(crate) fn addressee(&self, text: &str) -> Option<String> {
         self.lock().addressees.get(text).cloned()
@@ -139,6 +177,18 @@ impl Ledger {
     /// Under which names each client acted.
     pub(crate) fn names(&self) -> BTreeMap<String, Names> {
         self.lock().names.clone()
+    }
+
+    /// A client begins its queue again: what it has not read is lost.
+    pub(crate) fn begins_again(&self, client: &str) {
+        let mut state = self.lock();
+        state.queues.remove(client);
+        state.begun_again.insert(client.to_owned());
+    }
+
+    /// Whether a client ever began its queue again.
+    pub(crate) fn has_begun_again(&self, client: &str) -> bool {
+        self.lock().begun_again.contains(client)
     }
 
     /// Something that must not be.
@@ -203,6 +253,8 @@ impl Ledger {
                 return;
             }
         };
+        let count = state.served.entry((outgoing.service, outgoing.name)).or_default();
+        *count = count.saturating_add(1);
         if let Some(token) = &outgoing.call.token {
             state.replayable.push_back((to.clone(), outgoing.clone()));
             if state.replayable.len() > REPLAYABLE {
@@ -284,15 +336,16 @@ impl State {
             self.violations.push("R4: an answer to dequeue does not decode".to_owned());
             return;
         };
+        let has_begun_again = self.begun_again.contains(reader);
         let known = self.queues.entry(reader.to_owned()).or_default();
         let mut violations = Vec::new();
-        if reply.gap_before.is_some() {
+        if reply.gap_before.is_some() && !has_begun_again {
             violations.push("Q1: entries of a queue were lost before they were read".to_owned());
         }
         // What is acknowledged goes when the acknowledgement is carried out, which may be a moment later.
         let first = reply.entries.first().map_or(request.from, |entry| entry.seq);
         let latest = request.from.max(known.acknowledged);
-        let from = if (request.from..=latest).contains(&first) { first } else { latest };
+        let from = if has_begun_again || (request.from..=latest).contains(&first) { first } else { latest };
         for (entry, expected) in reply.entries.iter().zip(from..) {
             if entry.seq != expected {
                 violations.push(format!("Q3: entry {} where {expected} was next", entry.seq));

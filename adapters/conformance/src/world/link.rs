@@ -16,7 +16,7 @@ use futures::{
     future::{Either, select},
 };
 use phoenix_core::{
-    ErrorReply, Fqdn, Origin,
+    ErrorCode, ErrorReply, Fqdn, Origin,
     api::{
         Endpoint, ServiceName,
         auth::{AliasDequeue, DequeueOffers},
@@ -115,8 +115,23 @@ impl Link {
         });
     }
 
+    pub(super) fn ground(&self) -> Option<Arc<Ground>> {
+        self.ground.upgrade()
+    }
+
+    pub(super) const fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Whoever calls cannot know what became of a call.
+    fn disturb(&self, ground: &Ground) {
+        if let Source::Client(client) = &self.source {
+            ground.oracle.disturb(client);
+        }
+    }
+
     /// Whether what is sent now does not get through.
-    fn is_cut(&self, ground: &Ground, to: &Fqdn) -> bool {
+    pub(super) fn is_cut(&self, ground: &Ground, to: &Fqdn) -> bool {
         let cut = matches!(&self.source, Source::Home(from) if ground.weather.is_cut(from, to));
         if cut {
             ground.weather.count(Fault::Partitioned);
@@ -143,13 +158,16 @@ impl Transport for Link {
         let patience_ms = patience_ms(&outgoing);
         let (answer, answered) = channel();
         if ground.weather.strikes(Fault::Duplicated, DOUBLED) {
+            // What is accepted then may be the copy that nobody waits for.
+            self.disturb(&ground);
             self.carry(&ground, to, outgoing.clone(), None);
         }
         self.carry(&ground, to, outgoing, Some(answer));
         let clock = ground.clock.clone();
+        let air = Arc::downgrade(&ground);
         drop(ground);
         let patience = Box::pin(clock.sleep_ms(patience_ms));
-        match select(answered, patience).await {
+        let answer = match select(answered, patience).await {
             Either::Left((Ok(answer), _)) => Ok(answer),
             // Nobody carries it any more: what TCP would tell after a while.
             Either::Left((Err(_), _)) => {
@@ -157,7 +175,11 @@ impl Transport for Link {
                 Err(TransportError::Unreachable)
             }
             Either::Right(_) => Err(TransportError::Unreachable),
+        };
+        if let (true, Some(ground)) = (is_unsure(&answer), air.upgrade()) {
+            self.disturb(&ground);
         }
+        answer
     }
 
     async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
@@ -197,6 +219,17 @@ impl Ground {
         let slow_ms = if slow { self.tape.below_u64(SLOW_MS) } else { 0 };
         let held_ms = if held { self.tape.below_u64(HELD_MS) } else { 0 };
         usual.saturating_add(slow_ms).saturating_add(held_ms)
+    }
+}
+
+/// Whether an answer leaves open what became of a call, or comes of such a one before.
+fn is_unsure(answer: &Result<Answer, TransportError>) -> bool {
+    match answer {
+        Ok(Ok(_)) => false,
+        Ok(Err(error)) => {
+            matches!(error.code, ErrorCode::Unavailable | ErrorCode::Internal | ErrorCode::TokenSpent)
+        }
+        Err(_) => true,
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use phoenix_core::{
-    Fqdn, UserId,
+    Fqdn, GroupId, UserId,
     port::{PartitionKey, Snapshot, Space, Transport},
     store::MemoryStore,
 };
@@ -15,9 +15,11 @@ use phoenix_core::{
 use super::{
     acts::act,
     audit::audit,
-    cast::{Cast, View},
+    cast::{Actor, Cast, View},
     ground::Ground,
+    ledger::Served,
     link::Link,
+    oracle::Seen,
     planted::Planted,
     tape::Tape,
     town::{Scene, Town},
@@ -33,6 +35,12 @@ pub struct Report {
     pub struck: Struck,
     /// Messages that homeservers accepted.
     pub messages: usize,
+    /// How often each deed came to what the oracle had said.
+    pub seen: Seen,
+    /// How often it could say nothing, or faults left open what came.
+    pub open: u64,
+    /// How many calls of each endpoint were accepted while faults were on.
+    pub served: Served,
     /// Virtual time that passed, in milliseconds.
     pub elapsed_ms: u64,
     /// What happened, the same byte for byte whenever the same tape is played.
@@ -46,15 +54,20 @@ impl Town {
         let Scene { mut executor, ground } = self.scene(tape.clone(), planted);
         let (town, stage) = (self.clone(), ground.clone());
         let played = executor.run(async move { run(&town, &stage).await });
+        let mut served = Served::new();
         match played {
-            Ok(()) => {}
+            Ok(under_faults) => served = under_faults,
             Err(stuck) => ground.ledger.violated(format!("R3: {stuck:?}")),
         }
+        let (seen, open) = ground.oracle.seen();
         ground.end_all();
         Report {
             violations: ground.ledger.violations(),
             struck: ground.weather.struck(),
             messages: ground.ledger.accepted().len(),
+            seen,
+            open,
+            served,
             elapsed_ms: ground.clock.elapsed_ms(),
             log: ground.log.text(),
         }
@@ -78,7 +91,8 @@ impl fmt::Display for Report {
     }
 }
 
-async fn run(town: &Town, ground: &Arc<Ground>) {
+/// Plays a run, and says what homeservers accepted while faults were on.
+async fn run(town: &Town, ground: &Arc<Ground>) -> Served {
     for domain in ground.domains() {
         if ground.tape.strikes(REPLICATED) {
             ground.replicate(&domain, 2);
@@ -86,16 +100,21 @@ async fn run(town: &Town, ground: &Arc<Ground>) {
     }
     let cast = match town.wake(ground).await {
         Ok(cast) => Arc::new(cast),
-        Err(error) => return ground.ledger.violated(format!("the town does not wake: {error}")),
+        Err(error) => {
+            ground.ledger.violated(format!("the town does not wake: {error}"));
+            return Served::new();
+        }
     };
     ground.log.line("faults on");
     ground.weather.brew();
     let count = FEWEST_ACTS + ground.tape.below(MORE_ACTS);
     act(&cast, count).await;
 
+    let served = ground.ledger.served();
     ground.log.line("faults off");
     ground.weather.clear();
     come_to_rest(&cast).await;
+    everyone_hears(&cast).await;
     agree(&cast).await;
     audit(&ground.ledger, &cast.diaries());
 
@@ -104,14 +123,42 @@ async fn run(town: &Town, ground: &Arc<Ground>) {
         ground.restart(&domain).await;
     }
     replay(ground).await;
-    for (number, group) in cast.groups.iter().enumerate() {
-        if let Some(admin) = cast.admin_of(group).and_then(|admin| cast.actors.get(admin)) {
-            admin.send(group, &format!("{} says goodbye to group {number}", admin.name)).await;
-        }
+    for group in cast.groups() {
+        say(&cast, &group, "says goodbye").await;
     }
     come_to_rest(&cast).await;
     agree(&cast).await;
     audit(&ground.ledger, &cast.diaries());
+    served
+}
+
+/// Who has blocked a group frees it, and comes back by what is said in it next.
+async fn everyone_hears(cast: &Cast) {
+    let mut groups = BTreeSet::new();
+    for actor in &cast.actors {
+        for group in actor.deaf_to() {
+            actor.free(&group).await;
+        }
+        let diary = actor.diary();
+        let deaf = diary.groups.iter().filter(|(_, chapter)| chapter.missed_some);
+        groups.extend(deaf.map(|(group, _)| group.clone()));
+    }
+    for group in &groups {
+        say(cast, group, "says it to those who had blocked it").await;
+    }
+    if !groups.is_empty() {
+        come_to_rest(cast).await;
+    }
+}
+
+/// A member says something in a group: one that has heard all, where there is one.
+async fn say(cast: &Cast, group: &GroupId, what: &str) {
+    let has_missed = |actor: &Actor| actor.diary().groups.get(group).is_some_and(|it| it.missed_some);
+    let mut members: Vec<_> = cast.actors.iter().filter(|actor| actor.is_member(group)).collect();
+    members.sort_by_key(|actor| has_missed(actor));
+    if let Some(member) = members.first() {
+        member.send(group, &format!("{} {what} in {}", member.name, group.uuid)).await;
+    }
 }
 
 /// K1: what was spent before stays spent.
@@ -145,13 +192,18 @@ pub(crate) async fn come_to_rest(cast: &Cast) {
 
 /// D4: in the end all members of a group see the same; D5: and that they are its members.
 async fn agree(cast: &Cast) {
-    for (number, group) in cast.groups.iter().enumerate() {
+    for (number, group) in cast.groups().iter().enumerate() {
         let present: BTreeSet<UserId> = cast.present(group).into_iter().collect();
         let mut views = Vec::new();
         for actor in cast.actors.iter().filter(|actor| actor.is_member(group)) {
             // Members that could not be verified while faults were on are asked about again.
             actor.tell("looks after itself", actor.client.maintain().await);
             views.push((&actor.name, actor.view(group).await));
+        }
+        let seen = views.first().and_then(|(_, view)| view.as_ref());
+        if let Some(differs) = cast.ground.oracle.compare(group, seen) {
+            let what = format!("group {number}, {}: {differs}", cast.in_words(seen));
+            cast.ground.ledger.violated(format!("O: {what}"));
         }
         let Some((leader, expected)) = views.first() else { continue };
         let told = |view: &Option<View>| cast.in_words(view.as_ref());
@@ -160,7 +212,7 @@ async fn agree(cast: &Cast) {
             cast.ground.ledger.violated(format!("D4: {what}"));
         }
         if expected.as_ref().is_none_or(|view| view.members != present) {
-            let members = View { epoch: 0, members: present };
+            let members = View { members: present, ..View::default() };
             let what = format!("{leader} sees {} in group {number}", told(expected));
             cast.ground.ledger.violated(format!("D5: {what}, who are in it see {}", told(&Some(members))));
         }
@@ -190,9 +242,9 @@ const LATER: u8 = 9;
 /// How many in a thousand homeservers have two replicas.
 const REPLICATED: u16 = 333;
 /// Things that are done in a run, at least.
-const FEWEST_ACTS: usize = 30;
+const FEWEST_ACTS: usize = 60;
 /// How many more there may be.
-const MORE_ACTS: usize = 15;
+const MORE_ACTS: usize = 30;
 /// How often it is looked whether everything is at rest.
 const ROUNDS: usize = 600;
 /// How long between two looks.

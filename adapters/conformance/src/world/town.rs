@@ -29,6 +29,8 @@ pub struct Size {
     pub clients: usize,
     /// Groups; each has another client for its admin, and some of the others for members.
     pub groups: usize,
+    /// Further clients, that are in no group and whose users may go for good.
+    pub guests: usize,
 }
 
 /// Homeservers with registered clients, that have tokens, are connected, and are members of groups.
@@ -37,8 +39,9 @@ pub struct Town {
     at: Timestamp,
     disks: BTreeMap<Fqdn, MemoryStore>,
     residents: Vec<Resident>,
+    /// As many of the residents, the last ones, are guests.
+    guests: usize,
     groups: Vec<GroupId>,
-    admins: BTreeMap<GroupId, UserId>,
     names: BTreeMap<String, Names>,
 }
 
@@ -113,14 +116,20 @@ impl Town {
         let built = scene.executor.run(async move {
             let cast = found(ground, size).await?;
             let mut residents = Vec::new();
-            for actor in &cast.actors {
+            for actor in cast.everyone() {
                 let sealed = actor.client.export(&key()).await;
                 residents.push(Resident { name: actor.name.clone(), sealed });
             }
             let (at, disks) = (cast.ground.clock.now(), cast.ground.disks());
             let names = cast.ground.ledger.names();
-            let Cast { groups, admins, .. } = cast;
-            Ok::<_, ClientError>(Self { at, disks, residents, groups, admins, names })
+            Ok::<_, ClientError>(Self {
+                at,
+                disks,
+                residents,
+                guests: size.guests,
+                groups: cast.groups(),
+                names,
+            })
         });
         scene.ground.end_all();
         Ok(built.map_err(|Stuck| TownError::Stuck)??)
@@ -156,9 +165,16 @@ impl Town {
             for group in &self.groups {
                 actor.settle(group).await;
             }
+            ground.oracle.settle(&actor.party(), &password(name));
             actors.push(Arc::new(actor));
         }
-        Ok(Cast { ground: ground.clone(), actors, groups: self.groups.clone(), admins: self.admins.clone() })
+        for group in &self.groups {
+            if let Some(actor) = actors.iter().find(|actor| actor.is_member(group)) {
+                ground.oracle.learn(group, actor.view(group).await.as_ref());
+            }
+        }
+        let guests = actors.split_off(actors.len().saturating_sub(self.guests));
+        Ok(Cast::new(ground, (actors, guests), self.groups.clone()))
     }
 }
 
@@ -180,7 +196,12 @@ async fn found(ground: Arc<Ground>, size: Size) -> Result<Cast, ClientError> {
         }
         actors.push(Arc::new(actor));
     }
-    let mut cast = Cast { ground, actors, groups: Vec::new(), admins: BTreeMap::new() };
+    let mut guests = Vec::new();
+    for (number, domain) in (0..size.guests).zip(domains.iter().cycle()) {
+        let guest = register(&ground, &format!("guest {}", number + 1), domain).await?;
+        guests.push(Arc::new(guest));
+    }
+    let cast = Cast::new(&ground, (actors, guests), Vec::new());
     let admins: Vec<_> = cast.actors.iter().take(size.groups).cloned().collect();
     for (number, admin) in admins.iter().enumerate() {
         for (place, other) in cast.actors.iter().enumerate() {
@@ -198,8 +219,7 @@ async fn found(ground: Arc<Ground>, size: Size) -> Result<Cast, ClientError> {
             others.filter(|(place, _)| *place != number && (place + number) % cast.actors.len() != 1);
         let members: Vec<UserId> = members.map(|(_, actor)| actor.user.clone()).collect();
         admin.client.invite(&group, &members).await?;
-        cast.admins.insert(group.clone(), admin.user.clone());
-        cast.groups.push(group);
+        cast.add_group(&group);
     }
     while !cast.everyone_reads().await {}
     Ok(cast)

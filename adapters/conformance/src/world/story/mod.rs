@@ -219,12 +219,8 @@ impl Narrator {
 
     /// Everybody reads until there is nothing more to read; whatever was accepted must have arrived.
     async fn settle(&self, groups: &[GroupId]) -> Result<(), Turn> {
-        let cast = Cast {
-            ground: self.ground.clone(),
-            actors: self.people.values().cloned().collect(),
-            groups: groups.to_vec(),
-            admins: BTreeMap::new(),
-        };
+        let people = self.people.values().cloned().collect();
+        let cast = Cast::new(&self.ground, (people, Vec::new()), groups.to_vec());
         come_to_rest(&cast).await;
         audit(&self.ground.ledger, &cast.diaries());
         match self.ground.ledger.violations().first() {

@@ -1,13 +1,17 @@
 //! What happens in a run while faults are on.
 
+mod accounts;
+mod groups;
+mod people;
+
 use std::{collections::BTreeSet, pin::Pin, sync::Arc};
 
 use futures::{
     FutureExt, StreamExt,
-    future::{Either, join_all, select},
+    future::{Either, select},
     stream::FuturesUnordered,
 };
-use phoenix_core::{GroupId, UserId, port::Transport};
+use phoenix_core::{GroupId, port::Transport};
 
 use super::{
     cast::{Actor, Cast},
@@ -39,26 +43,26 @@ struct Stage {
 impl Stage {
     /// Begins something that the tape chooses.
     fn begin(&mut self) {
-        let chosen = self.cast.ground.tape.below(100);
+        let chosen = self.cast.ground.tape.below(1_000);
         match chosen {
-            0..38 => self.send(),
-            38..56 => self.sync(),
-            56..62 => self.update(),
-            62..72 => self.race(),
-            72..77 => self.add(),
-            77..82 => self.remove(),
-            82..87 => self.cut(),
-            87..91 => self.mend(),
-            91..96 => self.crash(),
+            0..170 => self.send(),
+            170..220 => self.whisper(),
+            220..320 => self.sync(),
+            320..340 => self.stream(),
+            340..375 => self.update(),
+            375..420 => self.race(),
+            420..615 => self.change(),
+            615..655 => self.trespass(),
+            655..710 => self.say_of_members(),
+            710..735 => self.block(),
+            735..760 => self.free(),
+            760..850 => self.visit(),
+            850..895 => self.meet(),
+            895..925 => self.cut(),
+            925..945 => self.mend(),
+            945..980 => self.crash(),
             _ => self.replay(),
         }
-    }
-
-    fn send(&mut self) {
-        let Some((number, actor, group)) = self.member() else { return };
-        self.said += 1;
-        let text = format!("{} says {}", actor.name, self.said);
-        self.start(vec![number], async move { actor.send(&group, &text).await });
     }
 
     fn sync(&mut self) {
@@ -66,42 +70,9 @@ impl Stage {
         self.start(vec![number], async move { actor.sync().await });
     }
 
-    fn update(&mut self) {
-        let Some((number, actor, group)) = self.member() else { return };
-        self.start(vec![number], async move { actor.update(&group).await });
-    }
-
-    /// All members that have nothing else to do commit at once.
-    fn race(&mut self) {
-        let Some(group) = self.cast.ground.tape.pick(&self.cast.groups).cloned() else { return };
-        let members =
-            |number: &usize| self.cast.actors.get(*number).is_some_and(|actor| actor.is_member(&group));
-        let numbers: Vec<usize> =
-            (0..self.cast.actors.len()).filter(|it| !self.busy.contains(it)).filter(members).collect();
-        let racers: Vec<Arc<Actor>> =
-            numbers.iter().filter_map(|it| self.cast.actors.get(*it)).cloned().collect();
-        self.cast.ground.log.line(format!("{} commit at once", racers.len()));
-        self.start(numbers, async move {
-            join_all(racers.iter().map(|actor| actor.update(&group))).await;
-        });
-    }
-
-    fn add(&mut self) {
-        let Some((number, admin, group)) = self.admin() else { return };
-        let absent: Vec<UserId> = self.cast.absent(&group);
-        let Some(user) = self.cast.ground.tape.pick(&absent).cloned() else { return };
-        self.start(vec![number], async move { admin.add(&group, &user).await });
-    }
-
-    fn remove(&mut self) {
-        let Some((number, admin, group)) = self.admin() else { return };
-        let present: Vec<UserId> =
-            self.cast.present(&group).into_iter().filter(|it| *it != admin.user).collect();
-        if present.len() < FEWEST_OTHERS {
-            return;
-        }
-        let Some(user) = self.cast.ground.tape.pick(&present).cloned() else { return };
-        self.start(vec![number], async move { admin.remove(&group, &user).await });
+    fn stream(&mut self) {
+        let Some((number, actor)) = self.idle() else { return };
+        self.start(vec![number], async move { actor.read_through_a_stream().await });
     }
 
     fn cut(&mut self) {
@@ -157,28 +128,26 @@ impl Stage {
 
     /// Someone who has nothing else to do.
     fn idle(&self) -> Option<(usize, Arc<Actor>)> {
-        let idle: Vec<usize> =
-            (0..self.cast.actors.len()).filter(|number| !self.busy.contains(number)).collect();
+        self.idle_of(|number| number < self.cast.actors.len())
+    }
+
+    /// Someone of these who has nothing else to do.
+    fn idle_of(&self, is_one: impl Fn(usize) -> bool) -> Option<(usize, Arc<Actor>)> {
+        let everyone = 0..self.cast.everyone().count();
+        let idle: Vec<usize> = everyone.filter(|it| !self.busy.contains(it) && is_one(*it)).collect();
         let number = self.cast.ground.tape.pick(&idle).copied()?;
-        Some((number, self.cast.actors.get(number)?.clone()))
+        Some((number, self.cast.everyone().nth(number)?.clone()))
     }
 
-    /// Someone who has nothing else to do, and a group of theirs.
+    /// Someone who has nothing else to do, and a group: mostly one of theirs, else any, in which they may do nothing.
     fn member(&self) -> Option<(usize, Arc<Actor>, GroupId)> {
+        let tape = &self.cast.ground.tape;
         let (number, actor) = self.idle()?;
-        let groups: Vec<GroupId> =
-            self.cast.groups.iter().filter(|group| actor.is_member(group)).cloned().collect();
-        let group = self.cast.ground.tape.pick(&groups).cloned()?;
+        let is_strict = !tape.strikes(STRAYS);
+        let mut groups = self.cast.groups();
+        groups.retain(|group| !actor.is_deaf(group) && (!is_strict || actor.is_member(group)));
+        let group = tape.pick(&groups).cloned()?;
         Some((number, actor, group))
-    }
-
-    /// The admin of a group, where they have nothing else to do.
-    fn admin(&self) -> Option<(usize, Arc<Actor>, GroupId)> {
-        let group = self.cast.ground.tape.pick(&self.cast.groups).cloned()?;
-        let number = self.cast.admin_of(&group)?;
-        let is_idle = !self.busy.contains(&number);
-        let admin = self.cast.actors.get(number)?.clone();
-        (is_idle && admin.is_member(&group)).then_some((number, admin, group))
     }
 
     fn start(&mut self, who: Vec<usize>, work: impl Future<Output = ()> + Send + 'static) {
@@ -214,8 +183,8 @@ impl Stage {
 
 /// Longest time between two things that happen.
 const PAUSE_MS: u64 = 600;
-/// Members beside the admin below which nobody is removed.
-const FEWEST_OTHERS: usize = 2;
+/// How many in a thousand do something in a group that need not be theirs.
+const STRAYS: u16 = 250;
 /// Calls to the store, at most, before a process ends: a request takes a few.
 const CALLS_TO_CRASH: usize = 40;
 /// Polls of its tasks, at most, before a process ends.
