@@ -22,6 +22,7 @@ use http::{
 use phoenix_core::{
     ErrorReply, Fqdn,
     api::ServiceName,
+    dpop::MAX_JWKS,
     port::{Outgoing, Transport, TransportError},
     wire::Wire,
 };
@@ -74,6 +75,31 @@ impl HttpTransport {
     /// A client that shares nothing with any circuit, on the same terms: for what is no call.
     pub(crate) fn anonymous(&self) -> Result<Client, TransportError> {
         self.0.circuits.client(LOOK_UP_TIME)
+    }
+
+    /// The keys of a domain's DPoP tokens, as its AS publishes them (05): in JSON, of which nothing was read.
+    pub(crate) async fn jwks(&self, from: &Fqdn) -> Result<Bytes, TransportError> {
+        self.document(from, ServiceName::As, JWKS, MAX_JWKS).await
+    }
+
+    /// A document of a service that everyone may read.
+    async fn document(
+        &self,
+        from: &Fqdn,
+        service: ServiceName,
+        path: &str,
+        limit: usize,
+    ) -> Result<Bytes, TransportError> {
+        let url = self.0.url(from, service, path).await?;
+        let request = self.0.discovery.client().get(url);
+        match exchange::exchange(request, limit).await {
+            Ok(answer) if answer.status == StatusCode::OK => Ok(answer.body),
+            Ok(answer) => Err(exchange::verdict(answer.status)),
+            Err(error) => {
+                self.0.discovery.doubt(from);
+                Err(error)
+            }
+        }
     }
 }
 
@@ -173,16 +199,7 @@ impl Transport for HttpTransport {
 
     async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
         let path = format!("/.well-known/phoenix/{}-keys", service.as_str());
-        let url = self.0.url(from, service, &path).await?;
-        let request = self.0.discovery.client().get(url);
-        match exchange::exchange(request, MAX_DOCUMENT).await {
-            Ok(answer) if answer.status == StatusCode::OK => Ok(answer.body),
-            Ok(answer) => Err(exchange::verdict(answer.status)),
-            Err(error) => {
-                self.0.discovery.doubt(from);
-                Err(error)
-            }
-        }
+        self.document(from, service, &path, MAX_DOCUMENT).await
     }
 }
 
@@ -196,6 +213,8 @@ fn read(answer: Answer) -> Result<Result<Bytes, ErrorReply>, TransportError> {
     error.map(Err).ok_or(exchange::verdict(status))
 }
 
+/// Where an AS publishes the keys of DPoP tokens (05).
+pub(crate) const JWKS: &str = "/.well-known/jwks.json";
 /// Longest published document that is read: some thousand keys.
 const MAX_DOCUMENT: usize = 256 << 10;
 /// Longest reply that is read: a large group's tree, or a page of a queue.
