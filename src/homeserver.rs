@@ -16,6 +16,7 @@ use phoenix_core::{
     api::{Description, Empty, ServiceName},
     credential::AsIdentity,
     crypto::AtRestKey,
+    dpop::DpopNonces,
     engine::{Alarms, Engine, Handler, Lanes, OpenStream, Pushes, Shared},
     operation::{Fare, KeyRing},
     port::{Mark, Reports},
@@ -51,6 +52,7 @@ pub(crate) struct Inner {
     handlers: BTreeMap<(ServiceName, &'static str), Arc<dyn Handler>>,
     under_way: AtomicUsize,
     documents: Documents,
+    pub(crate) dpop_nonces: DpopNonces,
     /// Who takes reports of abuse.
     pub(crate) reports: Arc<dyn Reports>,
     /// Where they are kept for the operator to fetch, unless somebody else takes them.
@@ -115,6 +117,7 @@ impl Homeserver {
             .collect();
         let (under_way, documents) = (AtomicUsize::new(0), Documents::default());
         let (keys, revision) = (store, Mutex::new(revision));
+        let dpop_nonces = DpopNonces::new(root.derive("dpop"));
         let report_box = ReportBox::default();
         let reports = reports.unwrap_or_else(|| Arc::new(report_box.clone()));
         let inner = Inner {
@@ -125,6 +128,7 @@ impl Homeserver {
             handlers,
             under_way,
             documents,
+            dpop_nonces,
             reports,
             report_box,
             keys,

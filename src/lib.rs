@@ -13,6 +13,7 @@ mod builder;
 mod courier;
 mod defaults;
 mod documents;
+mod dpop;
 mod ephemeral;
 mod homeserver;
 mod keys;
@@ -56,6 +57,7 @@ pub mod rules {
 pub use admin::{Admin, AdminError};
 pub use builder::{BuildError, Builder};
 pub use defaults::{OsEntropy, SystemClock, Threads};
+pub use dpop::{Visit, VisitError};
 pub use homeserver::Homeserver;
 pub use phoenix_core::{Fqdn, port};
 pub use push::LogPush;

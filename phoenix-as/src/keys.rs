@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use bytes::Bytes;
 use phoenix_core::{
     Fault, Fqdn, Timestamp,
     credential::{
@@ -9,6 +10,7 @@ use phoenix_core::{
         RevocationList, RevocationListTbs,
     },
     crypto::{Chance, SigningKey, Suite},
+    dpop::DpopKey,
     time::DAY,
     token::{Rotation, SignedKeyList, TokenKeys},
     wire::{List, Secret, Wire},
@@ -19,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::{
     AuthorityChange, AuthorityError, Root, RootKey,
     authority::Authority,
+    dpop_keys::DpopKeys,
     opaque::{OpaqueServer, SETUP},
 };
 
@@ -28,6 +31,7 @@ pub struct AuthKeys {
     authority: Authority,
     opaque: OpaqueServer,
     tokens: Arc<TokenKeys>,
+    dpop: DpopKeys,
     key_list: SignedKeyList,
     /// What a peer learns, checked, for verifying our own clients; lasts as long as the statement.
     verified: AsKeys,
@@ -36,6 +40,16 @@ pub struct AuthKeys {
 /// The keys, for sealed storage.
 #[derive(TlsSerialize, TlsDeserializeBytes, TlsSize)]
 struct Stored {
+    version: u8,
+    authority: Authority,
+    opaque: Secret<SETUP>,
+    tokens: TokenKeys,
+    dpop: DpopKeys,
+}
+
+/// The same, as it was stored before there were DPoP keys.
+#[derive(TlsSerialize, TlsDeserializeBytes, TlsSize)]
+struct StoredBefore {
     version: u8,
     authority: Authority,
     opaque: Secret<SETUP>,
@@ -64,7 +78,8 @@ impl AuthKeys {
         let opaque = OpaqueServer::generate(&mut chance.child("opaque"));
         let domain = root.certificate().payload.as_domain.clone();
         let tokens = TokenKeys::generate(domain, now, &Rotation::default(), &mut chance.child("tokens"));
-        Self::assemble(authority, opaque, Arc::new(tokens))
+        let dpop = DpopKeys::generate(now, &mut chance.child("dpop"));
+        Self::assemble(authority, opaque, Arc::new(tokens), dpop)
     }
 
     /// These keys after a change of what signs for the domain: the statement's serial grows, and token keys and the
@@ -80,7 +95,7 @@ impl AuthKeys {
         chance: &mut Chance,
     ) -> Result<Self, AuthorityError> {
         let authority = self.authority.clone().changed(change, root, now, chance)?;
-        Ok(self.with(authority, self.tokens.clone())?)
+        Ok(self.with(authority, self.tokens.clone(), self.dpop.clone())?)
     }
 
     /// The keys, for sealed storage. All copies made on the way are wiped.
@@ -88,9 +103,9 @@ impl AuthKeys {
     /// # Errors
     /// None in practice: [`Fault::Broken`] where something does not fit into its stored form.
     pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, Fault> {
-        let Self { authority, opaque, tokens, key_list: _, verified: _ } = self;
-        let (authority, tokens) = (authority.clone(), TokenKeys::clone(tokens));
-        let stored = Stored { version: VERSION, authority, opaque: opaque.encode()?, tokens };
+        let Self { authority, opaque, tokens, dpop, key_list: _, verified: _ } = self;
+        let (authority, tokens, dpop) = (authority.clone(), TokenKeys::clone(tokens), dpop.clone());
+        let stored = Stored { version: VERSION, authority, opaque: opaque.encode()?, tokens, dpop };
         // Never grows, so that nothing is left where it lay before.
         let mut encoded = Zeroizing::new(Vec::with_capacity(stored.tls_serialized_len()));
         stored.tls_serialize(&mut *encoded).map_err(|_| Fault::Broken("keys of the AS do not encode"))?;
@@ -102,15 +117,17 @@ impl AuthKeys {
     /// # Errors
     /// [`Fault::Broken`] where the bytes are none of this version, or do not fit together.
     pub fn decode(stored: &[u8]) -> Result<Self, Fault> {
-        let stored = Stored::decode(stored).map_err(|_| Fault::Broken("stored keys of the AS"))?;
-        if stored.version != VERSION {
-            return Err(Fault::Broken("version of the stored keys of the AS"));
-        }
-        let Stored { version: _, authority, opaque, tokens } = stored;
-        Self::assemble(authority, OpaqueServer::decode(opaque.expose())?, Arc::new(tokens))
+        let broken = |_| Fault::Broken("stored keys of the AS");
+        let Stored { version: _, authority, opaque, tokens, dpop } = match stored.first() {
+            Some(&VERSION) => Stored::decode(stored).map_err(broken)?,
+            Some(&BEFORE_DPOP) => StoredBefore::decode(stored).map_err(broken)?.into(),
+            _ => return Err(Fault::Broken("version of the stored keys of the AS")),
+        };
+        Self::assemble(authority, OpaqueServer::decode(opaque.expose())?, Arc::new(tokens), dpop)
     }
 
-    /// These keys with token keys as they should be now (05, "Rotation"). `None` where they are so already.
+    /// These keys with the keys of tokens as they should be now (05, "Rotation", "DPoP"). `None` where they are so
+    /// already.
     ///
     /// # Errors
     /// None in practice: as [`AuthKeys::generate`].
@@ -120,8 +137,14 @@ impl AuthKeys {
         rotation: &Rotation,
         chance: &mut Chance,
     ) -> Result<Option<Self>, Fault> {
-        let Some(tokens) = self.tokens.rotated(now, rotation, chance) else { return Ok(None) };
-        self.with(self.authority.clone(), Arc::new(tokens)).map(Some)
+        let tokens = self.tokens.rotated(now, rotation, chance);
+        let dpop = self.dpop.rotated(now, &mut chance.child("dpop"));
+        if tokens.is_none() && dpop.is_none() {
+            return Ok(None);
+        }
+        let tokens = tokens.map_or_else(|| self.tokens.clone(), Arc::new);
+        let dpop = dpop.unwrap_or_else(|| self.dpop.clone());
+        self.with(self.authority.clone(), tokens, dpop).map(Some)
     }
 
     /// What vouches for the clients of the domain, with the list of those that are void.
@@ -202,6 +225,12 @@ impl AuthKeys {
         &self.tokens
     }
 
+    /// The keys that verify DPoP tokens, as they are published: those that signed tokens which may be good, and the next.
+    #[must_use]
+    pub fn jwks(&self) -> Bytes {
+        self.dpop.published()
+    }
+
     /// Verifies credentials of our own clients.
     #[must_use]
     pub const fn verified(&self) -> &AsKeys {
@@ -213,16 +242,26 @@ impl AuthKeys {
         self.authority.intermediate()
     }
 
+    /// Signs DPoP tokens now; none for some moments where the homeserver was away for days.
+    pub(crate) fn dpop_signer(&self, now: Timestamp) -> Option<&DpopKey> {
+        self.dpop.signer(now)
+    }
+
     pub(crate) const fn opaque(&self) -> &OpaqueServer {
         &self.opaque
     }
 
-    fn with(&self, authority: Authority, tokens: Arc<TokenKeys>) -> Result<Self, Fault> {
+    fn with(&self, authority: Authority, tokens: Arc<TokenKeys>, dpop: DpopKeys) -> Result<Self, Fault> {
         let opaque = OpaqueServer::decode(self.opaque.encode()?.expose())?;
-        Self::assemble(authority, opaque, tokens)
+        Self::assemble(authority, opaque, tokens, dpop)
     }
 
-    fn assemble(authority: Authority, opaque: OpaqueServer, tokens: Arc<TokenKeys>) -> Result<Self, Fault> {
+    fn assemble(
+        authority: Authority,
+        opaque: OpaqueServer,
+        tokens: Arc<TokenKeys>,
+        dpop: DpopKeys,
+    ) -> Result<Self, Fault> {
         let broken = |_| Fault::Broken("keys of the AS do not fit together");
         let (intermediate, key) = authority.intermediate();
         let key_list = tokens.list(intermediate.fingerprint()).map_err(broken)?.sign(key)?;
@@ -237,7 +276,14 @@ impl AuthKeys {
         let identity = authority.identity(RevocationList::issue(none, key)?);
         // As of a time when all of it was valid: whether it still is, is asked at each use.
         let verified = AsKeys::verify(identity, authority.domain(), authority.begins()).map_err(broken)?;
-        Ok(Self { authority, opaque, tokens, key_list, verified })
+        Ok(Self { authority, opaque, tokens, dpop, key_list, verified })
+    }
+}
+
+/// Its DPoP keys are made with the next rotation, within a minute.
+impl From<StoredBefore> for Stored {
+    fn from(StoredBefore { version, authority, opaque, tokens }: StoredBefore) -> Self {
+        Self { version, authority, opaque, tokens, dpop: DpopKeys::default() }
     }
 }
 
@@ -250,7 +296,9 @@ impl fmt::Debug for AuthKeys {
 /// Validity of a revocation list, in seconds: longer than the seven days for which deliveries wait for a peer (01).
 const REVOCATIONS_S: u64 = 14 * DAY;
 /// The form of the stored keys.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
+/// The form before there were DPoP keys.
+const BEFORE_DPOP: u8 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -320,11 +368,28 @@ mod tests {
 
         assert_eq!(verified(&restored, now(), now()), verified(&keys, now(), now()));
         assert_eq!(restored.key_list(), keys.key_list());
+        assert_eq!(restored.jwks(), keys.jwks());
         assert_eq!(restored.opaque().encode(), keys.opaque().encode());
         assert!(AuthKeys::decode(&stored[1..]).is_err());
         let mut damaged = stored.to_vec();
         damaged[100] ^= 1;
         assert!(AuthKeys::decode(&damaged).is_err());
+    }
+
+    #[test]
+    fn keys_that_were_stored_before_there_were_dpop_keys_are_read_and_get_some() {
+        let keys = keys();
+
+        let restored = AuthKeys::decode(include_bytes!("keys/golden_v4.bin")).unwrap();
+
+        assert_eq!(verified(&restored, now(), now()), verified(&keys, now(), now()));
+        assert_eq!(restored.key_list(), keys.key_list());
+        assert!(restored.dpop_signer(now()).is_none());
+        let rotated = restored.rotated(now(), &Rotation::default(), &mut Chance::from_seed([2; 32]));
+        let rotated = rotated.unwrap().unwrap();
+        assert!(rotated.dpop_signer(now()).is_some());
+        assert_eq!(rotated.key_list(), keys.key_list());
+        assert!(AuthKeys::decode(&rotated.encode().unwrap()).is_ok());
     }
 
     #[test]

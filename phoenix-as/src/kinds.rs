@@ -149,6 +149,17 @@ pub(crate) fn revocations() -> Local {
     Local::new(REVOCATIONS, Bytes::new())
 }
 
+/// A federated account (05): someone of any domain who came with a DPoP token. One row, the last month in which that
+/// happened. Rings 90 days after that month. It is found by its user alone.
+pub(crate) fn account(user: &UserId, cx: &Context<AuthService>) -> Local {
+    hashed(ACCOUNT, "account", &user.encode(), cx)
+}
+
+/// For whom a user's live DPoP tokens are: a row for each domain. Rings when the last of them has ended.
+pub(crate) fn audiences(user: &UserId) -> Local {
+    Local::new(AUDIENCES, user.uuid.as_bytes().to_vec())
+}
+
 fn client_key(client: &ClientId) -> Bytes {
     [*client.user.uuid.as_bytes(), *client.client.as_bytes()].concat().into()
 }
@@ -183,3 +194,5 @@ const ADDITIONS: u8 = 35;
 const FORMER_USER: u8 = 36;
 const FORMER_CLIENT: u8 = 37;
 const REVOCATIONS: u8 = 38;
+const ACCOUNT: u8 = 40;
+const AUDIENCES: u8 = 42;

@@ -60,5 +60,6 @@ pub fn handlers(engine: &Arc<Engine<AuthService>>) -> Vec<Arc<dyn Handler>> {
         bind::<op::IssueTokens>(engine),
         bind::<op::TokenKeys>(engine),
         bind::<op::TokenRequest>(engine),
+        bind::<op::DpopToken>(engine),
     ]
 }

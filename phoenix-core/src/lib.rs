@@ -11,6 +11,7 @@ pub mod costs;
 pub mod credential;
 pub mod crypto;
 mod delay;
+pub mod dpop;
 pub mod engine;
 mod fan_out;
 mod fault;

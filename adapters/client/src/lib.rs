@@ -87,6 +87,7 @@ mod candidate;
 mod client;
 mod connection;
 mod direct;
+mod dpop;
 mod error;
 mod event;
 mod fingerprint;
@@ -124,6 +125,7 @@ mod work;
 
 pub use alias_hash::alias_hash;
 pub use client::{Client, QueueStream};
+pub use dpop::DpopToken;
 pub use error::{ClientError, Missing};
 pub use event::{Audience, Distrust, Event, Message, OfferId};
 pub use fingerprint::KeyFingerprint;

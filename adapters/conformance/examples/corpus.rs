@@ -35,6 +35,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     ) {
         write("decode", &input)?;
     }
+    for input in fuzz::dpop_inputs().ok_or("a token that cannot be made")? {
+        write("dpop", &input)?;
+    }
     documents()
 }
 

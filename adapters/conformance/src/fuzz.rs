@@ -5,9 +5,13 @@
 //! so that a test can tell that its corpus reaches the interesting side.
 
 use phoenix_core::{
-    ConfigId, Fqdn, Timestamp,
+    ConfigId, Fingerprint, Fqdn, Timestamp, UserId, Uuid,
     api::{Endpoint, ServiceName, auth, delivery, federation, queue, tokens},
     crypto::{Chance, HpkeSecretKey, Suite},
+    dpop::{
+        DPOP_SCHEME, DpopClaim, DpopGrant, DpopKey, DpopRequest, DpopRules, HttpOrigin, JwkSet, ProofOf,
+        TOKEN_S,
+    },
     published::PublishedKeys,
     queue::{ClientRatchet, Head, QueuePolicy},
     wire::{Call, List, Opaque, Wire},
@@ -61,6 +65,30 @@ pub fn domain(input: &[u8]) -> bool {
     true
 }
 
+/// A request with a DPoP token is read or refused, and so are the keys of tokens. The input is a token, a line feed and a
+/// proof, or a set of keys.
+///
+/// # Panics
+/// Where what was taken is not in the one form that it has.
+pub fn dpop(input: &[u8]) -> bool {
+    let has_key = JwkSet::decode(input).is_ok_and(|keys| !keys.is_empty());
+    let Ok(text) = std::str::from_utf8(input) else { return has_key };
+    let Some((token, proof)) = text.split_once('\n') else { return has_key };
+    let (Ok(origin), Ok(audience)) = (DPOP_ORIGIN.parse::<HttpOrigin>(), "beta.test".parse::<Fqdn>()) else {
+        return false;
+    };
+    let authorization = format!("{DPOP_SCHEME} {token}");
+    let (authorization, proofs) = ([authorization.as_str()], [proof]);
+    let request = DpopRequest { method: "GET", path: "/a", authorization: &authorization, proofs: &proofs };
+    let rules = DpopRules { origin: &origin, audience: &audience, allowed: &|_| true, nonces: None };
+    if DpopClaim::read(&request, &rules, DPOP_TIME).is_err() {
+        return has_key;
+    }
+    let is_of_jws = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    assert!(proof.bytes().all(is_of_jws), "a second form of a proof");
+    true
+}
+
 fn wire<T: Wire>(bytes: &[u8]) -> bool {
     let Ok(value) = T::decode(bytes) else { return false };
     assert_eq!(value.encode(), bytes, "two encodings of one value");
@@ -90,6 +118,8 @@ macro_rules! both {
             wire::<delivery::CommitAad>,
             $(request::<$endpoint>, reply::<$endpoint>,)*
             wire::<queue::PushToken>,
+            request::<tokens::DpopToken>,
+            reply::<tokens::DpopToken>,
         ]
     };
 }
@@ -174,6 +204,32 @@ pub fn queue_of(contents: &[&[u8]]) -> Option<Vec<u8>> {
     Some(reply.encode().to_vec())
 }
 
+/// Inputs for [`dpop`]: a token with its proof, and a set of keys.
+#[must_use]
+pub fn dpop_inputs() -> Option<[Vec<u8>; 2]> {
+    let mut chance = Chance::from_seed([9; 32]);
+    let (signer, key) = (DpopKey::generate(&mut chance), DpopKey::generate(&mut chance));
+    let user = UserId { uuid: Uuid([1; 16]), domain: "alpha.test".parse().ok()? };
+    let grant = DpopGrant {
+        user: &user,
+        client: Fingerprint([2; 32]),
+        audiences: &["beta.test".parse().ok()?],
+        key: &key.public(),
+        issued: DPOP_TIME,
+        expires: DPOP_TIME.plus_secs(TOKEN_S),
+        id: [3; 16],
+    };
+    let token = grant.sign(&signer);
+    let about = ProofOf { method: "GET", uri: "https://media.beta.test/a", token: Some(&token), nonce: None };
+    let proof = key.prove(&about, DPOP_TIME, &mut chance);
+    let keys = JwkSet::encode([&signer.public(), &key.public()]);
+    Some([format!("{token}\n{proof}").into_bytes(), keys.to_vec()])
+}
+
 fn queue_key() -> HpkeSecretKey {
     HpkeSecretKey::generate(Suite::Ed25519, &mut Chance::from_seed([7; 32]))
 }
+
+/// The time at which [`dpop`] looks at requests, to this server.
+const DPOP_TIME: Timestamp = Timestamp::from_secs(1_790_000_000);
+const DPOP_ORIGIN: &str = "https://media.beta.test";

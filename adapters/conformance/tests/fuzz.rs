@@ -6,11 +6,12 @@ use phoenix_core::crypto::Chance;
 
 type Target = fn(&[u8]) -> bool;
 
-const TARGETS: [(&str, Target); 4] = [
+const TARGETS: [(&str, Target); 5] = [
     ("decode", fuzz::decode),
     ("document", fuzz::document),
     ("ratchet", fuzz::ratchet),
     ("domain", fuzz::domain),
+    ("dpop", fuzz::dpop),
 ];
 
 /// Mutations of each input: enough to notice what broke outright; fuzzing proper is `cargo fuzz`'s.

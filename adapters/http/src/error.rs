@@ -75,6 +75,11 @@ pub(crate) const fn wants_token(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::TokenRequired | ErrorCode::TokenInvalid | ErrorCode::TokenSpent)
 }
 
+/// An error's status.
+pub(crate) const fn status(code: ErrorCode) -> StatusCode {
+    kind(code).1
+}
+
 /// Each error's name and status: the table of 02, and the only place that knows it.
 const fn kind(code: ErrorCode) -> (&'static str, StatusCode) {
     match code {

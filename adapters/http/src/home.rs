@@ -32,6 +32,8 @@ pub(crate) trait Home: Send + Sync + 'static {
     fn admit(&self, endpoint: &Description, origin: &Origin) -> Result<(), ErrorReply>;
     /// The published document of a service, in JSON (08).
     async fn document(&self, service: ServiceName) -> Result<Bytes, ErrorReply>;
+    /// The keys that sign its users' DPoP tokens, in JSON (05).
+    fn jwks(&self) -> Bytes;
     /// The challenges for tokens of a class, one of each type (05).
     fn challenges(&self, class: Class) -> Vec<Challenge>;
     /// The token keys that issue now, and those that will next.
@@ -76,6 +78,10 @@ impl Home for Homeserver {
 
     async fn document(&self, service: ServiceName) -> Result<Bytes, ErrorReply> {
         self.document(service).await
+    }
+
+    fn jwks(&self) -> Bytes {
+        self.jwks()
     }
 
     fn challenges(&self, class: Class) -> Vec<Challenge> {

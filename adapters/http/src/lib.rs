@@ -3,10 +3,11 @@
 //! [`router`] puts a homeserver into an embedder's own axum program; [`Server`] serves it over TLS with the
 //! bounds of the specification (02, "HTTP binding"). [`HttpTransport`] reaches other homeservers, for
 //! homeservers and clients alike (08, "Discovery"), and opens queue streams. [`WebPush`] wakes clients through the push
-//! services of the web.
+//! services of the web. [`Dpop`] tells an embedder's own API which user of which homeserver calls it.
 
 mod address;
 mod admission;
+mod dpop;
 mod error;
 mod home;
 mod hook;
@@ -21,6 +22,7 @@ mod token;
 mod transport;
 mod well_known;
 
+pub use dpop::{Dpop, DpopCaller, DpopOptions, DpopRefusal};
 pub use hook::{HookError, RegistrationHook};
 pub use push::{VapidError, VapidKey, WebPush};
 pub use router::{RouterOptions, StreamTimes, router, router_with};

@@ -115,7 +115,14 @@ impl Operation for DeleteUser {
 }
 
 /// What is the user's own, beside its clients.
-fn own(id: &ClientId, cx: &Context<AuthService>) -> [Local; 4] {
+fn own(id: &ClientId, cx: &Context<AuthService>) -> [Local; 6] {
     let user = &id.user;
-    [kinds::user(user), kinds::profile(user), kinds::logins(user, cx), kinds::additions(user, cx)]
+    [
+        kinds::user(user),
+        kinds::profile(user),
+        kinds::logins(user, cx),
+        kinds::additions(user, cx),
+        kinds::audiences(user),
+        kinds::account(user, cx),
+    ]
 }

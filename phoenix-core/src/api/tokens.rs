@@ -1,9 +1,10 @@
-//! Issuance of Privacy Pass tokens (05).
+//! Issuance of Privacy Pass tokens, and of DPoP tokens (05).
 
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use super::{Description, Empty, Endpoint, SenderKind, ServiceName};
 use crate::{
+    Fqdn,
     token::{Class, SignedKeyList, TokenType},
     wire::{List, Opaque},
 };
@@ -82,7 +83,45 @@ impl Endpoint for TokenKeys {
     type Reply = SignedKeyList;
 }
 
+/// Says to other homeservers' APIs who a client's user is (RFC 9449). For clients of this homeserver, since nobody takes
+/// another's word for a user; it names the user, and is never used towards a QS or a DS.
+pub struct DpopToken;
+
+impl Endpoint for DpopToken {
+    const DESCRIPTION: Description = Description::new(0x0133, ServiceName::As, "dpop_token")
+        .local()
+        .signed_by(SenderKind::Client)
+        .body(8 << 10);
+    type Request = DpopTokenRequest;
+    type Reply = DpopTokenReply;
+}
+
+/// Asks for a token.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub struct DpopTokenRequest {
+    /// A DPoP proof (RFC 9449 §4) with the key that the token is to be bound to, for a POST to
+    /// `https://{domain}/v1/as/dpop_token`.
+    pub proof: Opaque<MAX_DPOP_PROOF>,
+    /// Domains of the homeservers whose APIs it is for: 1 to 8, none twice.
+    pub audiences: List<Fqdn, MAX_AUDIENCES>,
+}
+
+/// A token of the type `DPoP`.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub struct DpopTokenReply {
+    /// The token: a JWT.
+    pub token: Opaque<MAX_DPOP_TOKEN>,
+    /// The first second in which it is no longer good.
+    pub expires: u64,
+}
+
 /// Bytes of a [`SingleRequest`].
 const SINGLE_REQUEST: usize = 2 + 1 + 49;
 /// Tokens in one request: a batch of the usual size is 100, and evaluating takes about 8 ms then.
 pub const MAX_BATCH: usize = 100;
+/// Longest DPoP proof, in bytes: a long URI, and a nonce of any make.
+pub const MAX_DPOP_PROOF: usize = 4 << 10;
+/// Longest DPoP token, in bytes: that of the longest names takes half.
+pub const MAX_DPOP_TOKEN: usize = 8 << 10;
+/// Domains that one DPoP token is for: a header of a request must hold it.
+pub const MAX_AUDIENCES: usize = 8;

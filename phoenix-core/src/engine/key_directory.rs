@@ -126,7 +126,7 @@ impl KeyDirectory {
     ///
     /// # Errors
     /// [`Reject::RateLimited`] where the source has asked for too many.
-    pub(crate) fn allow_look_up(&self, need: &Need, origin: &Origin) -> Result<(), Reject> {
+    pub fn allow_look_up(&self, need: &Need, origin: &Origin) -> Result<(), Reject> {
         let Some(source) = origin.prefix() else { return Ok(()) };
         let key = (need.domain.clone(), need.service);
         if need.domain == self.domain

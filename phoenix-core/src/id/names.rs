@@ -1,10 +1,11 @@
 //! Identifiers of users, clients, queues and groups.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use super::Fqdn;
+use crate::Reject;
 
 macro_rules! bytes_id {
     ($(#[doc = $doc:literal] $name:ident[$length:literal];)*) => { $(
@@ -113,8 +114,62 @@ impl fmt::Display for Uuid {
     }
 }
 
+impl FromStr for Uuid {
+    type Err = Reject;
+
+    /// Reads the one form that is written: small digits, in five groups.
+    fn from_str(text: &str) -> Result<Self, Reject> {
+        let digits: Option<Vec<u32>> =
+            text.chars().filter(|it| *it != '-').map(|it| it.to_digit(16)).collect();
+        let bytes = digits.iter().flat_map(|digits| digits.chunks_exact(2));
+        let bytes = bytes.filter_map(|pair| match pair {
+            [high, low] => u8::try_from((high << 4) | low).ok(),
+            _ => None,
+        });
+        let uuid = <[u8; 16]>::try_from(bytes.collect::<Vec<_>>()).map(Self);
+        uuid.ok().filter(|uuid| uuid.to_string() == text).ok_or(Reject::Malformed("uuid"))
+    }
+}
+
+impl FromStr for UserId {
+    type Err = Reject;
+
+    fn from_str(text: &str) -> Result<Self, Reject> {
+        let (uuid, domain) = text.split_once('@').ok_or(Reject::Malformed("user"))?;
+        Ok(Self { uuid: uuid.parse()?, domain: domain.parse()? })
+    }
+}
+
 impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.uuid, self.domain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::{UserId, Uuid};
+
+    #[test]
+    fn a_user_is_read_as_it_is_written_and_in_no_other_form() {
+        let uuid = Uuid([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255]);
+        let user = UserId { uuid, domain: "alpha.test".parse().unwrap() };
+        let written = "00010203-0405-0607-0809-0a0b0c0d0eff@alpha.test";
+
+        assert_eq!((written.parse(), user.to_string().as_str()), (Ok(user), written));
+        for other in [
+            "00010203-0405-0607-0809-0A0B0C0D0EFF@alpha.test",
+            "000102030405060708090a0b0c0d0eff@alpha.test",
+            "00010203-0405-0607-0809-0a0b0c0d0eff0@alpha.test",
+            "00010203-0405-0607-0809-0a0b0c0d0e@alpha.test",
+            "0001020304050607-0809-0a0b0c0d0eff-@alpha.test",
+            "00010203-0405-0607-0809-0a0b0c0d0eff@alpha",
+            "00010203-0405-0607-0809-0a0b0c0d0eff",
+            "@alpha.test",
+        ] {
+            assert!(other.parse::<UserId>().is_err(), "{other}");
+        }
     }
 }

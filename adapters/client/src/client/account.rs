@@ -3,7 +3,7 @@
 use phoenix_core::{AliasHash, Fqdn, Timestamp, Uuid, api::auth::Invitation};
 
 use super::Client;
-use crate::{error::ClientError, fingerprint::KeyFingerprint, profile::ProfileKey};
+use crate::{dpop::DpopToken, error::ClientError, fingerprint::KeyFingerprint, profile::ProfileKey};
 
 impl Client {
     /// Removes a client of this user, which may be this one, and revokes its credentials. Repeated after an error that
@@ -143,6 +143,16 @@ impl Client {
     /// [`ClientError::State`] where it is not ours.
     pub async fn delete_alias(&self, alias: &AliasHash) -> Result<(), ClientError> {
         self.lock().await.delete_alias(*alias).await
+    }
+
+    /// Gets a token that says who the user is to the APIs of these domains' homeservers, 1 to 8 of them, for ten minutes
+    /// (05, "DPoP"). Each gets to know the user, and that the others were named.
+    ///
+    /// # Errors
+    /// [`ClientError::State`] for more domains; [`ClientError::Refused`] with `malformed` for none, for one that is named
+    /// twice, and where this client's clock is off by more than a minute.
+    pub async fn dpop_token(&self, audiences: &[Fqdn]) -> Result<DpopToken, ClientError> {
+        self.lock().await.dpop_token(audiences).await
     }
 
     /// Compares the token keys that a homeserver shows this client with those that it shows on the second path

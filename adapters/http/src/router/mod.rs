@@ -20,7 +20,7 @@ use http::{
 };
 use phoenix_core::{
     ErrorReply, Origin, Refusal, Reject,
-    api::{Binding, Description},
+    api::{Binding, Description, ServiceName},
     wire::VERSION,
 };
 use phoenix_homeserver::Homeserver;
@@ -35,6 +35,7 @@ use crate::{
     error::{problem, problem_of, wants_token},
     home::Home,
     privacy_pass,
+    transport::JWKS,
     well_known::Document,
 };
 
@@ -132,6 +133,7 @@ pub(crate) fn routes(home: Arc<dyn Home>, options: RouterOptions) -> Router {
     let router =
         Router::new().route("/v1/{service}/{name}", calls).route("/.well-known/phoenix", get(discovery));
     let router = router
+        .route(JWKS, get(jwks))
         .route(privacy_pass::DIRECTORY, get(directory))
         .route(privacy_pass::REQUEST, post(token_request));
     let publish = |router: Router<Arc<Gate>>, endpoint: Description| {
@@ -244,6 +246,19 @@ async fn document(State(gate): State<Arc<Gate>>, endpoint: Description, request:
     }
 }
 
+/// The keys of DPoP tokens, which count as the AS's others do.
+async fn jwks(State(gate): State<Arc<Gate>>, request: Request) -> Response {
+    let is_meant = |it: &&Description| it.service == ServiceName::As && it.binding == Binding::Json;
+    let Some(endpoint) = gate.table.iter().find(is_meant) else {
+        return problem(&refused(Reject::NotFound), &[]);
+    };
+    match gate.home.admit(endpoint, &origin(&request)) {
+        // A key is published a day before it signs: an hour leaves others time to learn of it.
+        Ok(()) => content(gate.home.jwks(), JWKS_TYPE, max_age(gate.options.max_age_s.min(3_600))),
+        Err(error) => problem(&error, &[]),
+    }
+}
+
 fn content(body: Bytes, media_type: &'static str, caching: HeaderValue) -> Response {
     let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
@@ -270,3 +285,5 @@ fn refused(reject: Reject) -> ErrorReply {
 }
 
 const JSON: &str = "application/json";
+/// The media type of a JWK Set (RFC 7517 §8.5.2).
+const JWKS_TYPE: &str = "application/jwk-set+json";

@@ -94,6 +94,10 @@ impl Home for Echo {
         Ok(Bytes::from(format!("{{\"service\": \"{}\"}}", service.as_str())))
     }
 
+    fn jwks(&self) -> Bytes {
+        Bytes::from_static(b"{\"keys\": []}")
+    }
+
     fn challenges(&self, _class: Class) -> Vec<Challenge> {
         vec![Challenge { challenge: Bytes::from_static(b"challenge"), token_key: Bytes::from_static(b"key") }]
     }

@@ -4,6 +4,7 @@
 mod authority;
 mod bounds;
 mod discovery;
+mod dpop;
 mod echo;
 mod homeserver;
 mod limits;

@@ -221,6 +221,10 @@ impl Home for QueueHome {
         Ok(Bytes::new())
     }
 
+    fn jwks(&self) -> Bytes {
+        Bytes::new()
+    }
+
     fn challenges(&self, _: Class) -> Vec<Challenge> {
         Vec::new()
     }

@@ -23,6 +23,7 @@ use http::{
 use phoenix_core::{
     ErrorReply, Fqdn,
     api::ServiceName,
+    dpop::MAX_JWKS,
     port::{Outgoing, Transport, TransportError},
     wire::Wire,
 };
@@ -81,6 +82,31 @@ impl HttpTransport {
     pub(crate) fn push_services(&self, time: Duration) -> Networks {
         let resolver = self.0.resolver.overriding(self.0.push_services.clone());
         Networks::new(Arc::clone(&self.0), resolver, time)
+    }
+
+    /// The keys of a domain's DPoP tokens, as its AS publishes them (05): in JSON, of which nothing was read.
+    pub(crate) async fn jwks(&self, from: &Fqdn) -> Result<Bytes, TransportError> {
+        self.document(from, ServiceName::As, JWKS, MAX_JWKS).await
+    }
+
+    /// A document of a service that everyone may read.
+    async fn document(
+        &self,
+        from: &Fqdn,
+        service: ServiceName,
+        path: &str,
+        limit: usize,
+    ) -> Result<Bytes, TransportError> {
+        let url = self.0.url(from, service, path).await?;
+        let request = self.0.discovery.client().get(url);
+        match exchange::exchange(request, limit).await {
+            Ok(answer) if answer.status == StatusCode::OK => Ok(answer.body),
+            Ok(answer) => Err(exchange::verdict(answer.status)),
+            Err(error) => {
+                self.0.discovery.doubt(from);
+                Err(error)
+            }
+        }
     }
 }
 
@@ -186,16 +212,7 @@ impl Transport for HttpTransport {
 
     async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
         let path = format!("/.well-known/phoenix/{}-keys", service.as_str());
-        let url = self.0.url(from, service, &path).await?;
-        let request = self.0.discovery.client().get(url);
-        match exchange::exchange(request, MAX_DOCUMENT).await {
-            Ok(answer) if answer.status == StatusCode::OK => Ok(answer.body),
-            Ok(answer) => Err(exchange::verdict(answer.status)),
-            Err(error) => {
-                self.0.discovery.doubt(from);
-                Err(error)
-            }
-        }
+        self.document(from, service, &path, MAX_DOCUMENT).await
     }
 }
 
@@ -209,6 +226,8 @@ fn read(answer: Answer) -> Result<Result<Bytes, ErrorReply>, TransportError> {
     error.map(Err).ok_or(exchange::verdict(status))
 }
 
+/// Where an AS publishes the keys of DPoP tokens (05).
+pub(crate) const JWKS: &str = "/.well-known/jwks.json";
 /// Longest published document that is read: some thousand keys.
 const MAX_DOCUMENT: usize = 256 << 10;
 /// Longest reply that is read: a large group's tree, or a page of a queue.

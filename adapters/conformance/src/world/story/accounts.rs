@@ -39,6 +39,7 @@ impl Narrator {
         self.client(client.register_alias(OTHER_ALIAS).await)?;
         self.client(client.make_invitation().await)?;
         self.client(client.request_token(&alpha, Class::Standard).await)?;
+        self.client(client.dpop_token(&[self.domain(1)?]).await)?;
         self.decline(&guest).await?;
         self.client(client.remove_client(second.id().client, PASSWORD).await)?;
         self.client(client.check_authority(&alpha).await)?;

@@ -1,0 +1,120 @@
+//! What a homeserver does for DPoP (05): it publishes the keys of its tokens, and knows who visits.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use phoenix_as::{Visit as VisitOperation, VisitRequest};
+use phoenix_core::{
+    ErrorReply, Failure, Fault, Fqdn, Origin, Refusal, Reject, Timestamp, UserId,
+    api::{Endpoint, ServiceName, tokens},
+    dpop::{DpopIdentity, DpopNonces, PROOF_WINDOW_S, UnspentProof},
+    operation::{Fare, Need},
+    published::PublishedKeys,
+    wire::Flag,
+};
+
+use crate::Homeserver;
+
+/// Someone who came with a DPoP token, and with a proof that nobody had used before: a *federated account*, with the
+/// permissions that whoever asks gives it, and with none from home.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// Who it is.
+    pub identity: DpopIdentity,
+    /// Whether the account is new: a first visit, or one after ninety days without any.
+    pub is_first: bool,
+}
+
+/// Why a visit does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VisitError {
+    /// The proof was used before.
+    #[error("the proof was used before")]
+    Replayed,
+    /// Too much is under way; the same proof may be tried again.
+    #[error("the homeserver is too busy")]
+    Busy,
+    /// Something broke; the proof may have been spent.
+    #[error(transparent)]
+    Broken(#[from] Fault),
+}
+
+impl From<Failure> for VisitError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(Refusal { reject: Reject::Unauthenticated, .. }) => Self::Replayed,
+            Failure::Refused(_) => Self::Busy,
+            Failure::Broken(fault) => Self::Broken(fault),
+        }
+    }
+}
+
+impl Homeserver {
+    /// The time by the homeserver's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.inner.shared.ports().clock.now()
+    }
+
+    /// The keys that sign the tokens of this homeserver's users, in JSON (RFC 7517), for `/.well-known/jwks.json`.
+    #[must_use]
+    pub fn jwks(&self) -> Bytes {
+        self.inner.auth.ring().service.jwks()
+    }
+
+    /// The nonces that a server may demand in proofs: the same on all replicas.
+    #[must_use]
+    pub fn dpop_nonces(&self) -> &DpopNonces {
+        &self.inner.dpop_nonces
+    }
+
+    /// Counts a request that brings a DPoP token for the network that it came from (05), as one to the endpoint that
+    /// gives tokens is counted: checking one takes as long.
+    ///
+    /// # Errors
+    /// `rate_limited` where that network has sent too many.
+    pub fn admit_visitor(&self, origin: &Origin) -> Result<(), ErrorReply> {
+        self.admit(&tokens::DpopToken::DESCRIPTION, origin)
+    }
+
+    /// The credentials of a homeserver's AS, always [`PublishedKeys::As`]: known already, or asked for. One network can
+    /// have few strangers asked in a minute (08).
+    ///
+    /// # Errors
+    /// `unavailable` where it does not answer; `rate_limited` where that network has had too many asked.
+    pub async fn authority_of(
+        &self,
+        domain: &Fqdn,
+        origin: &Origin,
+    ) -> Result<Arc<PublishedKeys>, ErrorReply> {
+        let (need, directory) = (Need::keys(domain.clone(), ServiceName::As), self.inner.shared.directory());
+        directory.allow_look_up(&need, origin).map_err(Refusal::from)?;
+        Ok(directory.find(&need).await.map_err(Refusal::from)?)
+    }
+
+    /// Takes a visitor in, once: spends the proof, in the store that all replicas share, and marks the month in the
+    /// account.
+    ///
+    /// # Errors
+    /// [`VisitError`].
+    pub async fn visit(&self, proof: UnspentProof) -> Result<Visit, VisitError> {
+        let (identity, once) = proof.spend();
+        // No frame's name begins so: that of its sender's kind is never 0.
+        let name = [b"\0dpop".as_slice(), &once].concat();
+        // The second that the window's end may lie in, too.
+        let until = self.now().plus_secs(2 * PROOF_WINDOW_S + 1);
+        let fare = Fare::Frame(name.into(), until);
+        let request = VisitRequest { user: identity.user.clone(), comes: Flag::Yes };
+        let was_there = self.inner.auth.internal::<VisitOperation>(request, fare).await?;
+        Ok(Visit { identity, is_first: !was_there.is_set() })
+    }
+
+    /// Whether a user has a federated account here. Where not, what an embedder keeps of the user may go.
+    ///
+    /// # Errors
+    /// [`VisitError`].
+    pub async fn has_account(&self, user: &UserId) -> Result<bool, VisitError> {
+        let request = VisitRequest { user: user.clone(), comes: Flag::No };
+        Ok(self.inner.auth.internal::<VisitOperation>(request, Fare::Free).await?.is_set())
+    }
+}
