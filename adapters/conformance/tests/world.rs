@@ -73,7 +73,7 @@ fn the_first_conversation_of_two_homeservers_is_told_to_its_end() {
         println!("{step}");
     }
     println!("{:?}, {} ms of virtual time", started.elapsed(), told.elapsed_ms);
-    assert_eq!(told.steps.len(), 18);
+    assert_eq!(told.steps.len(), 19);
 }
 
 /// Plays until an invariant is found broken that the bug breaks.
