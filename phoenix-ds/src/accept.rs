@@ -26,7 +26,7 @@ use crate::{
     kinds,
     mls::{self, context},
     roster::{Awaited, Member, Roster},
-    rules::{self, Act},
+    rules::Act,
     sealed::LEAST_TREE,
     service::DeliveryService,
     snapshot::{MAX_SNAPSHOTS, Snapshot, SnapshotJoiner},
@@ -84,7 +84,6 @@ pub(crate) fn decide_commit(
     cx: &Context<DeliveryService>,
 ) -> Result<Decision<Accepted>, Failure> {
     let CommitRequest { access, commit, group_info: update } = request;
-    rules::check_role(&group, sender, act)?;
     let staged = stage(group, Submission { access, commit, update }, Committer::Member(sender), act)?;
     accept(staged, Vec::new(), cx, |arrived| Accepted { epoch: arrived.epoch, delayed: arrived.delayed })
 }

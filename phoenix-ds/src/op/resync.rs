@@ -10,7 +10,7 @@ use crate::{
     accept::accept,
     commit::{Committer, Submission, stage},
     group::Group,
-    rules::{self, Act},
+    rules::Act,
     service::DeliveryService,
 };
 
@@ -34,7 +34,6 @@ impl Operation for Resync {
     ) -> Result<Decision<Joined>, Failure> {
         let CommitRequest { access, commit, group_info: update } = call.request();
         let sender = *call.sender();
-        rules::check_role(&group, sender, Act::Return)?;
         let submission = Submission { access, commit, update };
         let staged = stage(group, submission, Committer::Returning(sender), Act::Return)?;
         accept(staged, Vec::new(), cx, |arrived| Joined { leaf: arrived.committer, epoch: arrived.epoch })
