@@ -7,7 +7,7 @@ use phoenix_core::{
 };
 
 use crate::{
-    accept::accept,
+    accept::{Arrived, accept},
     commit::{Committer, Submission, stage},
     group::Group,
     rules::Act,
@@ -36,7 +36,10 @@ impl Operation for Resync {
         let sender = *call.sender();
         let submission = Submission { access, commit, update };
         let staged = stage(group, submission, Committer::Returning(sender), Act::Return)?;
-        accept(staged, Vec::new(), cx, |arrived| Joined { leaf: arrived.committer, epoch: arrived.epoch })
+        accept(staged, Vec::new(), cx, |arrived| {
+            let Arrived { epoch, committer, delayed } = arrived;
+            Joined { leaf: committer, epoch, delayed }
+        })
     }
 }
 
