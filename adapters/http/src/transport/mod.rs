@@ -24,6 +24,7 @@ use phoenix_core::{
     ErrorReply, Fqdn,
     api::ServiceName,
     port::{Outgoing, Transport, TransportError},
+    published::max_document,
     wire::Wire,
 };
 
@@ -188,7 +189,7 @@ impl Transport for HttpTransport {
         let path = format!("/.well-known/phoenix/{}-keys", service.as_str());
         let url = self.0.url(from, service, &path).await?;
         let request = self.0.discovery.client().get(url);
-        match exchange::exchange(request, MAX_DOCUMENT).await {
+        match exchange::exchange(request, max_document(service)).await {
             Ok(answer) if answer.status == StatusCode::OK => Ok(answer.body),
             Ok(answer) => Err(exchange::verdict(answer.status)),
             Err(error) => {
@@ -209,8 +210,6 @@ fn read(answer: Answer) -> Result<Result<Bytes, ErrorReply>, TransportError> {
     error.map(Err).ok_or(exchange::verdict(status))
 }
 
-/// Longest published document that is read: some thousand keys.
-const MAX_DOCUMENT: usize = 256 << 10;
 /// Longest reply that is read: a large group's tree, or a page of a queue.
 const MAX_REPLY: usize = 8 << 20;
 /// How long a call may take in all.
