@@ -26,7 +26,7 @@ use crate::{
     kinds,
     mls::{self, context},
     roster::{Awaited, Member, Roster},
-    rules::{self, Act},
+    rules::Act,
     sealed::LEAST_TREE,
     service::DeliveryService,
     snapshot::{MAX_SNAPSHOTS, Snapshot, SnapshotJoiner},
@@ -70,7 +70,7 @@ pub(crate) struct Arrived {
     pub(crate) epoch: Epoch,
     /// The committer's leaf.
     pub(crate) committer: LeafIndex,
-    /// Domains of members before it towards which delivery is delayed.
+    /// Domains of others, before it and invited by it, towards which delivery is delayed.
     pub(crate) delayed: List<Delayed, MAX_DELAYED>,
 }
 
@@ -84,7 +84,6 @@ pub(crate) fn decide_commit(
     cx: &Context<DeliveryService>,
 ) -> Result<Decision<Accepted>, Failure> {
     let CommitRequest { access, commit, group_info: update } = request;
-    rules::check_role(&group, sender, act)?;
     let staged = stage(group, Submission { access, commit, update }, Committer::Member(sender), act)?;
     accept(staged, Vec::new(), cx, |arrived| Accepted { epoch: arrived.epoch, delayed: arrived.delayed })
 }
@@ -115,7 +114,7 @@ pub(crate) fn accept<R>(
     let mut writes = group.writes(chance)?;
     writes.extend(noted);
     writes.extend(snapshots(&group, &before, &newcomers, chance)?);
-    let delayed = cx.delays.towards(before.others(step.leaf).map(|it| &it.config.domain), cx.now);
+    let delayed = step.delayed(&before, cx);
     let arrived = Arrived { epoch: group.tree.epoch(), committer: step.leaf, delayed };
     let decision = Decision::reply(reply(arrived));
     Ok(fan_out.decide(decision, group.members.site.at, writes, group::expiry(cx.now))?)
@@ -140,8 +139,8 @@ pub(crate) fn farewell(
     }
     let fan_out = FanOut::new(submission.access, &site.at, cx);
     let fan_out = announce(submission, &step, (&before, &roster), fan_out)?;
-    let delayed = cx.delays.towards(before.others(step.leaf).map(|it| &it.config.domain), cx.now);
-    Ok((fan_out, Accepted { epoch: roster.epoch, delayed }, site.at))
+    let accepted = Accepted { epoch: roster.epoch, delayed: step.delayed(&before, cx) };
+    Ok((fan_out, accepted, site.at))
 }
 
 /// What a commit does to the roster, beside what the tree tells.
@@ -180,6 +179,19 @@ impl<'a> Step<'a> {
     /// Whom the commit's messages name as their sender: the leaf by its frame, or that of who has just come.
     fn sender(&self) -> LeafIndex {
         self.before.unwrap_or(self.leaf)
+    }
+
+    /// The members before it but for the committer.
+    fn others<'b>(&self, before: &'b Roster) -> impl Iterator<Item = &'b Member> + use<'b> {
+        let own = self.before;
+        before.members.iter().filter(move |member| Some(member.leaf) != own)
+    }
+
+    /// The domains towards which what is told of it is delayed.
+    fn delayed(&self, before: &Roster, cx: &Context<DeliveryService>) -> List<Delayed, MAX_DELAYED> {
+        let invited = self.newcomers.iter().filter(|it| it.invitation.is_some()).map(|it| &it.config);
+        let configs = self.others(before).map(|member| &member.config).chain(invited);
+        cx.delays.towards(configs.map(|config| &config.domain), cx.now)
     }
 }
 
@@ -266,10 +278,9 @@ fn announce(
 ) -> Result<FanOut, Failure> {
     let message = submission.commit.clone();
     let own = after.member(step.leaf).ok_or(NO_LEAF)?;
-    let others = before.members.iter().filter(|member| Some(member.leaf) != step.before);
     let accepted = CommitAccepted { epoch: after.epoch, hash: sha256(&message) };
     let content = GroupContent { kind: ContentKind::Commit, sender: step.sender(), message };
-    fan_out.send(NotifyClass::Silent, &content, others.map(|member| &member.config))?;
+    fan_out.send(NotifyClass::Silent, &content, step.others(before).map(|member| &member.config))?;
     let message = Opaque::new(accepted.encode()).map_err(Reject::from)?;
     let content = GroupContent { kind: ContentKind::CommitAccepted, sender: step.sender(), message };
     fan_out.send(NotifyClass::Silent, &content, std::iter::once(&own.config))?;

@@ -56,6 +56,10 @@ pub(crate) fn newcomers(
         return Err(Reject::Malformed("joiners").into());
     }
     let mut seen = Seen::default();
+    // The committer's own, which may be as new as those of who is added.
+    if let Some(leaf) = staged.commit.update_path_leaf_node() {
+        seen.pseudonyms.insert(mls::credential(leaf)?.pseudonym);
+    }
     let mut newcomers = Vec::new();
     let batches = Batches { batches: &request.batches, peers, now: cx.now.as_secs() };
     for ((package, joiner), keys) in packages.into_iter().zip(&request.joiners).zip(&staged.added_keys) {

@@ -63,10 +63,11 @@ pub(crate) struct Staged<'a> {
 }
 
 /// Validates a commit as a receiving client would, and by the rules of its endpoint. A stale epoch comes first,
-/// since it is what happens in a race, and costs nothing.
+/// since it is what happens in a race, and costs nothing: also whoever lost its right by the winning commit, which may
+/// be its own, learns of that.
 ///
 /// # Errors
-/// [`Reject::Conflict`] with the current epoch; [`Reject::PendingProposals`]; [`Reject::DuplicateKey`];
+/// [`Reject::Conflict`] with the current epoch; [`Reject::Forbidden`] for members that may not; [`Reject::PendingProposals`]; [`Reject::DuplicateKey`];
 /// [`Reject::Malformed`] for all that clients would not take.
 pub(crate) fn stage<'a>(
     group: Group,
@@ -75,6 +76,9 @@ pub(crate) fn stage<'a>(
     act: Act,
 ) -> Result<Staged<'a>, Failure> {
     let message = current(&group, submission)?;
+    if let Committer::Member(sender) | Committer::Returning(sender) = committer {
+        rules::check_role(&group, sender, act)?;
+    }
     let crypto = RustCrypto::default();
     let (commit, aad) = process(&group, &crypto, message, committer)?;
     rules::check_proposals(&commit, act)?;

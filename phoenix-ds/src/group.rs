@@ -183,8 +183,8 @@ pub(crate) struct Graveyard {
 
 impl Graveyard {
     fn open(found: &Rows) -> Result<Self, Failure> {
-        let notes = found.row(last(found), &kinds::NOTES)?.map(|row| unversioned(row)).transpose()?;
-        Ok(Self { notes: notes.unwrap_or_default(), key: found.row(0, &kinds::TOMBSTONE)?.cloned() })
+        let notes = Notes::stored(found.row(last(found), &kinds::NOTES)?)?;
+        Ok(Self { notes, key: found.row(0, &kinds::TOMBSTONE)?.cloned() })
     }
 
     /// The key that opens notes.

@@ -18,7 +18,6 @@ use crate::{
     kinds,
     mls::{context, signer::ExternalSigner},
     roster::{Member, Roster},
-    sealed::versioned,
     service::DeliveryService,
     tree::{Reason, Tree},
 };
@@ -105,11 +104,8 @@ fn dig(
     let Graveyard { notes: before, key } = graveyard;
     let used = roster.members.iter().map(|member| member.config.sealed.digest()).collect();
     let (gone, notes) = before.clone().gone((&secret, &site.at.key), &used, now)?;
-    let write = if notes.is_empty() {
-        Write::Delete(kinds::NOTES)
-    } else {
-        Write::Put(kinds::NOTES, versioned(&notes).to_vec().into())
-    };
+    let write =
+        if notes.is_empty() { Write::Delete(kinds::NOTES) } else { Write::Put(kinds::NOTES, notes.row()) };
     let writes = if notes == before { Vec::new() } else { vec![write] };
     Ok(Dug { gone, graveyard: Graveyard { notes, key }, writes })
 }

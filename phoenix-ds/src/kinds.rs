@@ -30,7 +30,7 @@ pub(crate) const CLEAR: Bytes = Bytes::from_static(b"c");
 /// length in all groups: so it is also what tells whether a request's EAR key is the group's, before any other row is
 /// read.
 pub(crate) const TOMBSTONE: Bytes = Bytes::from_static(b"k");
-/// Notes that queues are gone: [`Notes`](crate::notes::Notes), each under the tombstone key.
+/// Notes that queues are gone: [`Notes`](crate::notes::Notes), each under the tombstone key, and all padded.
 pub(crate) const NOTES: Bytes = Bytes::from_static(b"n");
 /// The members: a [`Roster`](crate::roster::Roster) under the EAR key.
 pub(crate) const ROSTER: Bytes = Bytes::from_static(b"r");

@@ -3,13 +3,16 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use phoenix_core::{
-    Failure, Reject, Timestamp,
-    crypto::{AtRestKey, Chance, HpkeCiphertext, HpkePublicKey, HpkeSecretKey},
+    Failure, Fault, Reject, Timestamp,
+    crypto::{AtRestKey, Chance, HpkeCiphertext, HpkePublicKey, HpkeSecretKey, pad, unpad},
     time::{DAY, HOUR},
     wire::{Flag, List, Wire},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+
+use crate::sealed::{NOTES, unversioned, versioned};
 
 /// The notes of a group: of each queue the first and the latest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
@@ -45,6 +48,20 @@ pub(crate) struct Desk<'a> {
 }
 
 impl Notes {
+    /// The notes that were stored; none where there is no row.
+    ///
+    /// # Errors
+    /// [`Fault::Broken`] where the row is not what [`Notes::row`] made.
+    pub(crate) fn stored(row: Option<&Bytes>) -> Result<Self, Fault> {
+        let Some(row) = row else { return Ok(Self::default()) };
+        unversioned(unpad(row).map_err(|_| Fault::Broken("padding of notes"))?)
+    }
+
+    /// The notes as they are stored: padded to one length, since how many of its queues are gone is the group's business.
+    pub(crate) fn row(&self) -> Bytes {
+        pad(&versioned(self), NOTES).to_vec().into()
+    }
+
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.notes.is_empty()

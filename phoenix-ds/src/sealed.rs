@@ -93,6 +93,8 @@ pub(crate) fn unversioned<T: Wire>(stored: &[u8]) -> Result<T, Fault> {
 
 /// Least padded length of a roster (07).
 pub(crate) const LEAST_ROSTER: usize = 4 << 10;
+/// Padded length of notes, as many as there may be.
+pub(crate) const NOTES: usize = 12 << 10;
 /// Least padded length of trees and snapshots (07).
 pub(crate) const LEAST_TREE: usize = 16 << 10;
 /// Least padded length of a tombstone key; all are of one length.

@@ -18,6 +18,7 @@ use phoenix_conformance::{
 use phoenix_core::{
     Timestamp,
     port::{Mark, Snapshot, Space},
+    store::MemoryStore,
 };
 
 #[test]
@@ -38,6 +39,19 @@ fn after_the_story_no_store_tells_anything_at_any_time() {
             assert!(report.in_place.contains_key(&(Kind::Queue, Space::Qs)), "the search does not work");
         }
     }
+}
+
+#[test]
+fn notes_that_queues_are_gone_were_among_what_was_audited() {
+    let last = told().photographs.last().unwrap();
+    let records: Vec<Record> = last.disks.values().flat_map(MemoryStore::dump).collect();
+    let groups = places(&records, Space::Ds, GROUP);
+    let rows = groups.iter().flat_map(|place| &records[*place].1.rows);
+
+    let notes: Vec<usize> = rows.filter(|(row, _)| row == "n").map(|(_, value)| value.len()).collect();
+
+    // Of each of three queues the first and the latest, which would take some seven hundred bytes.
+    assert_eq!(notes, [12 << 10]);
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn the_first_conversation_of_two_homeservers_is_told_to_its_end() {
         println!("{step}");
     }
     println!("{:?}, {} ms of virtual time", started.elapsed(), told.elapsed_ms);
-    assert_eq!(told.steps.len(), 18);
+    assert_eq!(told.steps.len(), 19);
 }
 
 /// The runs without a planted bug, played once for all tests of them.

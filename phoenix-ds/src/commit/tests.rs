@@ -4,12 +4,13 @@ use openmls::prelude::LeafNodeParameters;
 use phoenix_core::{
     LeafIndex, Pseudonym, Reject,
     api::delivery::{CommitRequest, Proposals},
+    limit::Limits,
     wire::Wire,
 };
 
 use super::{Committer, Submission, stage};
 use crate::{
-    AddUsers, DeliverySettings, UpdateClient,
+    AddUsers, ChangeRoles, DeleteGroup, DeliverySettings, RemoveUsers, Resync, UpdateClient,
     accept::accept,
     rules::Act,
     testing::{Member, World, refusal, rejected},
@@ -39,6 +40,58 @@ fn a_members_commit_covers_all_stored_proposals_or_learns_them() {
     assert_eq!(covering.unwrap().epoch.0, 2);
     b.forget_proposals();
     assert_eq!(rejected(b.send(&world, b"still here?")), Reject::Unauthenticated);
+}
+
+#[test]
+fn whoever_lost_its_right_by_the_winning_commit_learns_that_there_was_one() {
+    let world = World::limited(Limits::unlimited());
+    let [mut a, mut b, mut d] = ["alpha.test"; 3].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    a.add(&world, &mut [&mut b]).unwrap();
+    let removal = a.commit(Vec::new(), &[b.index()], 0).request;
+    let end = a.ending().request;
+    let adding = a.adding(&world, &mut [&mut d]);
+    let context = a.roles(&[&b]);
+    let stepping_down = a.changing(context);
+    world.call::<ChangeRoles>(&stepping_down, Some(a.leaf())).unwrap();
+
+    let signer = || Some(a.leaf());
+    let outcomes = [
+        // The answer was lost, and it asks again.
+        rejected(world.call::<ChangeRoles>(&stepping_down, signer())),
+        rejected(world.call::<RemoveUsers>(&removal, signer())),
+        rejected(world.call::<DeleteGroup>(&end, signer())),
+        rejected(world.call::<AddUsers>(&adding, signer())),
+    ];
+
+    assert_eq!(outcomes, [Reject::Conflict(Some(2)); 4]);
+    a.merge();
+    let late = a.ending().request;
+    assert_eq!(rejected(world.call::<DeleteGroup>(&late, Some(a.leaf()))), Reject::Forbidden);
+}
+
+#[test]
+fn whoever_is_to_be_removed_since_the_winning_commit_learns_that_there_was_one() {
+    let mut world = World::new();
+    let [mut a, mut b] = ["alpha.test", "beta.test"].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    a.add(&world, &mut [&mut b]).unwrap();
+    let update = b.commit(Vec::new(), &[], 0).request;
+    let (leaf, key) = (b.leaf().0, b.key.clone());
+    let signer = || Some((leaf.clone(), &key));
+    let info = b.external_commit_info(&world).unwrap();
+    let blocked_domains = [b.config.domain.clone()].into();
+    world.restart(DeliverySettings { blocked_domains, ..DeliverySettings::default() });
+    a.update(&world).unwrap();
+
+    let late = rejected(world.call::<UpdateClient>(&update, signer()));
+    let current = b.external_commit_info(&world);
+    let returning = b.resyncing(&info);
+    let returned = rejected(world.call::<Resync>(&returning, signer()));
+
+    assert_eq!([late, returned], [Reject::Conflict(Some(2)); 2]);
+    let returning = b.resyncing(&current.unwrap());
+    assert_eq!(rejected(world.call::<Resync>(&returning, signer())), Reject::Forbidden);
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn a_queue_that_was_gone_twice_an_hour_apart_costs_its_member_the_group() {
         }
         a.update(&world).unwrap();
         assert!(pending(&world, &a).is_empty(), "not an hour apart");
-        world.delivered();
+        b.follow(&world.delivered());
 
         world.advance_s(2);
         world.tell_gone(&back, &[&b.config, &c.config]);
@@ -116,6 +116,7 @@ fn a_queue_that_was_gone_twice_an_hour_apart_costs_its_member_the_group() {
         let arrived = world.delivered();
         assert_eq!(pending(&world, &a), [b.index()]);
         a.follow(&arrived);
+        b.follow(&arrived);
         // Its own commit does not help it.
         assert_eq!(rejected(b.update(&world)), Reject::Forbidden);
         a.update(&world).unwrap();
@@ -234,6 +235,7 @@ fn members_at_a_blocked_domain_are_proposed_and_nobody_comes_from_there() {
 
     let arrived = world.delivered();
     assert_eq!(pending(&world, &a), [1]);
+    b.follow(&arrived);
     assert_eq!(rejected(b.update(&world)), Reject::Forbidden);
     a.follow(&arrived);
     a.update(&world).unwrap();

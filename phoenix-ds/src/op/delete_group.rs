@@ -14,7 +14,7 @@ use crate::{
     commit::{Committer, Submission, stage},
     group::Group,
     kinds,
-    rules::{self, Act},
+    rules::Act,
     service::DeliveryService,
 };
 
@@ -37,7 +37,6 @@ impl Operation for DeleteGroup {
         cx: &Context<DeliveryService>,
     ) -> Result<Decision<Accepted>, Failure> {
         let (CommitRequest { access, commit, group_info: update }, sender) = (call.request(), *call.sender());
-        rules::check_role(&group, sender, Act::Delete)?;
         let submission = Submission { access, commit, update };
         let staged = stage(group, submission, Committer::Member(sender), Act::Delete)?;
         let (fan_out, accepted, at) = farewell(staged, cx)?;

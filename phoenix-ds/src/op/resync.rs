@@ -7,10 +7,10 @@ use phoenix_core::{
 };
 
 use crate::{
-    accept::accept,
+    accept::{Arrived, accept},
     commit::{Committer, Submission, stage},
     group::Group,
-    rules::{self, Act},
+    rules::Act,
     service::DeliveryService,
 };
 
@@ -34,10 +34,12 @@ impl Operation for Resync {
     ) -> Result<Decision<Joined>, Failure> {
         let CommitRequest { access, commit, group_info: update } = call.request();
         let sender = *call.sender();
-        rules::check_role(&group, sender, Act::Return)?;
         let submission = Submission { access, commit, update };
         let staged = stage(group, submission, Committer::Returning(sender), Act::Return)?;
-        accept(staged, Vec::new(), cx, |arrived| Joined { leaf: arrived.committer, epoch: arrived.epoch })
+        accept(staged, Vec::new(), cx, |arrived| {
+            let Arrived { epoch, committer, delayed } = arrived;
+            Joined { leaf: committer, epoch, delayed }
+        })
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     group::Clear,
     kinds,
     notes::{Desk, Notes},
-    sealed::{unversioned, versioned},
+    sealed::unversioned,
     service::DeliveryService,
 };
 
@@ -54,8 +54,7 @@ impl Operation for Undelivered {
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Noted, Failure> {
         let at = returned(&call.request().back, cx)?;
         let clear = found.row(0, &kinds::CLEAR)?.map(|row| unversioned(row)).transpose()?;
-        let notes = found.row(0, &kinds::NOTES)?.map(|row| unversioned(row)).transpose()?;
-        Ok(Noted { at, clear, notes: notes.unwrap_or_default() })
+        Ok(Noted { at, clear, notes: Notes::stored(found.row(0, &kinds::NOTES)?)? })
     }
 
     fn authenticate(
@@ -89,8 +88,8 @@ impl Operation for Undelivered {
         if notes == before {
             return Ok(Decision::reply(Empty {}));
         }
-        let row = versioned(&notes).to_vec().into();
-        Ok(Decision::reply(Empty {}).change(at, vec![Write::Put(kinds::NOTES, row)], Alarm::Keep))
+        let writes = vec![Write::Put(kinds::NOTES, notes.row())];
+        Ok(Decision::reply(Empty {}).change(at, writes, Alarm::Keep))
     }
 }
 

@@ -173,6 +173,59 @@ fn t14_an_admin_does_not_add_a_leaf_with_its_own_new_key_to_get_two_queues_mixed
 }
 
 #[test]
+fn t14_who_takes_a_new_name_adds_nobody_under_it() {
+    let world = world();
+    let [mut former, mut a, mut d] = group(&world);
+    let context = former.roles(&[&a]);
+    let request = former.changing(context);
+    world.call::<ChangeRoles>(&request, Some(former.leaf())).unwrap();
+    former.merge();
+    let proposal = former.leaving();
+    former.self_remove(&world, proposal).unwrap();
+    a.follow(&world.delivered());
+    a.update(&world).unwrap();
+    // Who was added by a last-resort package may take another name with its first commit. It has the lowest leaf.
+    let mut b = Member::new(&world, "alpha.test");
+    let package = b.last_resort(&world);
+    let request = a.adding_packages(&world, &[&mut b], vec![package]);
+    world.call::<AddUsers>(&request, Some(a.leaf())).unwrap();
+    a.merge();
+    b.join(&world, &world.delivered().last().unwrap().message.content);
+    // The only admin leaves, and d, who comes back, takes that along: b acts as admin, and no list names it.
+    let proposal = a.leaving();
+    a.self_remove(&world, proposal).unwrap();
+    b.follow(&world.delivered());
+    d.resync(&world).unwrap();
+    b.follow(&world.delivered());
+    assert_eq!([b.index(), d.index()], [0, 1]);
+    let before = world.group_rows();
+    b.credential.pseudonym = Pseudonym([8; 16]);
+    let context = b.roles(&[&b]);
+
+    for (name, refused) in [(b.credential.pseudonym, true), (Pseudonym([9; 16]), false)] {
+        let mut twin = Member::new(&world, "alpha.test");
+        twin.credential.pseudonym = name;
+        let package = twin.package(&world);
+        let leaf = LeafNodeParameters::builder().with_credential_with_key(b.credential_with_key()).build();
+        let commit = b.commit_by(2, |it| {
+            it.force_self_update(true)
+                .leaf_node_parameters(leaf)
+                .propose_adds([package])
+                .propose_group_context_extensions(context.clone())
+                .unwrap()
+        });
+        let request = Member::adding_by(&world, commit, &[&twin]);
+        let outcome = world.call::<AddUsers>(&request, Some(b.leaf()));
+        if refused {
+            assert_eq!(rejected(outcome), Reject::DuplicateKey);
+            assert_eq!(world.group_rows(), before);
+        } else {
+            assert!(outcome.is_ok());
+        }
+    }
+}
+
+#[test]
 fn t14_nobody_takes_the_name_or_the_key_of_another() {
     let world = world();
     let [a, mut b, c] = group(&world);

@@ -3,7 +3,9 @@
 use phoenix_core::{
     Failure, Fqdn,
     api::{Description, Endpoint, ServiceName, federation::QsToQsTransaction},
-    operation::{Anyone, Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Reading, Rows},
+    operation::{
+        Anyone, Authorised, Context, Decision, Decoded, Need, Operation, Peers, Proven, Reading, Rows,
+    },
 };
 
 use crate::{outgoing::sign_transaction, service::QueueService};
@@ -38,6 +40,11 @@ impl Operation for Greet {
         _: &Context<QueueService>,
     ) -> Result<Proven<Anyone>, Failure> {
         Ok(Proven::anyone())
+    }
+
+    fn requires(call: &Decoded<Self>, (): &()) -> Result<Vec<Need>, Failure> {
+        // Nothing is sent to a domain that has not shown its keys (08).
+        Ok(vec![Need::keys(call.request().clone(), ServiceName::Qs)])
     }
 
     fn decide(

@@ -1,7 +1,7 @@
 //! `federated_enqueue`: what another homeserver may send.
 
 use phoenix_core::{
-    ErrorCode, KeyId,
+    ErrorCode, KeyId, Reject,
     api::{
         federation::{
             QsToQsTransaction,
@@ -181,6 +181,15 @@ fn an_empty_transaction_lets_what_waits_for_its_source_be_sent_at_once() {
     assert_eq!(receipt.results.len(), 0);
     assert_eq!(alpha.send_all(&beta), 1);
     assert_eq!(client.read_texts(&beta), ["waiting"]);
+}
+
+#[test]
+fn nobody_is_greeted_before_it_has_shown_its_keys() {
+    let (alpha, beta) = Home::pair();
+    let nowhere = "gamma.test".parse().unwrap();
+
+    assert!(matches!(alpha.internal::<Greet>(nowhere), Err(Reject::Unavailable(_))));
+    assert!(alpha.internal::<Greet>(beta.domain).is_ok());
 }
 
 /// Puts a message for clients of a homeserver into its mailbox.

@@ -1,7 +1,7 @@
 //! What some kinds of records may do and all others may not: the one table of the audit's exceptions, each with its
 //! reason. A kind that is not named here may do nothing special.
 
-use phoenix_core::port::Space;
+use phoenix_core::{crypto::SEAL_OVERHEAD, port::Space};
 
 use super::Kind;
 
@@ -13,19 +13,23 @@ pub(super) struct Size {
     pub(super) begins: &'static [u8],
     /// The lowest step, without the seal.
     pub(super) floor: usize,
+    /// The bytes of the seal around what is padded.
+    pub(super) seal: usize,
 }
 
 /// Group ciphertexts (07, "State").
 pub(super) const SIZES: &[Size] = &[
     // The roster.
-    Size { kind: GROUP, begins: b"r", floor: LEAST_FLOOR },
+    Size { kind: GROUP, begins: b"r", floor: LEAST_FLOOR, seal: SEAL_OVERHEAD },
     // The tree.
-    Size { kind: GROUP, begins: b"t", floor: 16 << 10 },
+    Size { kind: GROUP, begins: b"t", floor: 16 << 10, seal: SEAL_OVERHEAD },
     // Joiner snapshots.
-    Size { kind: GROUP, begins: b"s", floor: 16 << 10 },
+    Size { kind: GROUP, begins: b"s", floor: 16 << 10, seal: SEAL_OVERHEAD },
+    // Notes that queues are gone: each is sealed, and all are padded together.
+    Size { kind: GROUP, begins: b"n", floor: 12 << 10, seal: 0 },
 ];
 
-/// Rows of the DS without a ladder of their own: keys, months and notes are small and of one size each.
+/// Rows of the DS without a ladder of their own: keys and months are small and of one size each.
 pub(super) const SMALL: usize = 512;
 /// The lowest step of any larger row.
 pub(super) const LEAST_FLOOR: usize = 4 << 10;

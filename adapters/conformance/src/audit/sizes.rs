@@ -28,12 +28,12 @@ pub(super) fn find(records: &[Record], findings: &mut Findings) {
 fn fits(kind: u8, key: &[u8], size: usize) -> bool {
     let row = declared::SIZES.iter().find(|row| row.kind == kind && key.starts_with(row.begins));
     match row {
-        Some(row) => is_step(size, row.floor),
-        None => size <= declared::SMALL || is_step(size, declared::LEAST_FLOOR),
+        Some(row) => is_step(size, row.floor, row.seal),
+        None => size <= declared::SMALL || is_step(size, declared::LEAST_FLOOR, SEAL_OVERHEAD),
     }
 }
 
-fn is_step(size: usize, floor: usize) -> bool {
-    let padded = size.checked_sub(SEAL_OVERHEAD);
+fn is_step(size: usize, floor: usize, seal: usize) -> bool {
+    let padded = size.checked_sub(seal);
     padded.is_some_and(|padded| padded >= floor && padme(padded, floor) == padded)
 }

@@ -11,6 +11,7 @@ use phoenix_core::{
     ErrorCode, ErrorReply,
     api::ServiceName,
     port::{Circuit, Transport, TransportError},
+    published::max_document,
     wire::{Opaque, Wire},
 };
 use std::net::SocketAddr;
@@ -69,6 +70,24 @@ async fn published_documents_are_fetched() {
 }
 
 #[tokio::test]
+async fn published_documents_are_read_up_to_their_bound_and_no_further() {
+    let authority = Authority::new();
+    for service in ServiceName::ALL {
+        for (more, is_read) in [(0, true), (1, false)] {
+            let size = max_document(service) + more;
+            let path = format!("/.well-known/phoenix/{}-keys", service.as_str());
+            let router = Router::new().route(&path, get(async move || vec![b' '; size]));
+            let running = Running::start(&authority, router);
+
+            let fetched = running.transport(&authority).fetch(&alpha(), service).await;
+
+            let expected = if is_read { Ok(size) } else { Err(TransportError::Refused) };
+            assert_eq!(fetched.map(|document| document.len()), expected, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn circuits_share_no_connection() {
     let authority = Authority::new();
     let peer = |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move {
@@ -98,7 +117,7 @@ async fn answers_that_are_not_the_protocols_are_no_replies() {
         .route("/v1/ds/echo", post(page))
         .route("/v1/ds/paid", post(down))
         .route("/v1/ds/slow", post(long))
-        .route("/.well-known/phoenix/as-keys", get(async || vec![0_u8; (256 << 10) + 1]));
+        .route("/.well-known/phoenix/as-keys", get(async || vec![0_u8; max_document(ServiceName::As) + 1]));
     let running = Running::start(&authority, router);
     let transport = running.transport(&authority);
 

@@ -25,6 +25,7 @@ use phoenix_core::{
     api::ServiceName,
     dpop::MAX_JWKS,
     port::{Outgoing, Transport, TransportError},
+    published::max_document,
     wire::Wire,
 };
 
@@ -212,7 +213,7 @@ impl Transport for HttpTransport {
 
     async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
         let path = format!("/.well-known/phoenix/{}-keys", service.as_str());
-        self.document(from, service, &path, MAX_DOCUMENT).await
+        self.document(from, service, &path, max_document(service)).await
     }
 }
 
@@ -228,8 +229,6 @@ fn read(answer: Answer) -> Result<Result<Bytes, ErrorReply>, TransportError> {
 
 /// Where an AS publishes the keys of DPoP tokens (05).
 pub(crate) const JWKS: &str = "/.well-known/jwks.json";
-/// Longest published document that is read: some thousand keys.
-const MAX_DOCUMENT: usize = 256 << 10;
 /// Longest reply that is read: a large group's tree, or a page of a queue.
 const MAX_REPLY: usize = 8 << 20;
 /// How long a call may take in all.

@@ -46,6 +46,8 @@ pub struct Joined {
     pub leaf: LeafIndex,
     /// The group's epoch now.
     pub epoch: Epoch,
+    /// Other members' domains towards which delivery is delayed.
+    pub delayed: List<Delayed, MAX_DELAYED>,
 }
 
 /// Adds clients to a group.

@@ -2,7 +2,7 @@
 
 use openmls::prelude::Lifetime;
 use phoenix_core::{
-    Reject,
+    Delay, Reject,
     api::{
         delivery::{AddUsersRequest, CommitAccepted, ContentKind},
         queue::NotifyClass,
@@ -205,4 +205,21 @@ fn a_full_group_takes_nobody() {
     let request = a.adding(&world, &mut [&mut b]);
 
     assert_eq!(rejected(world.call::<AddUsers>(&request, Some(a.leaf()))), Reject::TooLarge("members"));
+}
+
+#[test]
+fn who_adds_members_learns_that_their_domain_is_delayed() {
+    let world = World::new();
+    let [mut a, mut b, mut c] = ["alpha.test", "beta.test", "gamma.test"].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    let now = world.now();
+    for domain in ["alpha.test", "beta.test"] {
+        let delay = Delay { since: now, until: now.plus_secs(400) };
+        world.engine.shared().note_delay(domain.parse().unwrap(), Some(delay));
+    }
+
+    let accepted = a.add(&world, &mut [&mut b, &mut c]).unwrap();
+
+    let told: Vec<_> = accepted.delayed.iter().map(|it| (it.domain.as_str(), it.since)).collect();
+    assert_eq!(told, [("beta.test", now.as_secs())]);
 }

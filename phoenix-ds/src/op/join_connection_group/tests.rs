@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use phoenix_core::{
-    Reject,
+    Delay, Reject,
     api::{
         delivery::{ExternalCommitInfoReply, ExternalCommitInfoRequest},
         mls::Connection,
@@ -129,4 +129,22 @@ fn a_pseudonym_or_config_of_a_member_and_a_config_for_any_ds_are_refused() {
     assert_eq!(rejected(b.join_connection(&world, &taken)), Reject::DuplicateKey);
     assert_eq!(rejected(c.join_connection(&world, &used)), Reject::DuplicateKey);
     assert_eq!(rejected(d.join_connection(&world, &any)), Reject::Malformed("queue config"));
+}
+
+#[test]
+fn who_joins_learns_whether_the_other_ones_domain_is_delayed() {
+    let world = World::new();
+    let (a, info) = offered(&world, Suite::Ed25519);
+    let mut b = Member::new(&world, "beta.test");
+    let request = b.joining(a.access.clone().unwrap(), &info, CODE.into());
+    let now = world.now();
+    for domain in ["alpha.test", "beta.test"] {
+        let delay = Delay { since: now, until: now.plus_secs(400) };
+        world.engine.shared().note_delay(domain.parse().unwrap(), Some(delay));
+    }
+
+    let joined = b.join_connection(&world, &request).unwrap();
+
+    let told: Vec<_> = joined.delayed.iter().map(|it| (it.domain.as_str(), it.since)).collect();
+    assert_eq!(told, [("alpha.test", now.as_secs())]);
 }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use phoenix_core::{
-    LeafIndex, Reject,
+    Delay, LeafIndex, Reject,
     api::delivery::{CommitRequest, ContentKind, DS_LEAF, Proposals},
     crypto::{Chance, SigningKey, Suite},
     wire::Opaque,
@@ -204,4 +204,26 @@ fn who_leaves_and_is_not_taken_along_is_proposed_anew() {
     a.update(&world).unwrap();
     b.forget_proposals();
     assert_eq!(rejected(b.send(&world, b"still here?")), Reject::Unauthenticated);
+}
+
+#[test]
+fn who_comes_back_learns_which_domains_are_delayed_but_for_its_own() {
+    let world = World::new();
+    let [mut a, mut b, mut c] = ["alpha.test", "beta.test", "gamma.test"].map(|it| Member::new(&world, it));
+    a.create(&world, None).unwrap();
+    a.add(&world, &mut [&mut b]).unwrap();
+    a.add(&world, &mut [&mut c]).unwrap();
+    // It lands on another leaf than its own.
+    let commit = a.commit(Vec::new(), &[b.index()], 0);
+    world.call::<RemoveUsers>(&commit.request, Some(a.leaf())).unwrap();
+    let (now, delay) = (world.now(), |until| Some(Delay { since: world.now(), until }));
+    for domain in ["alpha.test", "beta.test", "gamma.test"] {
+        world.engine.shared().note_delay(domain.parse().unwrap(), delay(now.plus_secs(400)));
+    }
+
+    let joined = c.resync(&world).unwrap();
+
+    assert_eq!(joined.leaf, LeafIndex(1));
+    let told: Vec<_> = joined.delayed.iter().map(|it| (it.domain.as_str(), it.since)).collect();
+    assert_eq!(told, [("alpha.test", now.as_secs())]);
 }

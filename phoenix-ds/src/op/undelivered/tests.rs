@@ -7,12 +7,17 @@ use phoenix_core::{
         Empty,
         delivery::{Undeliverable, UndeliveredRequest},
     },
+    crypto::Suite,
     operation::Fare,
     wire::{List, Opaque},
 };
 
 use super::Undelivered;
-use crate::testing::{Member, World, rejected};
+use crate::{
+    kinds,
+    sealed::NOTES,
+    testing::{Member, World, rejected},
+};
 
 fn back(world: &World) -> (Member, bytes::Bytes) {
     let [mut a, mut b] = ["alpha.test"; 2].map(|it| Member::new(world, it));
@@ -68,4 +73,34 @@ fn an_address_that_is_not_ours_is_refused() {
 
     assert_eq!(rejected(tell(&world, &back, vec![[1; 32]])), phoenix_core::Reject::NotFound);
     assert_eq!(notes(&world, &a), 0);
+}
+
+#[test]
+fn how_many_notes_a_group_has_does_not_show() {
+    for suite in [Suite::Ed25519, Suite::P256] {
+        let world = World::new();
+        let mut a = Member::with(&world, "alpha.test", suite);
+        let mut b = Member::with(&world, "alpha.test", suite);
+        a.create(&world, None).unwrap();
+        a.add(&world, &mut [&mut b]).unwrap();
+        a.send(&world, b"x").unwrap();
+        let back = world.delivered().remove(0).back;
+
+        let lengths = || -> Vec<_> {
+            let rows = world.group_rows().into_iter().filter(|(row, _)| *row == kinds::NOTES);
+            rows.map(|(_, value)| value.len()).collect()
+        };
+
+        for number in 0..64 {
+            tell(&world, &back, vec![[number; 32]]).unwrap();
+            assert_eq!(lengths(), [NOTES]);
+        }
+        assert_eq!(notes(&world, &a), 64);
+        // Also as a commit leaves them: it keeps none of queues that are nobody's.
+        a.update(&world).unwrap();
+        assert_eq!((notes(&world, &a), lengths()), (0, vec![]));
+        tell(&world, &back, vec![[1; 32], b.config.sealed.digest()]).unwrap();
+        a.update(&world).unwrap();
+        assert_eq!((notes(&world, &a), lengths()), (1, vec![NOTES]));
+    }
 }

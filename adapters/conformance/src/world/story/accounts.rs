@@ -10,7 +10,7 @@ use crate::{
     audit::Kind,
     world::{
         cast::Actor,
-        town::{habits, password, register},
+        town::{connect, habits, password, register},
     },
 };
 
@@ -59,6 +59,30 @@ impl Narrator {
         Ok(())
     }
 
+    /// Members of a group delete their accounts, and nobody commits: of each queue that is gone there are notes.
+    pub(super) async fn members_go_without_a_word(&mut self) -> Result<(), Turn> {
+        let alpha = self.domain(0)?;
+        for name in MEMBERS {
+            self.enter(name, &alpha).await?;
+            let (a, member) = (self.person("a")?, self.person(name)?);
+            self.client(connect(&a, &member).await)?;
+        }
+        let group = self.found("a", &MEMBERS).await?;
+        self.settle(&[]).await?;
+        for name in MEMBERS {
+            let member = self.person(name)?;
+            self.people.remove(name);
+            self.client(member.client.delete_user(&password(name)).await)?;
+        }
+        for text in ["a says it, and nobody is there", "a says it again"] {
+            self.say("a", &group, text).await?;
+            self.ground.clock.sleep_ms(NOTED_MS).await;
+        }
+        self.photograph();
+        self.done("members of a group delete their accounts");
+        Ok(())
+    }
+
     /// A guest declines an offer, and whoever made it is told.
     async fn decline(&self, guest: &Actor) -> Result<(), Turn> {
         let a = self.person("a")?;
@@ -75,6 +99,10 @@ impl Narrator {
     }
 }
 
+/// Who is in a group, and goes.
+const MEMBERS: [&str; 3] = ["i", "j", "k"];
+/// In this time what is sent is found to reach nobody.
+const NOTED_MS: u64 = 120_000;
 const GUEST: &str = "a guest";
 const PASSWORD: &str = "another password of a guest";
 const PROFILE: &[u8] = b"Someone who is passing through";

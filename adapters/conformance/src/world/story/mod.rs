@@ -175,6 +175,7 @@ impl Narrator {
         self.a_group_ends(&circle).await?;
         self.someone_comes_and_goes().await?;
         self.a_record_comes_and_goes().await?;
+        self.members_go_without_a_word().await?;
         self.the_stores_are_audited().await
     }
 
