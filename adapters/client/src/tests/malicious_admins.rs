@@ -26,10 +26,15 @@ use crate::{
     mls::{encoding, mls_signer},
 };
 
+/// The admins that one writes down, of the group's two members and a stranger.
+type Admins = fn([Pseudonym; 2], Pseudonym) -> Vec<Pseudonym>;
+/// The external senders that one makes of those listed.
+type Senders = fn(Vec<ExternalSender>) -> Option<Vec<ExternalSender>>;
+
 #[test]
 fn t14_an_admin_that_lists_nobody_a_stranger_or_somebody_twice_is_found_out() {
     let stranger = Pseudonym([9; 16]);
-    let lists: [fn([Pseudonym; 2], Pseudonym) -> Vec<Pseudonym>; 4] = [
+    let lists: [Admins; 4] = [
         |_, _| vec![],
         |_, stranger| vec![stranger],
         |[own, _], stranger| vec![own, stranger],
@@ -49,7 +54,7 @@ fn t14_an_admin_that_lists_nobody_a_stranger_or_somebody_twice_is_found_out() {
 
 #[test]
 fn t14_an_admin_that_takes_the_ds_out_of_the_external_senders_is_found_out() {
-    let lists: [fn(Vec<ExternalSender>) -> Option<Vec<ExternalSender>>; 3] = [
+    let lists: [Senders; 3] = [
         |_| None,
         |_| Some(Vec::new()),
         |listed| Some([listed.as_slice(), listed.get(..1).unwrap_or_default()].concat()),
