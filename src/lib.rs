@@ -14,6 +14,7 @@ mod courier;
 mod defaults;
 mod documents;
 mod ephemeral;
+mod era;
 mod homeserver;
 mod keys;
 mod mailbox;
@@ -56,6 +57,7 @@ pub mod rules {
 pub use admin::{Admin, AdminError};
 pub use builder::{BuildError, Builder};
 pub use defaults::{OsEntropy, SystemClock, Threads};
+pub use era::{Era, EraError};
 pub use homeserver::Homeserver;
 pub use phoenix_core::{Fqdn, port};
 pub use push::LogPush;

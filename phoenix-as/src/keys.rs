@@ -124,6 +124,22 @@ impl AuthKeys {
         self.with(self.authority.clone(), Arc::new(tokens)).map(Some)
     }
 
+    /// The keys of a store that was restored (09): all token keys are new, since it was forgotten which tokens were
+    /// spent, and serials leave out as many as are told.
+    ///
+    /// # Errors
+    /// None in practice: as [`AuthKeys::generate`].
+    pub fn restored(
+        &self,
+        jump: u64,
+        now: Timestamp,
+        rotation: &Rotation,
+        chance: &mut Chance,
+    ) -> Result<Self, Fault> {
+        let tokens = self.tokens.retired(jump, now, rotation, chance);
+        self.with(self.authority.clone().restored(jump), Arc::new(tokens))
+    }
+
     /// What vouches for the clients of the domain, with the list of those that are void.
     #[must_use]
     pub fn identity(&self, revocations: RevocationList) -> AsIdentity {
@@ -250,7 +266,7 @@ impl fmt::Debug for AuthKeys {
 /// Validity of a revocation list, in seconds: longer than the seven days for which deliveries wait for a peer (01).
 const REVOCATIONS_S: u64 = 14 * DAY;
 /// The form of the stored keys.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 #[cfg(test)]
 mod tests {
@@ -325,6 +341,20 @@ mod tests {
         let mut damaged = stored.to_vec();
         damaged[100] ^= 1;
         assert!(AuthKeys::decode(&damaged).is_err());
+    }
+
+    #[test]
+    fn a_restore_leaves_no_token_key_and_serials_that_nobody_has_seen() {
+        let (keys, mut chance) = (keys(), Chance::from_seed([2; 32]));
+
+        let restored = keys.restored(1 << 32, now(), &Rotation::default(), &mut chance).unwrap();
+
+        let (before, after) = (&keys.key_list().list, &restored.key_list().list);
+        assert!(after.serial > before.serial + (1 << 32) - 1);
+        assert!(after.keys.iter().all(|key| before.keys.iter().all(|old| old.key_id() != key.key_id())));
+        assert!(after.issuing(Class::Standard, now()).is_some());
+        assert!(keys.key_list().accepts_successor(restored.key_list()));
+        assert_eq!(restored.statement(), keys.statement(), "only a root signs another");
     }
 
     #[test]
