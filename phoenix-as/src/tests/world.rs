@@ -272,6 +272,16 @@ impl World {
         block_on(Alarms::new(self.engine.shared().clone(), Arc::new(Drops)).run_once());
     }
 
+    /// The store is an older copy that was brought back, for so many times.
+    pub(super) fn restored(&self, times: u32) {
+        let ring = self.engine.ring();
+        let generation = Generation(times);
+        let jump = generation.jump_from(ring.generation).unwrap();
+        let keys = ring.service.restored(jump, self.now(), &Rotation::default(), &mut self.chance()).unwrap();
+        let (tokens, at_rest) = (keys.tokens().clone(), ring.at_rest.clone());
+        self.engine.rotate(KeyRing { generation, tokens, at_rest, service: keys });
+    }
+
     /// Lets time pass and the token keys rotate, but no alarm ring.
     pub(super) fn pass_unswept(&self, seconds: u64) {
         self.clock.0.fetch_add(seconds, Ordering::Relaxed);
