@@ -114,14 +114,18 @@ fn a_group_that_went_back_with_its_homeserver_is_given_up_and_another_can_be_mad
         let behind = group(&a, &b).await;
         let copy = town.alpha.fork();
         a.update(&behind).await.expect("a later epoch");
-        b.sync(Duration::from_secs(1)).await.expect("synced");
+        let epoch = a.epoch(&behind).await.expect("a group");
+        until(&b, |event| {
+            matches!(event, Event::EpochChanged { epoch: it, .. } if *it == epoch).then_some(())
+        })
+        .await;
 
         let restored = town.home("alpha.test", &copy, |builder| builder).await;
         restored.admin().restored(Era::default()).await.expect("declared");
         town.replace(restored);
 
         for client in [&a, &b] {
-            let _ = client.send(&behind, "into the past").await;
+            client.send(&behind, "into the past").await.expect_err("it went back");
             let cause = until(client, |event| match event {
                 Event::GivenUp { group, cause } if *group == behind => Some(*cause),
                 _ => None,
