@@ -64,7 +64,7 @@ pub(crate) async fn count(ports: &Ports) -> Result<u64, Fault> {
             partition: partition(),
             base: mark.map_or(Base::Absent, Base::At),
             mark: Mark(fresh),
-            writes: vec![Write::Put(AGE, age.encode().into())],
+            writes: vec![Write::Put(AGE, age.encode())],
             alarm: Alarm::Keep,
         };
         match ports.store.commit(&Batch { parts: vec![part] }).await? {

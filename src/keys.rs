@@ -132,7 +132,7 @@ impl KeyStore {
             let sealed = root.seal(AUTH, &auth.encode()?, &mut chance);
             let writes = vec![
                 Write::Put(Bytes::from_static(AUTH), sealed),
-                Write::Put(Bytes::from_static(GENERATION), generation.encode().into()),
+                Write::Put(Bytes::from_static(GENERATION), generation.encode()),
             ];
             let mark = Mark(chance.bytes());
             match self.commit(Base::At(keys.revision), mark, writes).await? {

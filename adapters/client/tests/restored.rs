@@ -15,6 +15,7 @@ mod support;
 use std::{
     collections::BTreeMap,
     future::Future,
+    rc::Rc,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -199,12 +200,12 @@ struct Town {
 
 impl Town {
     /// Plays a story in it.
-    fn play<F: Future<Output = ()>>(story: impl FnOnce(Arc<Self>) -> F) {
+    fn play<F: Future<Output = ()>>(story: impl FnOnce(Rc<Self>) -> F) {
         block_on(async {
             let world = World { net: Net::default(), clock: Later::default() };
             let ((runs, begun), alpha) = (unbounded(), MemoryStore::new());
             let town = Self { world, tape: Tape::default(), alpha, runs, end: Mutex::default() };
-            let town = Arc::new(town);
+            let town = Rc::new(town);
             town.replace(town.home("alpha.test", &town.alpha, |builder| builder).await);
             let beta = town.home("beta.test", &MemoryStore::new(), |builder| builder).await;
             town.world.net.add(beta.clone());
