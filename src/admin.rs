@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use phoenix_as::{AuthorityError, Invite, RegistrationSwitch};
 use phoenix_core::{
-    Failure, Fault, Fqdn,
+    Failure, Fault, Fqdn, Generation,
     api::auth::Invitation,
     operation::Fare,
     port::{AbuseReport, VaultError},
     wire::Flag,
 };
 
-use crate::{homeserver::Inner, mailbox};
+use crate::{Era, Homeserver, era, homeserver::Inner, mailbox};
 
 /// A handle on a running homeserver, for its operator.
 #[derive(Clone)]
@@ -95,6 +95,33 @@ impl Admin {
     /// See [`AdminError`].
     pub async fn invite(&self, valid_s: u64) -> Result<Invitation, AdminError> {
         Ok(self.inner.auth.internal::<Invite>(valid_s, Fare::Free).await?)
+    }
+
+    /// Counts the store on, and gives the era that it has come to. Whoever keeps the latest outside the store, and gives
+    /// it to [`Builder::seen`](crate::Builder::seen) at the next start, finds out by that where the store is an older
+    /// copy: any that was made before the count.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn count(&self) -> Result<Era, AdminError> {
+        let age = era::count(self.inner.shared.ports()).await?;
+        Ok(Era { generation: self.inner.keys.generation().await?.0, age })
+    }
+
+    /// Declares that the store is an older copy that was brought back: one that has forgotten which tokens were spent and
+    /// which numbers were handed out (09). All token keys are retired; each queue begins again when it is used next, and
+    /// leaves out 2^32 numbers; AddPackages but last-resort ones are deleted; serials jump. Clients find back by
+    /// themselves. What was deleted since the copy is there again, and must be deleted again.
+    ///
+    /// `seen` is the latest era that the store was seen in, where somebody kept it: with it, a copy may be brought back
+    /// twice. No other process may use the store meanwhile.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn restored(&self, seen: Era) -> Result<Era, AdminError> {
+        self.inner.keys.restored(Generation(seen.generation), &self.inner.root).await?;
+        Homeserver { inner: self.inner.clone() }.refresh_keys().await?;
+        self.count().await
     }
 
     async fn switch(&self, closed: Option<Flag>) -> Result<Flag, AdminError> {

@@ -18,7 +18,7 @@ use phoenix_ds::DeliverySettings;
 use phoenix_qs::QueueSettings;
 
 use crate::{
-    Homeserver, OperatorKey, OsEntropy, SystemClock, Threads,
+    Era, Homeserver, OperatorKey, OsEntropy, SystemClock, Threads,
     keys::{First, KeyStore},
     seal::{Seal, SealedBy},
 };
@@ -47,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) rules: Rules,
     /// Who takes reports of abuse; none where they are kept for the operator to fetch.
     pub(crate) reports: Option<Arc<dyn Reports>>,
+    /// The latest era that the store was seen in.
+    pub(crate) seen: Option<Era>,
 }
 
 /// Why a homeserver could not be built.
@@ -214,6 +216,15 @@ impl Builder {
     #[must_use]
     pub fn reports(mut self, reports: impl Reports) -> Self {
         self.settings.reports = Some(Arc::new(reports));
+        self
+    }
+
+    /// The latest era that the store was seen in, as [`Admin::count`](crate::Admin::count) gave it and somebody kept it
+    /// outside the store. Where the store is of an earlier one, it is an older copy that was brought back, and what
+    /// [`Admin::restored`](crate::Admin::restored) does is done before anything else.
+    #[must_use]
+    pub const fn seen(mut self, era: Era) -> Self {
+        self.settings.seen = Some(era);
         self
     }
 

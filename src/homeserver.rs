@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::lock::Mutex;
 use phoenix_as::{AsCredentials, AuthService};
 use phoenix_core::{
-    ErrorReply, Failure, Fault, Fqdn, Origin, Refusal, Reject,
+    ErrorReply, Failure, Fault, Fqdn, Generation, Origin, Refusal, Reject,
     api::{Description, Empty, ServiceName},
     credential::AsIdentity,
     crypto::AtRestKey,
@@ -32,7 +32,7 @@ use crate::{
     builder::Settings,
     courier::Carrier,
     documents::{self, Documents},
-    ephemeral,
+    ephemeral, era,
     keys::{KeyStore, Keys},
     mailbox::Mailboxes,
     reports::{self, ReportBox},
@@ -75,12 +75,12 @@ pub(crate) struct Rings {
 
 impl From<Keys> for Rings {
     fn from(keys: Keys) -> Self {
-        let Keys { root, auth, queue, delivery, revision } = keys;
+        let Keys { root, auth, queue, delivery, generation, revision } = keys;
         let tokens = auth.tokens().clone();
         Self {
-            auth: KeyRing { tokens: tokens.clone(), at_rest: root.derive("as"), service: auth },
-            queue: KeyRing { tokens: tokens.clone(), at_rest: root.derive("qs"), service: queue },
-            delivery: KeyRing { tokens, at_rest: root.derive("ds"), service: delivery },
+            auth: KeyRing { tokens: tokens.clone(), at_rest: root.derive("as"), generation, service: auth },
+            queue: KeyRing { tokens: tokens.clone(), at_rest: root.derive("qs"), generation, service: queue },
+            delivery: KeyRing { tokens, at_rest: root.derive("ds"), generation, service: delivery },
             revision,
         }
     }
@@ -101,8 +101,18 @@ impl Homeserver {
     }
 
     pub(crate) async fn assemble(store: KeyStore, settings: Settings) -> Result<Self, BuildError> {
-        let Settings { auth, queue, delivery, rules, reports } = settings;
-        let keys = store.load_or_make().await?;
+        let Settings { auth, queue, delivery, rules, reports, seen } = settings;
+        let mut keys = store.load_or_make().await?;
+        if let Some(seen) = seen
+            && era::of(&store.ports, keys.generation).await? < seen
+        {
+            keys = store.restored(Generation(seen.generation), &keys.root).await?;
+            tracing::warn!(
+                generation = keys.generation.0,
+                "the store is an older copy: its token keys were retired, and all queues begin again; users, clients, \
+                 aliases and groups that were deleted since are back, so delete them again"
+            );
+        }
         let (root, domain) = (keys.root.clone(), keys.auth.domain().clone());
         let shared = Shared::with_rules(store.ports.clone(), domain, root.derive("core"), rules);
         let Rings { auth: auth_ring, queue: queue_ring, delivery: delivery_ring, revision } = keys.into();

@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use phoenix_as::{AuthKeys, AuthorityChange, Root, RootKey};
 use phoenix_core::{
-    Fault, Fqdn, Timestamp,
+    Fault, Fqdn, Generation, Timestamp,
     crypto::{AtRestKey, Chance, Suite},
     port::{
         Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, Ports, Snapshot, Space, StoreError,
         Wanted, Write,
     },
     token::Rotation,
-    wire::Wiped,
+    wire::{Wiped, Wire},
 };
 use phoenix_ds::DeliveryKeys;
 use phoenix_qs::QueueKeys;
@@ -27,6 +27,8 @@ pub(crate) struct Keys {
     pub(crate) auth: AuthKeys,
     pub(crate) queue: QueueKeys,
     pub(crate) delivery: DeliveryKeys,
+    /// How often the store was restored.
+    pub(crate) generation: Generation,
     pub(crate) revision: Mark,
 }
 
@@ -110,10 +112,40 @@ impl KeyStore {
                 auth: auth.unwrap_or(keys.auth),
                 queue: queue.unwrap_or(keys.queue),
                 delivery: delivery.unwrap_or(keys.delivery),
+                generation: keys.generation,
                 revision: mark,
             })),
             Commit::Conflict => Ok(None),
         }
+    }
+
+    /// Begins another generation, since the store is an older copy that was brought back (09): later than the store's,
+    /// and than one that it was seen in before. All token keys are retired with it.
+    pub(crate) async fn restored(&self, seen: Generation, root: &AtRestKey) -> Result<Keys, Fault> {
+        for _ in 0..ATTEMPTS {
+            let found = self.read().await?.ok_or(GONE)?;
+            let keys = opened(&found, root.clone())?;
+            let generation = keys.generation.max(seen).next();
+            let jump = generation.jump_from(keys.generation).ok_or(NO_MORE)?;
+            let (now, mut chance) = (self.ports.clock.now(), chance(&self.ports));
+            let auth = keys.auth.restored(jump, now, &Rotation::default(), &mut chance)?;
+            let sealed = root.seal(AUTH, &auth.encode()?, &mut chance);
+            let writes = vec![
+                Write::Put(Bytes::from_static(AUTH), sealed),
+                Write::Put(Bytes::from_static(GENERATION), generation.encode()),
+            ];
+            let mark = Mark(chance.bytes());
+            match self.commit(Base::At(keys.revision), mark, writes).await? {
+                Commit::Done => return Ok(Keys { auth, generation, revision: mark, ..keys }),
+                Commit::Conflict => {}
+            }
+        }
+        Err(Fault::Store(StoreError::Unavailable))
+    }
+
+    /// The generation of the store.
+    pub(crate) async fn generation(&self) -> Result<Generation, Fault> {
+        generation(&self.read().await?.ok_or(GONE)?)
     }
 
     /// Whether [`KeyStore::change_authority`] would do it, were it asked now.
@@ -228,9 +260,16 @@ fn opened(found: &Snapshot, root: AtRestKey) -> Result<Keys, Fault> {
         auth: AuthKeys::decode(&open(AUTH)?)?,
         queue: QueueKeys::decode(&open(QUEUE)?)?,
         delivery: DeliveryKeys::decode(&open(DELIVERY)?)?,
+        generation: generation(found)?,
         revision: found.mark.ok_or(Fault::Broken("keys without a mark"))?,
         root,
     })
+}
+
+fn generation(found: &Snapshot) -> Result<Generation, Fault> {
+    let row = found.rows.iter().find(|(at, _)| at == GENERATION);
+    let generation = row.map(|(_, generation)| Generation::decode(generation)).transpose();
+    Ok(generation.map_err(|_| Fault::Broken("the generation of the store"))?.unwrap_or_default())
 }
 
 fn chance(ports: &Ports) -> Chance {
@@ -246,9 +285,12 @@ fn partition() -> PartitionKey {
 /// Partitions of the peers' space: the homeserver's own secrets.
 const SECRETS: u8 = 1;
 const GONE: Fault = Fault::Broken("the homeserver's own keys are missing");
+const NO_MORE: Fault = Fault::Broken("the store was restored too often");
 const AUTH: &[u8] = b"as";
 const QUEUE: &[u8] = b"qs";
 const DELIVERY: &[u8] = b"ds";
+/// In clear; absent before the first restore.
+const GENERATION: &[u8] = b"generation";
 /// More rows than there are.
 const ROWS: u32 = 16;
 /// Replicas that may start at the same time.

@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use phoenix_as::AuthService;
 use phoenix_core::{
-    Failure, Fault, Fqdn, Reject,
+    Failure, Fault, Fqdn, Generation, Reject,
     api::{
         Endpoint, ServiceName,
         federation::{FederatedEnqueue, QsToQsReceipt, QsToQsTransaction},
@@ -36,11 +36,13 @@ pub(crate) struct Mailboxes {
     inner: Arc<Inner>,
     /// Domains that did not answer last time; a few for each peer that is down.
     cut_off: Mutex<BTreeSet<Fqdn>>,
+    /// Domains that were greeted since the store was restored.
+    greeted: Mutex<BTreeSet<Fqdn>>,
 }
 
 impl Mailboxes {
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner, cut_off: Mutex::default() }
+        Self { inner, cut_off: Mutex::default(), greeted: Mutex::default() }
     }
 
     /// Sends the next transaction of a mailbox.
@@ -67,13 +69,22 @@ impl Mailboxes {
         let Some(Dispatched { destination, transaction, rows }) = reply.dispatched else { return Ok(()) };
         let id = transaction.payload.transaction;
         let outcome = post(&self.inner, &destination, transaction).await;
+        let answered = matches!(outcome, Outcome::Receipt(_));
         let was_cut_off = self.note(&destination, &outcome);
         let settled = SettleRequest { mailbox, transaction: Some(id), rows, outcome };
         self.inner.queue.internal::<Settle>(settled, Fare::Free).await?;
-        if was_cut_off {
+        if answered && (was_cut_off || self.is_new(&destination)) {
             greet(&self.inner, &destination).await;
         }
         Ok(())
+    }
+
+    /// Whether the store was restored, and this domain was not greeted since this process began: it was cut off meanwhile,
+    /// whether anybody noticed or not (09).
+    fn is_new(&self, domain: &Fqdn) -> bool {
+        let mut greeted = self.greeted.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_restored = self.inner.queue.ring().generation != Generation::default();
+        was_restored && greeted.len() < MAX_CUT_OFF && greeted.insert(domain.clone())
     }
 
     /// Remembers who does not answer. True where somebody answers who did not.
@@ -139,5 +150,5 @@ pub(crate) async fn post(inner: &Inner, to: &Fqdn, transaction: QsToQsTransactio
     }
 }
 
-/// Domains remembered as cut off: those beyond are greeted by nobody, and find out by themselves.
+/// Domains remembered as cut off, or as greeted: those beyond are greeted by nobody, and find out by themselves.
 const MAX_CUT_OFF: usize = 1_024;

@@ -25,6 +25,8 @@ pub(crate) struct Authority {
     /// Those that signed before: what they signed is valid until they end.
     former: List<AsIntermediateCredential, MAX_AUTHORITIES>,
     revoked: List<Revoked, MAX_AUTHORITIES>,
+    /// The next statement's serial is above it, too.
+    floor: u64,
 }
 
 /// A root or an intermediate that is void, the root that signed it, and when it would have ended.
@@ -110,7 +112,13 @@ impl Authority {
         let listed = List::new(vec![current.fingerprint()]).map_err(|_| AuthorityError::Full)?;
         let statement = statement(root, 1, listed, List::default(), now)?;
         let (former, revoked) = (List::default(), List::default());
-        Ok(Self { roots, statement, current, key, former, revoked })
+        Ok(Self { roots, statement, current, key, former, revoked, floor: 0 })
+    }
+
+    /// The authority of a store that was restored (09): what a root signs next is above what it may have signed since.
+    pub(crate) fn restored(self, jump: u64) -> Self {
+        let floor = self.statement.payload.serial.max(self.floor).saturating_add(jump);
+        Self { floor, ..self }
     }
 
     /// The authority after a change. What ended long ago is forgotten on the way.
@@ -252,7 +260,7 @@ impl Authority {
 
     /// This, with a statement that says so.
     fn stated(self, root: &Root, now: Timestamp) -> Result<Self, AuthorityError> {
-        let serial = self.statement.payload.serial.saturating_add(1);
+        let serial = self.statement.payload.serial.max(self.floor).saturating_add(1);
         let valid = self.former.iter().chain([&self.current]).map(AsIntermediateCredential::fingerprint);
         let valid = List::new(valid.collect()).map_err(|_| AuthorityError::Full)?;
         let revoked = self.revoked.iter().map(|it| it.credential).collect();

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use phoenix_core::{
-    ConfigId, Failure, Fault, Reject,
+    ConfigId, Failure, Fault, Generation, Reject,
     api::{
         Empty,
         queue::{DequeueReply, DequeueRequest, Entry, EntryKind, NotifyClass, QueueEntry},
@@ -33,6 +33,8 @@ struct QueueRecord {
     head: Head,
     /// When its entries expire.
     months: Months,
+    /// The store's, when the queue was made or began again last.
+    generation: Generation,
 }
 
 /// Reads a queue's head, to change it.
@@ -54,7 +56,8 @@ pub(crate) fn reading_entries(at: Local, request: &DequeueRequest) -> Reading {
 /// [`Reject::Malformed`] where nothing can be sealed to the key.
 pub(crate) fn creation(queue_key: &HpkePublicKey, cx: &Context<AuthService>) -> Result<Vec<Write>, Reject> {
     let (head, first) = Head::create(queue_key.clone(), cx.now, &mut cx.chance("queue"))?;
-    let record = QueueRecord { head, months: Months::default().with(first.seq, cx.now) };
+    let months = Months::default().with(first.seq, cx.now);
+    let record = QueueRecord { head, months, generation: cx.keys.generation };
     Ok(vec![Write::Drop, stored(&first), record.put()])
 }
 
@@ -91,11 +94,11 @@ impl DirectQueue {
             content: Opaque::new(content.to_vec()).map_err(Reject::from)?,
         };
         let Self { at, record, entries: _ } = self;
-        let (QueueRecord { head, months }, mut writes, _) = record.expired(cx)?;
+        let (QueueRecord { head, months, generation }, mut writes, _) = record.current(cx)?;
         let months = months.with(head.next_seq(), cx.now);
         let (head, entries) = head.push(&entry, &cx.settings.queue, cx.now, &mut cx.chance("entry"))?;
         writes.extend(entries.iter().map(stored));
-        writes.push(QueueRecord { head, months }.put());
+        writes.push(QueueRecord { head, months, generation }.put());
         Ok(Decision::reply(Empty {}).change(at, writes, Alarm::Keep).hint(Hint::Wake(topic)))
     }
 
@@ -113,7 +116,7 @@ impl DirectQueue {
         let before = record.head.first_seq();
         // First, so that a queue that was read does not begin again.
         let record = QueueRecord { head: record.head.acknowledge(request.ack_below), ..record };
-        let (record, mut writes, first) = record.expired(cx)?;
+        let (record, mut writes, first) = record.current(cx)?;
         let head = &record.head;
         entries.retain(|entry| entry.seq >= head.first_seq());
         entries.extend(first.filter(|first| first.seq >= request.from));
@@ -140,17 +143,21 @@ impl DirectQueue {
 
 impl QueueRecord {
     /// The queue as it is now, the rows that change with it, and its first entry where it has begun again: since an
-    /// entry expired unread, and its client could open none of those that came behind it (06, "Ratchet").
-    fn expired(self, cx: &Context<AuthService>) -> Result<(Self, Vec<Write>, Option<QueueEntry>), Reject> {
-        let Self { head, months } = self;
+    /// entry expired unread, and its client could open none of those that came behind it (06, "Ratchet"); or since the
+    /// store was restored, and it has forgotten which numbers and keys it used (09).
+    fn current(self, cx: &Context<AuthService>) -> Result<(Self, Vec<Write>, Option<QueueEntry>), Reject> {
+        let Self { head, months, generation } = self;
+        let jump = cx.keys.generation.jump_from(generation);
         let (months, below) = months.expire(head.next_seq(), cx.now);
-        if below.is_none_or(|below| below <= head.first_seq()) {
-            return Ok((Self { head, months }, Vec::new(), None));
+        if jump.is_none() && below.is_none_or(|below| below <= head.first_seq()) {
+            return Ok((Self { head, months, generation }, Vec::new(), None));
         }
         let key = head.queue_key().clone();
-        let (head, first) = head.restart(key, 0, cx.now, &mut cx.chance("queue"))?;
+        let (head, first) = head.restart(key, jump.unwrap_or_default(), cx.now, &mut cx.chance("queue"))?;
         let writes = vec![Write::DeleteBelow(entry_row(first.seq)), stored(&first)];
-        Ok((Self { head, months: Months::default().with(first.seq, cx.now) }, writes, Some(first)))
+        let (months, generation) =
+            (Months::default().with(first.seq, cx.now), generation.max(cx.keys.generation));
+        Ok((Self { head, months, generation }, writes, Some(first)))
     }
 
     fn put(&self) -> Write {

@@ -47,15 +47,6 @@ struct Stored {
     dpop: DpopKeys,
 }
 
-/// The same, as it was stored before there were DPoP keys.
-#[derive(TlsSerialize, TlsDeserializeBytes, TlsSize)]
-struct StoredBefore {
-    version: u8,
-    authority: Authority,
-    opaque: Secret<SETUP>,
-    tokens: TokenKeys,
-}
-
 impl AuthKeys {
     /// All keys of a new homeserver. The root is made, signs the first intermediate and the statement, and its key
     /// is wiped: renewing them then takes a new root.
@@ -118,11 +109,11 @@ impl AuthKeys {
     /// [`Fault::Broken`] where the bytes are none of this version, or do not fit together.
     pub fn decode(stored: &[u8]) -> Result<Self, Fault> {
         let broken = |_| Fault::Broken("stored keys of the AS");
-        let Stored { version: _, authority, opaque, tokens, dpop } = match stored.first() {
-            Some(&VERSION) => Stored::decode(stored).map_err(broken)?,
-            Some(&BEFORE_DPOP) => StoredBefore::decode(stored).map_err(broken)?.into(),
-            _ => return Err(Fault::Broken("version of the stored keys of the AS")),
-        };
+        if stored.first() != Some(&VERSION) {
+            return Err(Fault::Broken("version of the stored keys of the AS"));
+        }
+        let Stored { version: _, authority, opaque, tokens, dpop } =
+            Stored::decode(stored).map_err(broken)?;
         Self::assemble(authority, OpaqueServer::decode(opaque.expose())?, Arc::new(tokens), dpop)
     }
 
@@ -145,6 +136,22 @@ impl AuthKeys {
         let tokens = tokens.map_or_else(|| self.tokens.clone(), Arc::new);
         let dpop = dpop.unwrap_or_else(|| self.dpop.clone());
         self.with(self.authority.clone(), tokens, dpop).map(Some)
+    }
+
+    /// The keys of a store that was restored (09): all token keys are new, since it was forgotten which tokens were
+    /// spent, and serials leave out as many as are told.
+    ///
+    /// # Errors
+    /// None in practice: as [`AuthKeys::generate`].
+    pub fn restored(
+        &self,
+        jump: u64,
+        now: Timestamp,
+        rotation: &Rotation,
+        chance: &mut Chance,
+    ) -> Result<Self, Fault> {
+        let tokens = self.tokens.retired(jump, now, rotation, chance);
+        self.with(self.authority.clone().restored(jump), Arc::new(tokens), self.dpop.clone())
     }
 
     /// What vouches for the clients of the domain, with the list of those that are void.
@@ -280,13 +287,6 @@ impl AuthKeys {
     }
 }
 
-/// Its DPoP keys are made with the next rotation, within a minute.
-impl From<StoredBefore> for Stored {
-    fn from(StoredBefore { version, authority, opaque, tokens }: StoredBefore) -> Self {
-        Self { version, authority, opaque, tokens, dpop: DpopKeys::default() }
-    }
-}
-
 impl fmt::Debug for AuthKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AuthKeys")
@@ -297,8 +297,6 @@ impl fmt::Debug for AuthKeys {
 const REVOCATIONS_S: u64 = 14 * DAY;
 /// The form of the stored keys.
 const VERSION: u8 = 5;
-/// The form before there were DPoP keys.
-const BEFORE_DPOP: u8 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -377,19 +375,17 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_were_stored_before_there_were_dpop_keys_are_read_and_get_some() {
-        let keys = keys();
+    fn a_restore_leaves_no_token_key_and_serials_that_nobody_has_seen() {
+        let (keys, mut chance) = (keys(), Chance::from_seed([2; 32]));
 
-        let restored = AuthKeys::decode(include_bytes!("keys/golden_v4.bin")).unwrap();
+        let restored = keys.restored(1 << 32, now(), &Rotation::default(), &mut chance).unwrap();
 
-        assert_eq!(verified(&restored, now(), now()), verified(&keys, now(), now()));
-        assert_eq!(restored.key_list(), keys.key_list());
-        assert!(restored.dpop_signer(now()).is_none());
-        let rotated = restored.rotated(now(), &Rotation::default(), &mut Chance::from_seed([2; 32]));
-        let rotated = rotated.unwrap().unwrap();
-        assert!(rotated.dpop_signer(now()).is_some());
-        assert_eq!(rotated.key_list(), keys.key_list());
-        assert!(AuthKeys::decode(&rotated.encode().unwrap()).is_ok());
+        let (before, after) = (&keys.key_list().list, &restored.key_list().list);
+        assert!(after.serial > before.serial + (1 << 32) - 1);
+        assert!(after.keys.iter().all(|key| before.keys.iter().all(|old| old.key_id() != key.key_id())));
+        assert!(after.issuing(Class::Standard, now()).is_some());
+        assert!(keys.key_list().accepts_successor(restored.key_list()));
+        assert_eq!(restored.statement(), keys.statement(), "only a root signs another");
     }
 
     #[test]

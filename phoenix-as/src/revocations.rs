@@ -102,7 +102,8 @@ impl Revocations {
     /// # Errors
     /// None in practice: a fault where the AS's key does not sign.
     pub(crate) fn list(&self, cx: &Context<AuthService>) -> Result<RevocationList, Failure> {
-        Ok(cx.keys.service.revocation_list(self.serial, self.after(0), cx.now)?)
+        let serial = self.serial.saturating_add(cx.keys.generation.jump());
+        Ok(cx.keys.service.revocation_list(serial, self.after(0), cx.now)?)
     }
 
     /// What came to the list after a serial, signed. A serial that was not reached yet is none that this AS gave: the
@@ -111,14 +112,17 @@ impl Revocations {
     /// # Errors
     /// None in practice: a fault where the AS's key does not sign.
     pub(crate) fn since(&self, since: u64, cx: &Context<AuthService>) -> Result<RevocationDelta, Failure> {
-        let since = if since <= self.serial { since } else { 0 };
+        // With each restore all serials leave out as many (09): no peer has seen them, whatever this store forgot.
+        let jump = cx.keys.generation.jump();
+        let serial = self.serial.saturating_add(jump);
+        let since = if since <= serial { since } else { 0 };
         let (intermediate, key) = cx.keys.service.intermediate();
         let payload = RevocationDeltaTbs {
             as_domain: cx.domain.clone(),
             since,
-            serial: self.serial,
+            serial,
             expires: cx.keys.service.revocations_expire(cx.now),
-            entries: self.after(since),
+            entries: self.after(since.saturating_sub(jump)),
             signer: intermediate.fingerprint(),
         };
         Ok(RevocationDelta::issue(payload, key).map_err(Fault::from)?)
@@ -155,7 +159,7 @@ mod tests {
     use std::sync::Arc;
 
     use phoenix_core::{
-        Fingerprint, Fqdn, Timestamp,
+        Fingerprint, Fqdn, Generation, Timestamp,
         api::ServiceName,
         credential::MAX_REVOCATIONS,
         crypto::{AtRestKey, Chance},
@@ -176,7 +180,12 @@ mod tests {
         let (domain, now): (Fqdn, _) = ("alpha.test".parse().unwrap(), Timestamp::from_secs(1_700_000_000));
         let keys = AuthKeys::generate(&domain, now, &mut Chance::from_seed([1; 32])).unwrap();
         let at_rest = AtRestKey::new([4; 32].into());
-        let ring = KeyRing { tokens: keys.tokens().clone(), at_rest, service: keys };
+        let ring = KeyRing {
+            generation: Generation::default(),
+            tokens: keys.tokens().clone(),
+            at_rest,
+            service: keys,
+        };
         Context::for_tests(now, domain, Arc::new(ring), AuthSettings::default(), [0; 32])
     }
 

@@ -15,6 +15,7 @@ pub mod dpop;
 pub mod engine;
 mod fan_out;
 mod fault;
+mod generation;
 pub mod group;
 mod id;
 pub mod limit;
@@ -34,6 +35,7 @@ pub mod wire;
 pub use delay::{Delay, Delays};
 pub use fan_out::MAX_PART;
 pub use fault::Fault;
+pub use generation::Generation;
 pub use id::{
     AliasHash, ClientId, ConfigId, Epoch, Fingerprint, Fqdn, GroupId, KeyId, KeyPackageRef, LeafIndex,
     MessageId, Pseudonym, QsClientId, QsUserId, UserId, Uuid,

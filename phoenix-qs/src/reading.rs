@@ -71,14 +71,18 @@ impl Found {
         let Self { known, mut entries, renewal } = self;
         let (record, queue) = known.ok_or(Reject::Unauthenticated)?;
         let before = queue.head.first_seq();
+        let (queue, begun) = queue.restored(cx, &mut cx.chance("restored queue"))?;
         let mut queue = queue.expire(cx.now).acknowledge(request.ack_below);
         entries.retain(|entry| entry.seq >= queue.head.first_seq());
+        let mut rows = queue.begun(&begun);
+        entries.extend(begun.into_iter().filter(|entry| entry.seq >= request.from));
         let mut decision = Decision::new(next(queue.head.reply(request, entries)?));
         if let Some(renewal) = renewal {
             (decision, queue) = renewal.write(decision, (id, record, queue), cx)?;
         }
         if queue.head.first_seq() != before {
-            decision = decision.change(client(&id), vec![queue.put(), queue.delete_below()], Alarm::Keep);
+            rows.extend([queue.put(), queue.delete_below()]);
+            decision = decision.change(client(&id), rows, Alarm::Keep);
         }
         Ok(decision)
     }

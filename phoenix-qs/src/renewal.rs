@@ -73,14 +73,15 @@ impl Renewal {
             decision = decision.change(user(&record.user), vec![row], alarm);
         }
         if let Some(index) = index.filter(|index| index.user == record.user) {
+            let (index, mut rows) = index.restored(cx.keys.generation);
             // Before those that are too old go: with them it would be forgotten of which suites there were any.
             let is_low = index.is_low(cx.now);
-            let (mut index, mut rows) = index.without_stale(cx.now);
+            let (mut index, stale) = index.without_stale(cx.now);
+            rows.extend(stale);
             if is_low {
                 index.told = Flag::Yes;
                 let mut chance = cx.chance("packages low");
-                let (told, entries) =
-                    queue.push(&packages_low(cx.now), &cx.settings.queue, cx.now, &mut chance)?;
+                let (told, entries) = queue.push(&packages_low(cx.now), cx, &mut chance)?;
                 ended.extend(entries);
                 ended.push(told.put());
                 queue = told;

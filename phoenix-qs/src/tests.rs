@@ -16,6 +16,7 @@ mod packages;
 mod push;
 mod queues;
 mod races;
+mod restored;
 mod stream_places;
 mod streams;
 mod update_client;

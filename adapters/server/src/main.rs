@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod demo;
+mod kept;
 mod push;
 mod registration;
 mod reports;
@@ -38,6 +39,8 @@ enum Command {
     Authority(admin::authority::Options),
     /// Changes the key under which the homeserver's secrets are sealed.
     OperatorKey(admin::key::Options),
+    /// Declares that the database is an older copy that was brought back, before the server starts on it.
+    Restored(admin::restored::Options),
     /// Closes and opens registration, and invites.
     Registration(registration::Options),
     /// Searches a database, or a copy of one, for what no homeserver may keep.
@@ -77,6 +80,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Root(options) => admin::root::run(options).map(done),
             Command::Authority(options) => admin::authority::run(options).await.map(done),
             Command::OperatorKey(options) => admin::key::run(options).await.map(done),
+            Command::Restored(options) => admin::restored::run(options).await.map(done),
             Command::Registration(options) => registration::run(options).await.and_then(say),
             Command::Audit(options) => audit::run(&options),
             Command::Demo(options) => demo::main(options).await,
@@ -106,6 +110,7 @@ fn log(command: &Command) {
         Command::Root(_)
         | Command::Authority(_)
         | Command::OperatorKey(_)
+        | Command::Restored(_)
         | Command::Registration(_)
         | Command::Audit(_)
         | Command::Demo(_) => "off",

@@ -6,6 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use anyhow::{Context, anyhow};
@@ -20,7 +21,13 @@ use phoenix_http::{HttpTransport, RouterOptions, Server, ServerTls};
 use phoenix_sqlite::SqliteStore;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{admin::key::KeyOptions, push::PushOptions, registration::PolicyOptions, reports::ReportFile};
+use crate::{
+    admin::key::KeyOptions,
+    kept::{KeptEra, KeptOptions},
+    push::PushOptions,
+    registration::PolicyOptions,
+    reports::ReportFile,
+};
 
 /// What `serve` is told.
 #[derive(Debug, Args)]
@@ -40,6 +47,8 @@ pub(crate) struct Options {
     /// The certificate's private key, in PEM.
     #[arg(long)]
     tls_key: PathBuf,
+    #[command(flatten)]
+    kept: KeptOptions,
     #[command(flatten)]
     key: KeyOptions,
     /// Where clients and other homeservers find this one, as host or host:port; the domain itself by default.
@@ -97,7 +106,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         options.domain.parse().map_err(|_| anyhow!("--domain {}: this is not a domain", options.domain))?;
     let tls = certificate(&options)?;
     let listener = bind(options.listen)?;
-    let (home, push_key) = homeserver(domain, &options).await?;
+    let kept = options.kept.file(&options.db);
+    let (home, push_key) = homeserver(domain, &options, &kept).await?;
+    // Before anything is handed out that an older copy would not know of.
+    kept.write(home.admin().count().await?)?;
     let host = options.public_host.clone();
     let router_options = RouterOptions {
         as_host: host.clone(),
@@ -108,6 +120,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     };
     let server = Server::new(listener, tls, phoenix_http::router_with(home.clone(), router_options));
     let working = tokio::spawn(home.clone().run());
+    let counting = tokio::spawn(count(home.clone(), kept));
     tracing::info!(domain = %home.domain(), address = %options.listen, "serving");
     let mut terminated = signal(SignalKind::terminate()).context("signals cannot be waited for")?;
     let asked_to_end = async {
@@ -120,7 +133,26 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     server.run(asked_to_end).await.context("the listener failed")?;
     home.drain(DRAIN_MS).await;
     working.abort();
+    counting.abort();
     Ok(())
+}
+
+/// Counts the database on, and keeps in the file how far it has come: a copy is told from it once it was counted after.
+async fn count(home: Homeserver, kept: KeptEra) {
+    loop {
+        tokio::time::sleep(COUNT_EVERY).await;
+        let counted = match home.admin().count().await {
+            Ok(era) => {
+                let kept = kept.clone();
+                let written = tokio::task::spawn_blocking(move || kept.write(era)).await;
+                written.map_err(anyhow::Error::from).and_then(|written| written)
+            }
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = counted {
+            tracing::error!("how far the database has come could not be kept: {error:#}");
+        }
+    }
 }
 
 /// Listens on an address, or says in a sentence why not.
@@ -136,7 +168,11 @@ pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// The homeserver, and the key that its clients subscribe to pushes with.
-async fn homeserver(domain: Fqdn, options: &Options) -> anyhow::Result<(Homeserver, Option<String>)> {
+async fn homeserver(
+    domain: Fqdn,
+    options: &Options,
+    kept: &KeptEra,
+) -> anyhow::Result<(Homeserver, Option<String>)> {
     let mut transport = HttpTransport::builder();
     for Override { domain, address } in &options.resolve {
         transport = transport.resolve(domain.clone(), *address);
@@ -160,6 +196,9 @@ async fn homeserver(domain: Fqdn, options: &Options) -> anyhow::Result<(Homeserv
     let suffixes = options.public_suffixes.as_deref().map(suffixes).transpose()?;
     builder = builder.auth_settings(Settings { registration, suffixes, ..Settings::default() });
     builder = builder.delivery_settings(groups(options)?);
+    if let Some(era) = kept.read()? {
+        builder = builder.seen(era);
+    }
     if let Some(path) = &options.reports {
         builder = builder.reports(ReportFile::open(path).context("--reports")?);
     }
@@ -206,6 +245,8 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 /// How long calls may still run after the listener was closed: as long as the longest, but for long polls, which
 /// their clients ask again.
 const DRAIN_MS: u64 = 20_000;
+/// How often the database is counted on: an older copy of less than that may pass for the database.
+const COUNT_EVERY: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {

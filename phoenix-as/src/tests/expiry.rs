@@ -53,6 +53,27 @@ fn what_expires_goes_when_the_owner_reads_and_what_is_acknowledged_has_not_expir
     assert_eq!(read(&late, &lazy, 0, 0), missed, "once");
 }
 
+#[test]
+fn after_a_restore_the_queue_begins_again_behind_numbers_that_may_have_been_used() {
+    // given an alias with an offer of before the copy
+    let (world, owner) = alias();
+    let mut ratchet = ClientRatchet::new(owner.queue_key.clone());
+    enqueue(&world, b"first").unwrap();
+
+    // when one comes after a restore
+    world.restored(1);
+    enqueue(&world, b"second").unwrap();
+
+    // then it is all there is, also for who has read what the copy knows nothing of
+    let reply = read(&world, &owner, 9, 9);
+    let seqs: Vec<_> = reply.entries.iter().map(|entry| entry.seq).collect();
+    let first = 2 + (1 << 32);
+    assert_eq!((seqs, reply.gap_before), (vec![first, first + 1], Some(first)));
+    let opened: Vec<_> = reply.entries.iter().filter_map(|entry| ratchet.open(entry).unwrap()).collect();
+    assert_eq!(opened.iter().map(|entry| entry.content.as_slice()).collect::<Vec<_>>(), [b"second"]);
+    assert_eq!(read(&world, &owner, 9, 9), reply, "once");
+}
+
 fn alias() -> (World, Owner) {
     let world = World::new();
     let owner = Owner::new(&world);

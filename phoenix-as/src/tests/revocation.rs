@@ -140,6 +140,29 @@ fn a_client_that_its_own_server_revoked_is_refused_once_that_is_known_here() {
     assert_eq!((ask(&revoked), ask(&other)), (Err(Reject::Unauthenticated), Ok(())));
 }
 
+#[test]
+fn after_a_restore_the_list_is_newer_than_any_before_and_leads_on_from_them() {
+    // given what peers know of a list that the copy has forgotten, and of the copy's own
+    let world = World::new();
+    let (first, second) = (world.register(1), world.register(2));
+    remove(&world, &first);
+    let before = verified(&world);
+    let known = before.revocation_serial();
+
+    world.restored(1);
+    remove(&world, &second);
+
+    let after = verified(&world);
+    assert_eq!(after.revocation_serial(), known + (1 << 32) + 1);
+    assert!(before.accepts_successor(&after) && !after.accepts_successor(&before));
+    for since in [known, known + 5, known + (1 << 32)] {
+        let RevokedSinceReply { delta, .. } = world.ask::<op::RevokedSince>(since, By::Nobody).unwrap();
+        assert_eq!((delta.payload.since, delta.payload.serial), (since, after.revocation_serial()));
+        let listed = delta.payload.entries.len();
+        assert_eq!(listed, if since <= known + 5 { 2 } else { 1 }, "{since}");
+    }
+}
+
 fn remove(world: &World, client: &TestClient) {
     let request = RemoveClientRequest { factor: world.factor(client), client: client.id.client };
     world.ask::<op::RemoveClient>(request, By::Client(client)).unwrap();

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use futures::executor::block_on;
 use phoenix_core::{
-    AliasHash, ClientId, Failure, Fqdn, Origin, Reject, Timestamp, UserId, Uuid,
+    AliasHash, ClientId, Failure, Fqdn, Generation, Origin, Reject, Timestamp, UserId, Uuid,
     api::{
         Endpoint, ServiceName,
         auth::{RegisterFinishRequest, RegisterInitReply, RegisterInitRequest, RegistrationProof},
@@ -90,8 +90,12 @@ impl World {
         let keys =
             AuthKeys::generate(&domain("alpha.test"), clock.now(), &mut Chance::from_seed([1; 32])).unwrap();
         let shared = Shared::new(ports, domain("alpha.test"), AtRestKey::new([3; 32].into()));
-        let ring =
-            KeyRing { tokens: keys.tokens().clone(), at_rest: AtRestKey::new([4; 32].into()), service: keys };
+        let ring = KeyRing {
+            generation: Generation::default(),
+            tokens: keys.tokens().clone(),
+            at_rest: AtRestKey::new([4; 32].into()),
+            service: keys,
+        };
         let engine = Engine::new(shared, settings.clone(), ring);
         Self { engine, store, settings, access, clock, neighbour, drawn: Cell::new(0) }
     }
@@ -104,7 +108,12 @@ impl World {
         let shared = Shared::new(ports, shared.domain().clone(), AtRestKey::new([3; 32].into()));
         let ring = self.engine.ring();
         let keys = AuthKeys::decode(&ring.service.encode().unwrap()).unwrap();
-        let ring = KeyRing { tokens: keys.tokens().clone(), at_rest: ring.at_rest.clone(), service: keys };
+        let ring = KeyRing {
+            generation: Generation::default(),
+            tokens: keys.tokens().clone(),
+            at_rest: ring.at_rest.clone(),
+            service: keys,
+        };
         Engine::new(shared, self.settings.clone(), ring)
     }
 
@@ -263,6 +272,16 @@ impl World {
         block_on(Alarms::new(self.engine.shared().clone(), Arc::new(Drops)).run_once());
     }
 
+    /// The store is an older copy that was brought back, for so many times.
+    pub(super) fn restored(&self, times: u32) {
+        let ring = self.engine.ring();
+        let generation = Generation(times);
+        let jump = generation.jump_from(ring.generation).unwrap();
+        let keys = ring.service.restored(jump, self.now(), &Rotation::default(), &mut self.chance()).unwrap();
+        let (tokens, at_rest) = (keys.tokens().clone(), ring.at_rest.clone());
+        self.engine.rotate(KeyRing { generation, tokens, at_rest, service: keys });
+    }
+
     /// Lets time pass and the token keys rotate, but no alarm ring.
     pub(super) fn pass_unswept(&self, seconds: u64) {
         self.clock.0.fetch_add(seconds, Ordering::Relaxed);
@@ -270,7 +289,7 @@ impl World {
         let rotated = ring.service.rotated(self.now(), &Rotation::default(), &mut self.chance()).unwrap();
         if let Some(keys) = rotated {
             let (tokens, at_rest) = (keys.tokens().clone(), ring.at_rest.clone());
-            self.engine.rotate(KeyRing { tokens, at_rest, service: keys });
+            self.engine.rotate(KeyRing { generation: Generation::default(), tokens, at_rest, service: keys });
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    Delays, Fault, Fingerprint, Fqdn, KeyId, Origin, Timestamp,
+    Delays, Fault, Fingerprint, Fqdn, Generation, KeyId, Origin, Timestamp,
     api::{ServiceName, delivery::DsPublicKeys, queue::QsPublicKeys},
     credential::AsKeys,
     crypto::{AtRestKey, Chance, derive},
@@ -44,6 +44,8 @@ pub struct KeyRing<S: Service> {
     pub tokens: Arc<TokenKeys>,
     /// Seals what the service stores.
     pub at_rest: AtRestKey,
+    /// How often the store was brought back from an older copy.
+    pub generation: Generation,
     /// The service's own.
     pub service: S::Keys,
 }

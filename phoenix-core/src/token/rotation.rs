@@ -41,6 +41,18 @@ impl TokenKeys {
         has_changed.then(|| Self { domain: self.domain.clone(), serial, keys })
     }
 
+    /// New keys of all classes in place of all that are known, since it was forgotten which of their tokens were spent
+    /// (09, "Restore"). The list's serial leaves out what it may have come to since.
+    #[must_use]
+    pub fn retired(&self, jump: u64, now: Timestamp, rotation: &Rotation, chance: &mut Chance) -> Self {
+        let empty = Self {
+            domain: self.domain.clone(),
+            serial: self.serial.saturating_add(jump),
+            keys: List::default(),
+        };
+        empty.rotated(now, rotation, chance).unwrap_or(empty)
+    }
+
     /// When [`TokenKeys::rotated`] will have something to do.
     #[must_use]
     pub fn rotates_at(&self, rotation: &Rotation) -> Timestamp {

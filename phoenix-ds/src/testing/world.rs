@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::executor::block_on;
 use phoenix_core::{
-    ErrorReply, Failure, Fingerprint, Fqdn, KeyId, Origin, Refusal, Reject, Timestamp,
+    ErrorReply, Failure, Fingerprint, Fqdn, Generation, KeyId, Origin, Refusal, Reject, Timestamp,
     api::{
         Endpoint, ServiceName,
         delivery::{CreateGroupRequest, GroupAccess, GroupReservation, Undeliverable, UndeliveredRequest},
@@ -85,7 +85,12 @@ impl World {
         let rules = Rules { limits, ..Rules::default() };
         let shared = shared((Arc::new(store.clone()), 0), clock.clone(), qs.clone(), rules);
         let service = DeliveryKeys::generate(&domain, clock.now(), chance);
-        let ring = KeyRing { tokens: tokens.clone(), at_rest: AtRestKey::new([3; 32].into()), service };
+        let ring = KeyRing {
+            generation: Generation::default(),
+            tokens: tokens.clone(),
+            at_rest: AtRestKey::new([3; 32].into()),
+            service,
+        };
         let (engine, tokens) = (Engine::new(shared, settings, ring), Mutex::new(tokens));
         Self { store, engine, clock, qs, tokens, carried: Arc::default(), drawn: AtomicU64::new(0) }
     }
@@ -97,8 +102,13 @@ impl World {
         settings: DeliverySettings,
     ) -> Arc<Engine<DeliveryService>> {
         let ring = self.engine.ring();
-        let KeyRing { tokens, at_rest, service } = &*ring;
-        let ring = KeyRing { tokens: tokens.clone(), at_rest: at_rest.clone(), service: service.clone() };
+        let KeyRing { tokens, at_rest, service, generation: _ } = &*ring;
+        let ring = KeyRing {
+            generation: Generation::default(),
+            tokens: tokens.clone(),
+            at_rest: at_rest.clone(),
+            service: service.clone(),
+        };
         let rules = Rules { limits: Limits::unlimited(), ..Rules::default() };
         // What it draws is no other's: batches are told apart by it.
         let number = self.drawn.fetch_add(1, Ordering::Relaxed).saturating_add(1);
@@ -128,7 +138,12 @@ impl World {
         }
         let ring = self.engine.ring();
         let service = ring.service.rotated(now, &mut chance).unwrap_or_else(|| ring.service.clone());
-        self.engine.rotate(KeyRing { tokens: tokens.clone(), at_rest: ring.at_rest.clone(), service });
+        self.engine.rotate(KeyRing {
+            generation: Generation::default(),
+            tokens: tokens.clone(),
+            at_rest: ring.at_rest.clone(),
+            service,
+        });
     }
 
     /// Tells the DS, as a QS does, that these members' queues are gone.

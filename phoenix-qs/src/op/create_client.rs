@@ -101,7 +101,7 @@ impl Operation for CreateClient {
         record.clients = List::new(clients).map_err(Reject::from)?;
         let new = ClientRecord::new(owner, request.client_key.clone(), cx.now);
         let mut chance = cx.chance("queue");
-        let (queue, mut rows) = QueueRecord::create(request.queue_key.clone(), cx.now, &mut chance)?;
+        let (queue, mut rows) = QueueRecord::create(request.queue_key.clone(), cx, &mut chance)?;
         rows.extend([Write::Put(RECORD, to_row(&new)), queue.put()]);
         let alarm = Alarm::At(end_of_use(new.active));
         Ok(Decision::reply(Empty {})

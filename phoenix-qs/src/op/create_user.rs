@@ -70,8 +70,7 @@ impl Operation for CreateUser {
         let friendship = friendship::hash(&cx.keys.at_rest, &request.user, &request.friendship_secret);
         let user_record = UserRecord::new(request.user_key.clone(), friendship, request.client, cx.now)?;
         let client_record = ClientRecord::new(request.user, request.client_key.clone(), cx.now);
-        let (queue, mut rows) =
-            QueueRecord::create(request.queue_key.clone(), cx.now, &mut cx.chance("queue"))?;
+        let (queue, mut rows) = QueueRecord::create(request.queue_key.clone(), cx, &mut cx.chance("queue"))?;
         rows.extend([Write::Put(RECORD, to_row(&client_record)), queue.put()]);
         let alarm = Alarm::At(end_of_use(user_record.active));
         let route = friendship::route(&cx.keys.at_rest, &request.user, &mut cx.chance("route"))?;

@@ -339,8 +339,7 @@ impl<'a> Round<'a> {
         }
         let entry = entry(message, config);
         self.pushes.extend(reached.push(config.payload(), message.notify, &self.cx.keys.at_rest));
-        let policy = &self.cx.settings.queue;
-        let (queue, writes) = reached.queue.clone().push(&entry, policy, self.cx.now, &mut self.chance)?;
+        let (queue, writes) = reached.queue.clone().push(&entry, self.cx, &mut self.chance)?;
         reached.queue = queue;
         let key = &self.cx.keys.at_rest;
         let (_, rows) = rows.get_or_insert_with(|| (config.topic(key).clone(), Vec::new()));

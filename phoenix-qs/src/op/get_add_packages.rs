@@ -30,6 +30,8 @@ pub struct Served {
     note: PackageNote,
     /// The client's list after this.
     index: PackageIndex,
+    /// Deletes packages that a restore made void.
+    void: Vec<Write>,
     /// None where another call is about to win.
     package: Option<AddPackage>,
     /// The client's queue, where it must be told that few packages are left.
@@ -41,6 +43,7 @@ struct Choice {
     client: QsClientId,
     note: PackageNote,
     index: PackageIndex,
+    void: Vec<Write>,
     is_low: bool,
 }
 
@@ -80,7 +83,7 @@ impl Operation for GetAddPackages {
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<Vec<Served>, Failure> {
         let mut place = clients(call, &found, cx)?.len().saturating_mul(2).saturating_add(1);
         let mut all = Vec::new();
-        for Choice { client, note, index, is_low } in choices(call, &found, cx)? {
+        for Choice { client, note, index, void, is_low } in choices(call, &found, cx)? {
             let package = found.row(place, &note.row())?.map(|row| from_row(row)).transpose()?;
             place = place.saturating_add(1);
             let mut queue = None;
@@ -88,7 +91,7 @@ impl Operation for GetAddPackages {
                 queue = found.row(place, &QUEUE)?.map(|row| from_row(row)).transpose()?;
                 place = place.saturating_add(1);
             }
-            all.push(Served { client, note, index, package, queue });
+            all.push(Served { client, note, index, void, package, queue });
         }
         Ok(all)
     }
@@ -164,13 +167,14 @@ fn choices(
         if index.user != owner {
             continue;
         }
+        let (index, void) = index.restored(cx.keys.generation);
         let Some(note) = index.choose(call.request().suite, cx.now) else { continue };
         let mut index = index.served(&note, cx.now);
         let is_low = index.is_low_in(note.suite, cx.now);
         if is_low {
             index.told = Flag::Yes;
         }
-        choices.push(Choice { client, note, index, is_low });
+        choices.push(Choice { client, note, index, void, is_low });
     }
     Ok(choices)
 }
@@ -195,16 +199,17 @@ fn written(
     chance: &mut Chance,
     cx: &Context<QueueService>,
 ) -> Result<Decision<AddPackages>, Failure> {
-    let Served { client: id, note, index, queue, .. } = served;
+    let Served { client: id, note, index, void: mut writes, queue, .. } = served;
     // What is served no more goes, too.
-    let (index, mut writes) = index.without_stale(cx.now);
+    let (index, stale) = index.without_stale(cx.now);
+    writes.extend(stale);
     writes.push(Write::Put(RECORD, to_row(&index)));
     if !note.last_resort.is_set() {
         writes.push(Write::Delete(note.row()));
     }
     let decision = decision.change(packages(&id), writes, Alarm::Keep);
     let Some(queue) = queue else { return Ok(decision) };
-    let (queue, mut rows) = queue.push(&packages_low(cx.now), &cx.settings.queue, cx.now, chance)?;
+    let (queue, mut rows) = queue.push(&packages_low(cx.now), cx, chance)?;
     rows.push(queue.put());
     Ok(decision.change(client(&id), rows, Alarm::Keep).hint(Hint::Wake(topic(&cx.keys.at_rest, &id))))
 }

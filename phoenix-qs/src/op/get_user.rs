@@ -93,10 +93,13 @@ fn shown(
     let (record, queue) = (found.row(at, &RECORD)?, found.row(at, &QUEUE)?);
     let Some((record, queue)) = record.zip(queue) else { return Ok(None) };
     let Some(record) = from_row::<ClientRecord>(record)?.current(cx.now) else { return Ok(None) };
-    let queue = from_row::<QueueRecord>(queue)?.expire(cx.now);
+    let (queue, _) = from_row::<QueueRecord>(queue)?.restored(cx, &mut cx.chance("restored queue"))?;
+    let queue = queue.expire(cx.now);
     let index =
         found.row(at.saturating_add(1), &RECORD)?.map(|row| from_row::<PackageIndex>(row)).transpose()?;
-    let left = index.filter(|index| index.user == owner).map(|index| index.left(cx.now));
+    let left = index
+        .filter(|index| index.user == owner)
+        .map(|index| index.restored(cx.keys.generation).0.left(cx.now));
     let shown = QsClientRecord {
         client: id,
         auth_key: record.auth_key.clone(),

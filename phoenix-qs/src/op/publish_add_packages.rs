@@ -90,12 +90,16 @@ impl Operation for PublishAddPackages {
         let record = record.ok_or(Reject::Unauthenticated)?;
         let checked = checked(request, &record, cx)?;
         let is_first = index.is_none();
-        let index = index.unwrap_or_else(|| PackageIndex::new(record.user));
+        let index = index.unwrap_or_else(|| PackageIndex::new(record.user, cx.keys.generation));
         let (index, mut writes) = if request.append.is_set() && !is_first {
+            let (index, mut void) = index.restored(cx.keys.generation);
             // Those that are served no more make room.
-            index.without_stale(cx.now)
+            let (index, stale) = index.without_stale(cx.now);
+            void.extend(stale);
+            (index, void)
         } else {
-            (PackageIndex { packages: List::default(), ..index }, vec![Write::Drop])
+            let (packages, restored) = (List::default(), index.restored.max(cx.keys.generation));
+            (PackageIndex { packages, restored, ..index }, vec![Write::Drop])
         };
         let (mut next, mut notes) = (index.next, index.packages.to_vec());
         for Checked { package, suite, last_resort, not_after, generation } in checked {

@@ -90,7 +90,7 @@ impl Operation for UpdateClient {
         }
         let (min_generation, mut rows) = (record.min_generation, vec![Write::Put(RECORD, to_row(&record))]);
         if let Some(key) = &request.queue_key {
-            rows.extend(queue.restart(key.clone(), cx.now, &mut cx.chance("queue"))?);
+            rows.extend(queue.restart(key.clone(), cx, &mut cx.chance("queue"))?);
         }
         // Whoever reads or streams is to see what has changed.
         let decision = Decision::reply(Empty {})
@@ -99,7 +99,9 @@ impl Operation for UpdateClient {
             .hint(Hint::Wake(place_topic(&cx.keys.at_rest, &id)));
         Ok(match index.filter(|index| index.user == record.user) {
             Some(index) => {
-                let (index, mut rows) = index.without_void(min_generation);
+                let (index, mut rows) = index.restored(cx.keys.generation);
+                let (index, void) = index.without_void(min_generation);
+                rows.extend(void);
                 // That few are left may have been told by an entry that is dropped now.
                 let index = if request.queue_key.is_some() { index.untold() } else { index };
                 rows.push(Write::Put(RECORD, to_row(&index)));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use phoenix_core::{
-    QsUserId, Timestamp,
+    Generation, QsUserId, Timestamp,
     api::queue::PackagesLeft,
     port::Write,
     time::DAY,
@@ -17,6 +17,8 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 pub(crate) struct PackageIndex {
     /// Whose client it is: an id that was free again may be somebody else's.
     pub(crate) user: QsUserId,
+    /// The store's, when it was last seen to that no package of an earlier one is left.
+    pub(crate) restored: Generation,
     /// The number of the next package.
     pub(crate) next: u32,
     /// Which last-resort package is next.
@@ -60,9 +62,9 @@ impl PackageNote {
 
 impl PackageIndex {
     /// No packages of a client of this user.
-    pub(crate) fn new(user: QsUserId) -> Self {
+    pub(crate) fn new(user: QsUserId, restored: Generation) -> Self {
         let packages = List::default();
-        Self { user, next: 0, turn: 0, day: 0, fetched: 0, told: Flag::No, packages }
+        Self { user, restored, next: 0, turn: 0, day: 0, fetched: 0, told: Flag::No, packages }
     }
 
     /// The package to serve now: the oldest ordinary one, or a last-resort one in turn where those are used up or
@@ -106,6 +108,16 @@ impl PackageIndex {
     /// Without packages whose queue config is void, and the writes that delete their rows.
     pub(crate) fn without_void(self, min_generation: u32) -> (Self, Vec<Write>) {
         self.keeping(|note| note.generation >= min_generation)
+    }
+
+    /// Without packages that may have been served before the store was restored, and the writes that delete their rows:
+    /// of an ordinary one nobody else may have the key (09). The client's queue tells it when it begins again.
+    pub(crate) fn restored(self, now: Generation) -> (Self, Vec<Write>) {
+        if now.jump_from(self.restored).is_none() {
+            return (self, Vec::new());
+        }
+        let (index, deleted) = self.keeping(|note| note.last_resort.is_set());
+        (Self { restored: now, told: Flag::Yes, ..index }, deleted)
     }
 
     /// As if the client had not been told yet that few packages are left.
@@ -172,7 +184,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use phoenix_core::{
-        QsUserId, Timestamp,
+        Generation, QsUserId, Timestamp,
         api::queue::PackagesLeft,
         time::DAY,
         wire::{Flag, List},
@@ -209,7 +221,7 @@ mod tests {
     fn packages_of_another_suite_or_with_too_little_left_are_not_served() {
         assert_eq!(index(2, 2).choose(2, NOW), None);
         assert_eq!(index(2, 2).choose(1, NOW.plus_secs(180 * DAY)), None);
-        assert_eq!(PackageIndex::new(USER).choose(1, NOW), None);
+        assert_eq!(PackageIndex::new(USER, Generation(0)).choose(1, NOW), None);
     }
 
     #[test]
@@ -226,6 +238,17 @@ mod tests {
         assert_eq!(deleted.len(), 3);
     }
 
+    #[test]
+    fn a_restore_leaves_last_resort_packages_only_and_of_its_own_generation_all() {
+        let (restored, deleted) = index(2, 2).restored(Generation(1));
+
+        assert_eq!(restored.left(NOW), [PackagesLeft { suite: 1, ordinary: 0, last_resort: 2 }]);
+        assert_eq!(deleted.len(), 2);
+        let after = PackageIndex { restored: Generation(1), ..index(2, 2) };
+        assert_eq!(after.clone().restored(Generation(1)), (after.clone(), Vec::new()));
+        assert_eq!(after.clone().restored(Generation(0)), (after, Vec::new()));
+    }
+
     fn index(ordinary: u32, last_resort: u32) -> PackageIndex {
         let note = |number| PackageNote {
             number,
@@ -235,7 +258,7 @@ mod tests {
             not_after: NOW.plus_secs(300 * DAY).as_secs(),
         };
         let packages = List::new((0..ordinary + last_resort).map(note).collect()).unwrap();
-        PackageIndex { next: ordinary + last_resort, packages, ..PackageIndex::new(USER) }
+        PackageIndex { next: ordinary + last_resort, packages, ..PackageIndex::new(USER, Generation(0)) }
     }
 
     const USER: QsUserId = QsUserId([7; 16]);

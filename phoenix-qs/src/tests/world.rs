@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::executor::block_on;
 use phoenix_core::{
-    ErrorReply, Failure, Fqdn, Origin, Reject, Timestamp,
+    ErrorReply, Failure, Fqdn, Generation, Origin, Reject, Timestamp,
     api::{
         Endpoint, ServiceName,
         federation::{QsToQsReceipt, QsToQsTransaction, RecipientResult},
@@ -117,6 +117,7 @@ impl Home {
         let rotation = Rotation { period: 400 * DAY, grace: DAY, ahead: DAY };
         let tokens = Arc::new(TokenKeys::generate(domain.clone(), clock.now(), &rotation, &mut chance));
         let ring = KeyRing::<QueueService> {
+            generation: Generation::default(),
             tokens: tokens.clone(),
             at_rest: AtRestKey::generate(&mut chance),
             service: QueueKeys::generate(&domain, clock.now(), &mut chance),
@@ -129,7 +130,12 @@ impl Home {
         };
         let beside = Ports { store: Arc::new(store.clone()), ..ports.clone() };
         let service = QueueKeys::decode(&ring.service.encode()).unwrap();
-        let ring_beside = KeyRing { tokens: tokens.clone(), at_rest: ring.at_rest.clone(), service };
+        let ring_beside = KeyRing {
+            generation: Generation::default(),
+            tokens: tokens.clone(),
+            at_rest: ring.at_rest.clone(),
+            service,
+        };
         let (engine, replica) = (engine(ports, ring), engine(beside, ring_beside));
         let (clock, wire, drawn) = (clock.clone(), wire.clone(), AtomicU64::new(0));
         Self { domain, engine, store, fragile, clock, pushed, wire, tokens, drawn, replica }
@@ -144,6 +150,7 @@ impl Home {
             Shared::new(ports, self.domain.clone(), at_rest),
             QueueSettings::default(),
             KeyRing {
+                generation: Generation::default(),
                 tokens: ring.tokens.clone(),
                 at_rest: ring.at_rest.clone(),
                 service: QueueKeys::decode(&ring.service.encode()).unwrap(),
@@ -180,7 +187,7 @@ impl Home {
     pub(super) fn turn_to(&self, service: QueueKeys) {
         let before = self.engine.ring();
         let (tokens, at_rest) = (before.tokens.clone(), before.at_rest.clone());
-        self.engine.rotate(KeyRing { tokens, at_rest, service });
+        self.engine.rotate(KeyRing { generation: Generation::default(), tokens, at_rest, service });
     }
 
     pub(super) fn token(&self, class: Class) -> Token {

@@ -138,6 +138,10 @@ impl Session {
         };
         match &error {
             ClientError::Refused(reply) if reply.code == ErrorCode::Conflict => {
+                self.doubt_epoch(group, &error)?;
+                if self.group(group)?.health == Health::Doubtful {
+                    self.mend(group).await?;
+                }
                 self.catch_up(group, sent.hash, reply.current_epoch()).await
             }
             ClientError::Refused(reply) if reply.code == ErrorCode::PendingProposals => {

@@ -113,6 +113,17 @@ impl Session {
         }
     }
 
+    /// The DS refused for another epoch than that of what we sent. Where it names one before what we saw accepted, it went
+    /// back perhaps, and what it has is looked at.
+    pub(super) fn doubt_epoch(&mut self, group: &GroupId, error: &ClientError) -> Result<(), ClientError> {
+        let ClientError::Refused(reply) = error else { return Ok(()) };
+        let reached = self.group(group)?.reached;
+        match reply.current_epoch().is_some_and(|current| current < reached) {
+            true => self.doubt(group),
+            false => Ok(()),
+        }
+    }
+
     /// We missed something of a group, or cannot go on from what we have.
     pub(crate) fn lose(&mut self, group: &GroupId) -> Result<(), ClientError> {
         let record = self.group_mut(group)?;

@@ -77,6 +77,7 @@ impl Session {
             match result {
                 // Its epoch is too old: others have gone on. It was never accepted, so it is made anew.
                 Err(error) if error.code() == Some(ErrorCode::Conflict) => {
+                    self.doubt_epoch(group, &error)?;
                     self.read_queue(1).await?;
                     self.process_waiting().await?;
                     self.make_ready(group).await?;

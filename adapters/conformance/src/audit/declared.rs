@@ -45,6 +45,7 @@ pub(super) const NAMING: &[(Kind, Space, u8, &str)] = &[
     (Kind::User, Space::As, 5, "registrations under way"),
     (Kind::User, Space::As, 20, "profiles"),
     (Kind::User, Space::As, 31, "changes of password under way"),
+    (Kind::User, Space::As, 42, "whom a user's DPoP tokens are for"),
     (Kind::Queue, Space::Qs, 1, "users of the QS"),
     (Kind::Queue, Space::Qs, 2, "clients of the QS and their queues"),
     (Kind::Queue, Space::Qs, 3, "AddPackages of a client"),

@@ -142,6 +142,7 @@ impl QueueHome {
             policy: Arc::new(OpenPolicy),
         };
         let ring = KeyRing {
+            generation: phoenix_core::Generation::default(),
             tokens: parts.tokens.clone(),
             at_rest: parts.root.derive("qs"),
             service: QueueKeys::decode(&parts.keys).unwrap(),

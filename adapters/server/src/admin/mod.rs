@@ -3,6 +3,7 @@
 pub(crate) mod authority;
 pub(crate) mod init;
 pub(crate) mod key;
+pub(crate) mod restored;
 pub(crate) mod root;
 
 use std::{

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::counter::{Add, Await, Carry, Counter, INTERFERED, ROW, Sign, Tick, place};
 use crate::{
-    ErrorReply, Failure, Fingerprint, Fqdn, Origin, Timestamp,
+    ErrorReply, Failure, Fingerprint, Fqdn, Generation, Origin, Timestamp,
     api::{Endpoint, ServiceName},
     crypto::{AtRestKey, Chance, Signature, SigningKey, Suite},
     engine::{Alarms, Courier, Engine, LaneRow, Lanes, Rules, Shared, Ticker, batch},
@@ -87,7 +87,12 @@ impl World {
             &mut Chance::from_seed([1; 32]),
         ));
         let shared = Shared::with_rules(ports, domain, AtRestKey::new([2; 32].into()), rules);
-        let ring = KeyRing { tokens: tokens.clone(), at_rest: AtRestKey::new([3; 32].into()), service: () };
+        let ring = KeyRing {
+            generation: Generation::default(),
+            tokens: tokens.clone(),
+            at_rest: AtRestKey::new([3; 32].into()),
+            service: (),
+        };
         let engine = Engine::new(shared, (), ring);
         let courier = Arc::new(Carrier { engine: engine.clone(), carried: Mutex::default() });
         Self { store, clock, engine, courier, tokens, drawn: AtomicU64::new(0) }
