@@ -28,7 +28,7 @@ WIDTH = 100
 
 ITEM = re.compile(
     r"(?P<docs>(?:^///.*\n)*)(?P<attributes>(?:^#\[(?:[^\]]|\n)*?\]\n)+)^pub(?:\(crate\))? (?P<kind>struct|enum) "
-    r"(?P<name>\w+)(?P<body>\(.*\);| \{\}| \{\n(?:.*\n)*?^\})",
+    r"(?P<name>\w+)(?:<const (?P<bound>\w+): usize = (?P<usual>[^>]+)>)?(?P<body>\(.*\);| \{\}| \{\n(?:.*\n)*?^\})",
     re.MULTILINE,
 )
 IDENTIFIER = re.compile(r'#\[doc = "(?P<doc>[^"]+)"\]\n\s+(?P<name>\w+)\[(?P<length>\d+)\];')
@@ -83,6 +83,8 @@ class Source:
         name, body = found["name"], found["body"]
         if body.startswith("("):
             return f"{head}{self.field(body[1:-2].removeprefix('pub '), name, own)};\n"
+        if found["bound"]:
+            own = own | {found["bound"]: found["usual"].strip("{ }")}
         lines = body.strip()[1:-1].splitlines()
         if found["kind"] == "struct":
             fields = [(self.field(kind, field, own) + ";", doc) for field, kind, doc in members(lines)]
@@ -115,6 +117,9 @@ class Source:
             return f"{self.element(match[1], own)} {name}<0..{self.bound(match[2], own)}>"
         if match := re.fullmatch(r"\[u8; (\w+)\]|Secret<(.*)>", kind):
             return f"opaque {name}[{self.bound(match[1] or match[2], own)}]"
+        # A bound of its own, which the comment tells.
+        if match := re.fullmatch(r"(\w+)<\{ \w+ \}>", kind):
+            kind = match[1]
         if kind in ("Mls", "RatchetTree"):
             return f"{kind} {name}"
         return f"{NUMBERS.get(kind, kind)} {name}"

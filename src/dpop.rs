@@ -98,7 +98,7 @@ impl Homeserver {
     /// # Errors
     /// [`VisitError`].
     pub async fn visit(&self, proof: UnspentProof) -> Result<Visit, VisitError> {
-        let (identity, once) = proof.spend();
+        let (identity, once) = proof.into_parts_to_remember();
         // No frame's name begins so: that of its sender's kind is never 0.
         let name = [b"\0dpop".as_slice(), &once].concat();
         // The second that the window's end may lie in, too.

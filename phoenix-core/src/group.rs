@@ -84,7 +84,7 @@ impl WelcomeBundle {
     /// # Errors
     /// [`Reject::Malformed`] where it was not sealed to this key and package.
     pub fn open(init_key: &HpkeSecretKey, package: &KeyPackageRef, content: &[u8]) -> Result<Self, Reject> {
-        let sealed = HpkeCiphertext::decode(content)?;
+        let sealed = <HpkeCiphertext>::decode(content)?;
         let padded = init_key.open(WELCOME, package.as_bytes(), &sealed)?;
         Self::decode(unpad(&padded)?)
     }

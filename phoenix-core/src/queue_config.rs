@@ -3,8 +3,8 @@
 use crate::{
     Failure, Fqdn, Reject,
     api::queue::{ClientQueueConfig, QueueConfig, QueueConfigTbs, SealedQueueConfig, SealingKey},
-    crypto::{Chance, HpkeSecretKey, Signer, VerifyingKey, sha256},
-    wire::{Flag, Wire},
+    crypto::{Chance, HpkeCiphertext, HpkeSecretKey, Signer, VerifyingKey, sha256},
+    wire::{Flag, Opaque, Wire},
 };
 
 impl QueueConfigTbs {
@@ -29,7 +29,10 @@ impl QueueConfigTbs {
         let any = self.any();
         let signature = signer.sign(LABEL, &self.encode()).map_err(crate::Fault::from)?;
         let config = QueueConfig { payload: self, signature };
-        let sealed = key.key.seal(INFO, &any.encode(), &config.encode(), chance)?;
+        let HpkeCiphertext { enc, ciphertext } =
+            key.key.seal(INFO, &any.encode(), &config.encode(), chance)?;
+        let sealed =
+            HpkeCiphertext { enc, ciphertext: Opaque::new(ciphertext.bytes()).map_err(Reject::from)? };
         Ok(ClientQueueConfig {
             domain: domain.clone(),
             any,
@@ -80,10 +83,10 @@ mod tests {
     use super::LABEL;
     use crate::{
         ConfigId, Fqdn, KeyId, QsClientId, Reject,
-        api::queue::{QueueConfigTbs, SealingKey},
-        crypto::{Chance, HpkeSecretKey, SigningKey, Suite},
+        api::queue::{MAX_CONFIG, QueueConfigTbs, SealedQueueConfig, SealingKey},
+        crypto::{Chance, HpkeCiphertext, HpkeSecretKey, SigningKey, Suite},
         time::Month,
-        wire::{Flag, Wire},
+        wire::{Flag, Opaque, Wire},
     };
 
     #[test]
@@ -117,8 +120,31 @@ mod tests {
         let sealed =
             key.key.seal(super::INFO, &Flag::Yes.encode(), &config.encode(), &mut chance).expect("sealed");
 
-        let lie = crate::api::queue::SealedQueueConfig { key: key.id, sealed };
+        let HpkeCiphertext { enc, ciphertext } = sealed;
+        let sealed = HpkeCiphertext { enc, ciphertext: Opaque::new(ciphertext.bytes()).expect("short") };
+        let lie = SealedQueueConfig { key: key.id, sealed };
         assert_eq!(lie.open(Flag::Yes, &secret), Err(Reject::Malformed("audience")));
+    }
+
+    #[test]
+    fn t20_a_config_is_no_longer_than_the_longest_names_make_it() {
+        let mut chance = Chance::from_seed([1; 32]);
+        let (_, key) = sealing_key(&mut chance);
+        let longest =
+            format!("{}.test", ["a".repeat(62), "b".repeat(62), "c".repeat(62), "d".repeat(55)].join("."));
+        let auth = SigningKey::generate(Suite::P256, &mut chance);
+        let payload = QueueConfigTbs { push_key: Some([3; 32].into()), ..payload(longest.parse().ok()) };
+        assert!(payload.audience.is_some());
+
+        assert!(payload.seal(&domain(), &auth, &key, &mut chance).is_ok());
+
+        let sealed = |bytes: usize| HpkeCiphertext::<{ 2 << 20 }> {
+            enc: Opaque::new(vec![0; 32]).expect("short"),
+            ciphertext: Opaque::new(vec![0; bytes]).expect("short"),
+        };
+        let decoded = |bytes| SealedQueueConfig::decode(&[key.id.encode(), sealed(bytes).encode()].concat());
+        assert!(decoded(MAX_CONFIG).is_ok());
+        assert!(decoded(MAX_CONFIG + 1).is_err());
     }
 
     fn payload(audience: Option<Fqdn>) -> QueueConfigTbs {

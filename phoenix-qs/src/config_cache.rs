@@ -96,6 +96,6 @@ impl Generations {
     }
 }
 
-/// Configs in one generation: with two of them about 24 MB, and more than the members of the groups that are
-/// talking at a time.
+/// Configs in one generation: more than the members of the groups that are talking at a time. A sealed config has 1 KiB
+/// at most, so two generations have some 30 MB.
 const GENERATION: usize = 8_192;

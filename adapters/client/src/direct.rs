@@ -52,7 +52,7 @@ impl DirectMessage {
 
     /// Opens a message with the key of the package that it was sealed to; nothing in it is verified yet.
     pub(crate) fn open(key: &HpkeSecretKey, package: &[u8; 32], sealed: &[u8]) -> Result<Self, Reject> {
-        let sealed = HpkeCiphertext::decode(sealed)?;
+        let sealed = <HpkeCiphertext>::decode(sealed)?;
         let message = Self::decode(unpad(&key.open(INFO, package, &sealed)?)?)?;
         match &message {
             Self::Offer(offer) if offer.payload.package != *package => Err(Reject::Malformed("package")),

@@ -226,7 +226,9 @@ impl World {
         let ring = self.engine.ring();
         let tokens = JwkSet::decode(&ring.service.jwks()).unwrap();
         let keys = DpopKeys { tokens: &tokens, authority: ring.service.verified() };
-        verify_dpop(&request, &keys, &rules, self.now()).ok().map(|unspent| unspent.spend().0)
+        verify_dpop(&request, &keys, &rules, self.now())
+            .ok()
+            .map(|unspent| unspent.into_parts_to_remember().0)
     }
 
     fn proof(&self, number: u8) -> Fare {

@@ -65,10 +65,17 @@ impl HpkeSecretKey {
     ///
     /// # Errors
     /// [`Reject::Malformed`] where it was not sealed to this key with this info and associated data.
-    pub fn open(&self, info: &[u8], aad: &[u8], sealed: &HpkeCiphertext) -> Result<Wiped, Reject> {
+    pub fn open<const MAX: usize>(
+        &self,
+        info: &[u8],
+        aad: &[u8],
+        sealed: &HpkeCiphertext<MAX>,
+    ) -> Result<Wiped, Reject> {
         match self.public.suite {
-            Suite::Ed25519 => open::<X25519HkdfSha256>(&self.secret, info, aad, sealed),
-            Suite::P256 => open::<DhP256HkdfSha256>(&self.secret, info, aad, sealed),
+            Suite::Ed25519 => {
+                open::<X25519HkdfSha256>(&self.secret, info, aad, &sealed.enc, &sealed.ciphertext)
+            }
+            Suite::P256 => open::<DhP256HkdfSha256>(&self.secret, info, aad, &sealed.enc, &sealed.ciphertext),
         }
     }
 }
@@ -155,18 +162,13 @@ fn open<K: Kem>(
     secret: &Secret<32>,
     info: &[u8],
     aad: &[u8],
-    sealed: &HpkeCiphertext,
+    enc: &[u8],
+    ciphertext: &[u8],
 ) -> Result<Wiped, Reject> {
     let secret = K::PrivateKey::from_bytes(secret.expose()).map_err(|_| Reject::Malformed("secret key"))?;
-    let enc = K::EncappedKey::from_bytes(&sealed.enc).map_err(|_| Reject::Malformed("encapsulated key"))?;
-    let opened = single_shot_open::<AesGcm128, HkdfSha256, K>(
-        &OpModeR::Base,
-        &secret,
-        &enc,
-        info,
-        &sealed.ciphertext,
-        aad,
-    );
+    let enc = K::EncappedKey::from_bytes(enc).map_err(|_| Reject::Malformed("encapsulated key"))?;
+    let opened =
+        single_shot_open::<AesGcm128, HkdfSha256, K>(&OpModeR::Base, &secret, &enc, info, ciphertext, aad);
     opened.map(Wiped::from).map_err(|_| Reject::Malformed("ciphertext"))
 }
 

@@ -40,11 +40,11 @@ pub struct HpkePublicKey {
     pub key: Opaque<65>,
 }
 
-/// A message sealed with HPKE.
+/// A message sealed with HPKE. Where one stands, its bound may be lower than the usual one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize)]
-pub struct HpkeCiphertext {
+pub struct HpkeCiphertext<const MAX: usize = { 2 << 20 }> {
     /// The encapsulated key.
     pub enc: Opaque<65>,
     /// The sealed message.
-    pub ciphertext: Opaque<{ 2 << 20 }>,
+    pub ciphertext: Opaque<MAX>,
 }

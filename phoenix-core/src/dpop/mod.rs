@@ -25,6 +25,8 @@ pub use proof::{DpopProof, PROOF_WINDOW_S, ProofOf};
 pub use target::{HttpOrigin, token_target};
 pub use token::{DPOP_SCHEME, DpopGrant, TOKEN_S};
 
+use std::fmt;
+
 use crate::{Fingerprint, Fqdn, Timestamp, UserId, credential::AsKeys, crypto::sha256};
 use token::AccessToken;
 
@@ -196,17 +198,22 @@ impl DpopClaim {
 
 /// Who makes a request, if its proof was not used before. `Homeserver::visit` sees to that.
 #[must_use = "the proof may have been used before"]
-#[derive(Debug)]
 pub struct UnspentProof {
     identity: DpopIdentity,
     once: [u8; 32],
+}
+
+impl fmt::Debug for UnspentProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UnspentProof")
+    }
 }
 
 impl UnspentProof {
     /// Gives who it is, and 32 bytes that name the proof (05: `jkt` and `jti`). Whoever calls this remembers these,
     /// durably, for twice [`PROOF_WINDOW_S`], and takes the request only where they were not there.
     #[must_use]
-    pub fn spend(self) -> (DpopIdentity, [u8; 32]) {
+    pub fn into_parts_to_remember(self) -> (DpopIdentity, [u8; 32]) {
         (self.identity, self.once)
     }
 }

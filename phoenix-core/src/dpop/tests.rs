@@ -315,7 +315,7 @@ fn a_proof_is_named_by_its_key_and_its_own_name() {
         let authorization = format!("DPoP {token}");
         let request =
             DpopRequest { method: "GET", path: "/a", authorization: &[&authorization], proofs: &[&proof] };
-        scene.verify(&request, NOW).unwrap().spend().1
+        scene.verify(&request, NOW).unwrap().into_parts_to_remember().1
     };
 
     assert_eq!(named("a"), named("a"));
@@ -444,7 +444,7 @@ impl Scene {
         let authorization = format!("DPoP {token}");
         let request =
             DpopRequest { method: "GET", path: "/a", authorization: &[&authorization], proofs: &[proof] };
-        self.verify(&request, NOW).map(|unspent| unspent.spend().0)
+        self.verify(&request, NOW).map(|unspent| unspent.into_parts_to_remember().0)
     }
 
     fn verify(&self, request: &DpopRequest<'_>, now: Timestamp) -> Result<super::UnspentProof, DpopError> {

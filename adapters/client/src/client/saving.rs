@@ -44,15 +44,18 @@ impl Client {
     /// ```no_run
     /// use std::time::Duration;
     ///
-    /// use phoenix_client::{Client, ClientError, ClientPorts, Habits, Settings};
+    /// use phoenix_client::{Acknowledge, Client, ClientError, ClientPorts, Habits, Settings};
     /// use phoenix_core::{crypto::AtRestKey, port::Store};
     ///
     /// async fn run(store: &dyn Store, key: &AtRestKey, ports: ClientPorts) -> Result<(), ClientError> {
-    ///     let loaded = Client::load((store, b"me"), key, ports.clone(), Habits::default(), None).await?;
+    ///     // What was read is deleted once it was saved, and not before.
+    ///     let habits = Habits { acknowledge: Acknowledge::Saved, ..Habits::default() };
+    ///     let loaded = Client::load((store, b"me"), key, ports.clone(), habits, None).await?;
     ///     let client = match loaded {
     ///         Some(client) => client,
     ///         None => {
-    ///             let settings = Settings::new("chat.example.org".parse()?, "correct horse");
+    ///             let mut settings = Settings::new("chat.example.org".parse()?, "correct horse");
+    ///             settings.habits = habits;
     ///             let client = Client::register(settings, ports).await?;
     ///             client.save(store, b"me", key).await?;
     ///             // Again, at a later start, where it did not succeed.

@@ -34,7 +34,7 @@ impl Session {
         self.check_standing(group)?;
         self.mend(group).await?;
         // An invitation whose answer was lost may have been accepted.
-        self.settle(group).await?;
+        self.settle_former(group).await?;
         let present: BTreeSet<_> = users.iter().filter(|user| self.is_wholly_in(group, user)).collect();
         let users: Vec<_> = users.iter().filter(|user| !present.contains(user)).cloned().collect();
         if users.is_empty() && !present.is_empty() {
@@ -112,9 +112,24 @@ impl Session {
     async fn is_done(&mut self, group: &GroupId, plan: &Plan) -> Result<bool, ClientError> {
         let wanted = plan.digest();
         let begun = self.group(group)?.sent.as_ref().and_then(|sent| sent.plan);
-        let outcome = self.settle(group).await?;
+        let outcome = match plan {
+            Plan::Delete => self.settle(group).await?,
+            _ => self.settle_former(group).await?,
+        };
         let done = self.group_mut(group)?.done.take();
         Ok(wanted.is_some() && (done == wanted || outcome == Outcome::Accepted && begun == wanted))
+    }
+
+    /// Finds out what became of a commit that was begun before, ahead of another. Where it has ended the group, there
+    /// is nothing more to be done in it.
+    async fn settle_former(&mut self, group: &GroupId) -> Result<Outcome, ClientError> {
+        let ends = self.group(group)?.sent.as_ref().is_some_and(|sent| sent.act == Act::Delete);
+        let outcome = self.settle(group).await?;
+        if ends && outcome == Outcome::Accepted {
+            self.end_membership(group)?;
+            self.check_standing(group)?;
+        }
+        Ok(outcome)
     }
 
     fn check_present(&self, group: &GroupId, users: &[UserId]) -> Result<(), ClientError> {

@@ -40,8 +40,12 @@ impl Session {
         at: Timestamp,
         (tell, effort): (Tell, Effort),
     ) -> Result<(), ClientError> {
-        let members = self.group(group)?.members.iter();
-        let unknown = members.filter(|(_, it)| it.trust == Trust::Unknown);
+        let record = self.group(group)?;
+        // What became of the leaves of a group that we are no longer in, we do not know: that one is gone is no lie.
+        if record.standing == Standing::Removed {
+            return Ok(());
+        }
+        let unknown = record.members.iter().filter(|(_, it)| it.trust == Trust::Unknown);
         let unknown: Vec<_> = unknown.map(|(leaf, it)| (*leaf, it.clone())).collect();
         if unknown.is_empty() {
             return Ok(());

@@ -75,7 +75,7 @@ impl Arena {
                 let home = Homeserver::builder(domain.clone())
                     .transport(network.transport())
                     .clock(clock.clone())
-                    .entropy(tape.entropy())
+                    .entropy(tape.entropy_apart())
                     .compute(Inline)
                     .auth_settings(settings::auth())
                     .queue_settings(settings::queue());

@@ -57,10 +57,15 @@ impl Diary {
 
     pub(crate) fn entered(&mut self, group: &GroupId, epoch: u64) {
         let chapter = self.groups.entry(group.clone()).or_default();
+        let stays = &mut chapter.stays;
         if chapter.is_closed {
+            // To end a group, its client first reads what it had missed of it, and is told of that only later: it
+            // was a member through these epochs. It does not become one again.
+            if let Some(stay) = stays.last_mut() {
+                stay.last = stay.last.max(epoch);
+            }
             return;
         }
-        let stays = &mut chapter.stays;
         match stays.last_mut().filter(|stay| !stay.over) {
             Some(stay) => stay.last = stay.last.max(epoch),
             None => stays.push(Stay { first: epoch, last: epoch, over: false }),

@@ -59,7 +59,7 @@ impl Lab {
                 .store(sketch.clone())
                 .transport(network.transport())
                 .clock(clock.clone())
-                .entropy(tape.entropy())
+                .entropy(tape.entropy_apart())
                 .compute(Inline)
                 .auth_settings(settings::auth())
                 .queue_settings(settings::queue())

@@ -151,11 +151,13 @@ async fn everyone_hears(cast: &Cast) {
     }
 }
 
-/// A member says something in a group: one that has heard all, where there is one.
+/// A member says something in a group: one that has not left, and has heard all, where there is one.
 async fn say(cast: &Cast, group: &GroupId, what: &str) {
     let has_missed = |actor: &Actor| actor.diary().groups.get(group).is_some_and(|it| it.missed_some);
     let mut members: Vec<_> = cast.actors.iter().filter(|actor| actor.is_member(group)).collect();
-    members.sort_by_key(|actor| has_missed(actor));
+    // Who has left is in it until somebody commits, and may say nothing any more.
+    let (staying, _) = cast.ground.oracle.members(group);
+    members.sort_by_key(|actor| (!staying.contains(&actor.user), has_missed(actor)));
     if let Some(member) = members.first() {
         member.send(group, &format!("{} {what} in {}", member.name, group.uuid)).await;
     }

@@ -81,6 +81,15 @@ impl Tape {
         Stream { stream: Mutex::new(ChaCha20Rng::from_seed(self.bytes())) }
     }
 
+    /// Such a stream for a node that starts from what another run stored, which may have had the same tape: none of
+    /// what was drawn then is drawn again, as marks, by which a store tells a batch that it has from another.
+    #[must_use]
+    pub fn entropy_apart(&self) -> Stream {
+        let mut stream = ChaCha20Rng::from_seed(self.bytes());
+        stream.set_stream(1);
+        Stream { stream: Mutex::new(stream) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Reel> {
         self.reel.lock().unwrap_or_else(PoisonError::into_inner)
     }

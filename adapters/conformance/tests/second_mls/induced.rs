@@ -1,6 +1,6 @@
 //! Removals that the DS proposes, as a sender from outside: whoever commits next carries them out, by reference.
 
-use phoenix_core::time::HOUR;
+use phoenix_core::time::{HOUR, MINUTE};
 
 use crate::{
     player::Who::{self, Max, Mia, Olga, Otto},
@@ -65,7 +65,7 @@ async fn lose_queue(stage: &mut Stage, who: Who, by: Who) {
     stage.end_queue(who).await;
     for _ in 0..2 {
         stage.send(by, "do you hear me?").await;
-        stage.wait(HOUR + 1).await;
+        stage.wait(HOUR + 2 * MINUTE).await;
     }
     stage.update(by).await;
 }

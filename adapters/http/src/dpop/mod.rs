@@ -73,12 +73,20 @@ impl Dpop {
     /// # Errors
     /// [`DpopRefusal`], which is the answer.
     pub async fn caller(&self, request: &Parts) -> Result<Visit, DpopRefusal> {
-        let Inner { home, keys, .. } = self.0.as_ref();
         let origin = origin(request);
-        home.admit_visitor(&origin)?;
+        self.0.home.admit_visitor(&origin)?;
         let claim = self.claim(request).map_err(|error| self.refused(error))?;
+        let this = self.clone();
+        // Else whoever hangs up while keys are asked for is free to have them asked for again.
+        let admitted = tokio::spawn(async move { this.admitted(claim, &origin).await });
+        admitted.await.unwrap_or(Err(DpopRefusal::BROKEN))
+    }
+
+    /// Whose claim it is, once its homeserver's keys are there.
+    async fn admitted(&self, claim: DpopClaim, origin: &Origin) -> Result<Visit, DpopRefusal> {
+        let Inner { home, keys, .. } = self.0.as_ref();
         // Whoever knows no homeserver cannot have it asked for keys at will: that is counted.
-        let authority = home.authority_of(claim.issuer(), &origin).await?;
+        let authority = home.authority_of(claim.issuer(), origin).await?;
         let PublishedKeys::As(authority, _) = authority.as_ref() else { return Err(DpopRefusal::BROKEN) };
         let tokens = if claim.issuer() == home.domain() {
             Arc::new(JwkSet::decode(&home.jwks()).map_err(|_| DpopRefusal::BROKEN)?)

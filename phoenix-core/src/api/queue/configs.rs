@@ -25,9 +25,12 @@ pub struct ClientQueueConfig {
 pub struct SealedQueueConfig {
     /// The queue config key that it is sealed to.
     pub key: KeyId,
-    /// What is sealed.
-    pub sealed: HpkeCiphertext,
+    /// What is sealed, in [`MAX_CONFIG`] bytes at most: rosters and caches hold many of them.
+    pub sealed: HpkeCiphertext<{ MAX_CONFIG }>,
 }
+
+/// Most bytes of a queue config that is sealed.
+pub const MAX_CONFIG: usize = 1 << 10;
 
 /// Which queue to deliver to, and for whom. Signed by the client's auth key, label `QueueConfig`, over the
 /// payload.

@@ -13,7 +13,7 @@ pub use clients::{
     CreateClient, CreateClientRequest, DeleteClient, DeleteClientRequest, NewClientKey, UpdateClient,
     UpdateQsClientRequest,
 };
-pub use configs::{ClientQueueConfig, QueueConfig, QueueConfigTbs, SealedQueueConfig};
+pub use configs::{ClientQueueConfig, MAX_CONFIG, QueueConfig, QueueConfigTbs, SealedQueueConfig};
 pub use deliver::{
     Deliver, DeliverReply, DeliverRequest, FanOutMessage, MAX_BACK, MAX_RECIPIENTS, Recipient,
 };

@@ -85,7 +85,7 @@ fn the_first_vector_of_the_rfc_opens() {
     let secret = unhex("4612c550263fc8ad58375df3f557aac531d26850903e55a9f23f21d8534e8ac8");
     let key = HpkeSecretKey::from_secret_bytes(Suite::Ed25519, &<[u8; 32]>::try_from(secret).unwrap().into())
         .unwrap();
-    let sealed = HpkeCiphertext {
+    let sealed: HpkeCiphertext = HpkeCiphertext {
         enc: Opaque::new(unhex("37fda3567bdbd628e88668c3c8d7e97d1d1253b6d4ea6d44c150f741f1bf4431")).unwrap(),
         ciphertext: Opaque::new(unhex(
             "f938558b5d72f1a23810b4be2ab4f84331acc02fc97babc53a52ae8218a355a96d8770ac83d07bea87e13c512a",

@@ -1,6 +1,6 @@
 //! What users do with their accounts and queues.
 
-use std::{sync::Arc, time::Duration};
+use std::{slice, sync::Arc, time::Duration};
 
 use phoenix_client::{Client, Event, Settings, Stretch};
 use phoenix_core::{
@@ -115,6 +115,8 @@ impl Actor {
     async fn fetch(&self, turn: &Turn) {
         let domain = self.user.domain.clone();
         self.attempt(self.own(Deed::FetchTokens), self.client.fetch_tokens(&domain, Class::Standard)).await;
+        let audiences = slice::from_ref(&domain);
+        self.attempt(self.own(Deed::TakeAccessToken), self.client.dpop_token(audiences)).await;
         self.attempt(self.own(Deed::CheckAuthority), self.client.check_authority(&domain)).await;
         if turn.wrong {
             self.attempt(self.own(Deed::Invite), self.client.make_invitation()).await;

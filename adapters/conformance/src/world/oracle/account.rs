@@ -99,9 +99,12 @@ impl Accounts {
             Deed::RemoveClient if is_wrong() => Some(Some(Why::WrongPassword)),
             Deed::DeleteUser if is_gone => Some(Some(Why::Gone)),
             Deed::DeleteUser => when(is_wrong(), Why::WrongPassword),
-            Deed::Renew | Deed::UpdateProfile | Deed::Invite | Deed::FetchTokens | Deed::RequestToken => {
-                when(is_gone, Why::Gone)
-            }
+            Deed::Renew
+            | Deed::UpdateProfile
+            | Deed::Invite
+            | Deed::FetchTokens
+            | Deed::RequestToken
+            | Deed::TakeAccessToken => when(is_gone, Why::Gone),
             Deed::ReadProfile => when(is_deleted, Why::Unknown),
             Deed::Connect if is_deleted => Some(Some(Why::Unknown)),
             Deed::Provision | Deed::ReadRecord | Deed::Rotate | Deed::SetPushToken | Deed::RestartQueue => {

@@ -76,6 +76,8 @@ pub enum Deed {
     FetchTokens,
     /// Fetches a token of the other type.
     RequestToken,
+    /// Takes an access token for APIs of homeservers.
+    TakeAccessToken,
     /// Asks which clients were revoked.
     CheckAuthority,
     /// Makes its queue and publishes its packages.
@@ -132,7 +134,7 @@ pub enum Why {
 
 impl Deed {
     /// All of them.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::Send,
         Self::Whisper,
         Self::Update,
@@ -168,6 +170,7 @@ impl Deed {
         Self::Invite,
         Self::FetchTokens,
         Self::RequestToken,
+        Self::TakeAccessToken,
         Self::CheckAuthority,
         Self::SetUp,
         Self::ReadRecord,
@@ -197,7 +200,7 @@ impl Deed {
             Self::Provision => &[Why::OtherKey, Why::NotOurs],
             Self::TakeOver => &[Why::NotOurs, Why::OtherKey],
             Self::Renew | Self::UpdateProfile | Self::Invite => &[Why::Gone],
-            Self::FetchTokens | Self::RequestToken => &[Why::Gone],
+            Self::FetchTokens | Self::RequestToken | Self::TakeAccessToken => &[Why::Gone],
             Self::ReadProfile | Self::ConnectAlias => &[Why::Unknown],
             Self::RegisterAlias => &[Why::Taken],
             Self::RenewAlias | Self::DeleteAlias => &[Why::NotOurs],

@@ -88,7 +88,7 @@ impl DirectMessage {
 
     /// Opens an offer with the key of the package that it was sealed to.
     pub(crate) fn open(key: &HpkeSecretKey, package: &[u8; 32], sealed: &[u8]) -> Self {
-        let opened = key.open(DIRECT, package, &HpkeCiphertext::decode(sealed).unwrap()).unwrap();
+        let opened = key.open(DIRECT, package, &<HpkeCiphertext>::decode(sealed).unwrap()).unwrap();
         Self::decode(unpad(&opened).unwrap()).unwrap()
     }
 }
