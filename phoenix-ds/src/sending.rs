@@ -1,18 +1,21 @@
 //! What `send_message` and `send_targeted` have in common (07): the roster alone is read, no group state is written, and
 //! a repeat is answered like the first.
 
+use std::marker::PhantomData;
+
 use bytes::Bytes;
 use phoenix_core::{
     Epoch, Failure, LeafIndex, MessageId, Reject,
     api::{
-        delivery::{
-            Accepted, ContentKind, GroupAccess, GroupContent, MessageAad, Mls, SendMessageRequest,
-            SendTargetedRequest,
-        },
+        Endpoint,
+        delivery::{Accepted, ContentKind, GroupAccess, GroupContent, MessageAad, Mls},
         queue::NotifyClass,
     },
     limit::Loads,
-    operation::{Context, Decision, Frame, Local, Proven, Purpose, Reading, Rows},
+    operation::{
+        Authorised, Context, Decision, Decoded, Frame, Local, Operation, Peers, Proven, Purpose, Reading,
+        Rows,
+    },
     port::{Alarm, Wanted, Write},
     time::HOUR,
     wire::{Flag, Sender, Wire as _},
@@ -27,32 +30,86 @@ use crate::{
     service::DeliveryService,
 };
 
+/// An endpoint at which a member of a group sends an application message.
+pub(crate) trait Post: Endpoint<Reply = Accepted> {
+    /// What its messages are to who gets them.
+    const KIND: ContentKind;
+
+    /// The message that a request brings.
+    fn letter(request: &Self::Request) -> Letter<'_>;
+
+    /// Whom it goes to.
+    ///
+    /// # Errors
+    /// Whatever is wrong with whom the request names.
+    fn recipients<'r>(
+        request: &Self::Request,
+        roster: &'r Roster,
+        sender: LeafIndex,
+    ) -> Result<Vec<&'r Member>, Reject>;
+}
+
+/// The operation of such an endpoint.
+pub struct Sends<E>(PhantomData<fn() -> E>);
+
+impl<E: Post> Operation for Sends<E> {
+    type Endpoint = E;
+    type Service = DeliveryService;
+    type State = Sending;
+    type Sender = LeafIndex;
+
+    fn locate(
+        call: &Decoded<Self>,
+        found: &Rows,
+        cx: &Context<DeliveryService>,
+    ) -> Result<Vec<Reading>, Failure> {
+        E::letter(call.request()).readings(call.frame()?, found, cx)
+    }
+
+    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Sending, Failure> {
+        E::letter(call.request()).open(call.frame()?, &found, cx)
+    }
+
+    fn authenticate(
+        call: &Decoded<Self>,
+        state: &Sending,
+        _: &Peers,
+        _: &Context<DeliveryService>,
+    ) -> Result<Proven<LeafIndex>, Failure> {
+        E::letter(call.request()).prove(call.frame()?, state)
+    }
+
+    fn loads(
+        call: &Decoded<Self>,
+        state: &Sending,
+        sender: &LeafIndex,
+        _: &Context<DeliveryService>,
+    ) -> Loads {
+        E::letter(call.request()).loads(state, *sender)
+    }
+
+    fn decide(
+        state: Sending,
+        call: Authorised<Self>,
+        _: &Peers,
+        cx: &Context<DeliveryService>,
+    ) -> Result<Decision<Accepted>, Failure> {
+        let (sender, request) = (*call.sender(), call.request());
+        let sent = (E::KIND, sender);
+        E::letter(request).send(state, sent, |roster| E::recipients(request, roster, sender), cx)
+    }
+}
+
 /// A message, as the request brings it.
 #[derive(Clone, Copy)]
 pub(crate) struct Letter<'a> {
-    access: &'a GroupAccess,
-    message: &'a Mls,
-    id: MessageId,
-    ephemeral: Flag,
-    notify: NotifyClass,
+    pub(crate) access: &'a GroupAccess,
+    pub(crate) message: &'a Mls,
+    pub(crate) id: MessageId,
+    pub(crate) ephemeral: Flag,
+    pub(crate) notify: NotifyClass,
     /// What its authenticated data must say, so that members can tell that it is meant for them.
-    aad: MessageAad,
-}
-
-impl<'a> From<&'a SendMessageRequest> for Letter<'a> {
-    fn from(request: &'a SendMessageRequest) -> Self {
-        let SendMessageRequest { access, message, id, ephemeral, notify } = request;
-        let (id, ephemeral, notify) = (*id, *ephemeral, *notify);
-        Self { access, message, id, ephemeral, notify, aad: MessageAad::Application }
-    }
-}
-
-impl<'a> From<&'a SendTargetedRequest> for Letter<'a> {
-    fn from(request: &'a SendTargetedRequest) -> Self {
-        let SendTargetedRequest { access, target, message, id, ephemeral, notify } = request;
-        let (id, ephemeral, notify) = (*id, *ephemeral, *notify);
-        Self { access, message, id, ephemeral, notify, aad: MessageAad::Targeted(*target) }
-    }
+    pub(crate) aad: MessageAad,
 }
 
 /// What a message is checked against.
@@ -69,7 +126,7 @@ pub struct Sending {
 impl<'a> Letter<'a> {
     /// What is read, round by round: the group's door, and what is kept of the message if it was accepted before; then
     /// the members, to rely on them.
-    pub(crate) fn readings(
+    fn readings(
         self,
         frame: &Frame,
         found: &Rows,
@@ -92,12 +149,7 @@ impl<'a> Letter<'a> {
     }
 
     /// The members, and whether it is a repeat.
-    pub(crate) fn open(
-        self,
-        frame: &Frame,
-        found: &Rows,
-        cx: &Context<DeliveryService>,
-    ) -> Result<Sending, Failure> {
+    fn open(self, frame: &Frame, found: &Rows, cx: &Context<DeliveryService>) -> Result<Sending, Failure> {
         let members = Members::open(self.access, found, cx)?;
         let member = members.roster.member(named(frame)?).ok_or(Reject::Unauthenticated)?;
         let sent = (self.access.group.clone(), self.id, member.pseudonym).encode();
@@ -109,18 +161,18 @@ impl<'a> Letter<'a> {
     }
 
     /// Who sends it.
-    pub(crate) fn prove(self, frame: &Frame, state: &Sending) -> Result<Proven<LeafIndex>, Failure> {
+    fn prove(self, frame: &Frame, state: &Sending) -> Result<Proven<LeafIndex>, Failure> {
         Ok(prove_leaf(frame, &self.access.group, &state.members.roster, |leaf| leaf)?)
     }
 
     /// What it counts for. A repeat goes nowhere.
-    pub(crate) fn loads(self, state: &Sending, sender: LeafIndex) -> Loads {
+    fn loads(self, state: &Sending, sender: LeafIndex) -> Loads {
         if state.repeated { Loads::None } else { loads::message(&self.access.group, sender) }
     }
 
     /// Sends it to these members, of which the sender is none. A message that was accepted before goes nowhere, and one
     /// that is ephemeral is not remembered: who is there gets it now or never.
-    pub(crate) fn send(
+    fn send(
         self,
         state: Sending,
         (kind, sender): (ContentKind, LeafIndex),
