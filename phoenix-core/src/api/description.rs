@@ -37,6 +37,12 @@ impl ServiceName {
             Self::Ds => "ds",
         }
     }
+
+    /// The path of its endpoint of this name (02, "HTTP binding").
+    #[must_use]
+    pub fn path(self, name: &str) -> String {
+        format!("/v1/{}/{name}", self.as_str())
+    }
 }
 
 /// An endpoint: its structs and its description.

@@ -211,7 +211,7 @@ impl fmt::Debug for UnspentProof {
 
 impl UnspentProof {
     /// Gives who it is, and 32 bytes that name the proof (05: `jkt` and `jti`). Whoever calls this remembers these,
-    /// durably, for twice [`PROOF_WINDOW_S`], and takes the request only where they were not there.
+    /// durably, for twice [`PROOF_WINDOW_S`] and a second more, and takes the request only where they were not there.
     #[must_use]
     pub fn into_parts_to_remember(self) -> (DpopIdentity, [u8; 32]) {
         (self.identity, self.once)

@@ -2,7 +2,10 @@
 
 use std::str::FromStr;
 
-use crate::{Fqdn, Reject};
+use crate::{
+    Fqdn, Reject,
+    api::{Endpoint, tokens::DpopToken},
+};
 
 /// How callers name a server: `https://host`, with a port where it is another than 443.
 ///
@@ -33,7 +36,8 @@ impl FromStr for HttpOrigin {
 /// discovery leads.
 #[must_use]
 pub fn token_target(domain: &Fqdn) -> String {
-    format!("https://{domain}/v1/as/dpop_token")
+    let endpoint = DpopToken::DESCRIPTION;
+    format!("https://{domain}{}", endpoint.service.path(endpoint.name))
 }
 
 /// A URI in the form in which it is compared (RFC 9449 §4.3; RFC 3986 §6.2.2, §6.2.3): scheme and host in small letters,

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, task::Poll};
 
+use bytes::Bytes;
+
 use super::{
     Engine, Shared,
     locks::Held,
@@ -17,7 +19,6 @@ use crate::{
     },
     port::{Commit, Question, Topic, Verdict, Wakened},
 };
-use bytes::Bytes;
 
 /// A call under way. Holds what outlives its attempts.
 pub(super) struct Run<'a, O: Operation> {

@@ -196,8 +196,8 @@ impl Lanes {
         }
         let mut places: BTreeMap<Option<Destination>, Vec<(RowKey, Bytes)>> = BTreeMap::new();
         for (row, sealed) in rows {
-            // Opened again when it is carried, so that no more than one of them lies here open. What cannot be read is
-            // for nobody.
+            // Opened again when it is carried, so that no more than one for each place lies here open. What cannot be
+            // read is for nobody.
             let place = self.opened(lane, &sealed).ok().map(|row| (row.to, row.service));
             places.entry(place).or_default().push((row, sealed));
         }

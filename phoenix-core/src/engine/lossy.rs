@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use event_listener::Event;
+use event_listener::{Event, EventListener};
 
 /// Hands things on in memory. Those that there is no room for are lost, since the calls that give them do not wait.
 pub struct Lossy<T> {
@@ -47,12 +47,17 @@ impl<T> Lossy<T> {
     /// Waits for what is given next.
     pub async fn next(&self) -> T {
         loop {
-            let listener = self.event.listen();
+            let listener = self.listen();
             if let Some(thing) = self.take() {
                 return thing;
             }
             listener.await;
         }
+    }
+
+    /// Wakes when something is given from now on.
+    pub(super) fn listen(&self) -> EventListener {
+        self.event.listen()
     }
 }
 

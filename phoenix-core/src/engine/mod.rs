@@ -37,7 +37,7 @@ use crate::{
     crypto::AtRestKey,
     delay::DelayBoard,
     limit::{Limit, Limiter, Limits, Load},
-    operation::{Context, Decoded, Effort, Fare, KeyRing, Operation, ReplyOf, RequestOf, Service},
+    operation::{Context, Decoded, Effort, Fare, KeyRing, Operation, PushHint, ReplyOf, RequestOf, Service},
     port::{AbuseReport, Job, Ports, Saturated},
     token::{Token, TokenType},
     wire::{Call, Secret},
@@ -54,7 +54,7 @@ pub struct Shared {
     locks: Stripes,
     lanes: lanes::Bell,
     alarms: lanes::Bell,
-    pushes: pushes::Waiting,
+    pushes: Lossy<PushHint>,
     streams: streams::Streams,
     limiter: Limiter,
     costs: Costs,
@@ -75,11 +75,12 @@ impl Shared {
     pub fn with_rules(ports: Ports, domain: Fqdn, at_rest: AtRestKey, rules: Rules) -> Arc<Self> {
         let Rules { limits, costs } = rules;
         let directory = KeyDirectory::new(domain.clone(), ports.transport.clone(), ports.clock.clone());
-        let (locks, lanes, alarms, pushes, streams, delays) = Default::default();
+        let (locks, lanes, alarms, streams, delays) = Default::default();
         let mut secret = [0; 16];
         ports.entropy.fill(&mut secret);
         let limiter = Limiter::new(limits, Secret::new(secret));
-        let (ephemeral, reports) = (Lossy::new(MOST_EPHEMERAL), Lossy::new(MOST_REPORTS));
+        let (ephemeral, reports, pushes) =
+            (Lossy::new(MOST_EPHEMERAL), Lossy::new(MOST_REPORTS), Lossy::new(MOST_PUSHES));
         Arc::new(Self {
             ports,
             domain,
@@ -352,6 +353,8 @@ const P384_AMOUNT: u32 = 10;
 const MOST_EPHEMERAL: Bounds = Bounds { count: 1_024, bytes: 8 << 20 };
 /// Reports that wait for the operator's sink: people make them by hand.
 const MOST_REPORTS: Bounds = Bounds { count: 256, bytes: 4 << 20 };
+/// Pushes that wait for the worker: seconds of a busy homeserver.
+const MOST_PUSHES: Bounds = Bounds { count: 1_024, bytes: 3 << 20 };
 /// When to come back if too many computations wait.
 const SATURATED_RETRY_S: u32 = 1;
 

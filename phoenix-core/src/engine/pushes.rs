@@ -3,12 +3,8 @@
 //! A push is a hint. It waits in bounded memory until the worker gives it to the port, once; whatever is too much, or
 //! under way when the homeserver ends, is lost, and the message still waits in its queue.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
-use event_listener::{Event, EventListener};
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 
 use super::Shared;
@@ -17,40 +13,15 @@ use crate::{
     port::{PUSH_DEADLINE_S, PushNotice},
 };
 
-/// Pushes that wait for the worker.
-#[derive(Default)]
-pub(crate) struct Waiting {
-    hints: Mutex<VecDeque<PushHint>>,
-    event: Event,
-}
-
-impl Waiting {
-    fn offer(&self, hint: PushHint) {
-        let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        if hints.len() >= MAX_WAITING {
-            return;
-        }
-        hints.push_back(hint);
-        drop(hints);
-        self.event.notify(1);
-    }
-
-    fn take(&self) -> Option<PushHint> {
-        self.hints.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
-
-    fn listen(&self) -> EventListener {
-        self.event.listen()
-    }
-}
-
 impl Shared {
     /// Lets a push wait for the worker, unless its client is connected or its budget is spent.
     pub(crate) fn offer_push(&self, hint: PushHint) {
         let is_connected = self.ports.wake.is_heard(&hint.unless);
         let now = self.ports.clock.now();
         if !is_connected && self.limiter.admit(std::slice::from_ref(&hint.budget), now).is_ok() {
-            self.pushes.offer(hint);
+            let bytes = hint.token.0.len();
+            // What there is no room for is lost.
+            let _ = self.pushes.give(hint, bytes);
         }
     }
 }
@@ -103,7 +74,5 @@ impl Pushes {
     }
 }
 
-/// Pushes that wait: seconds of a busy homeserver, and 3 MiB.
-const MAX_WAITING: usize = 1_024;
 /// Pushes with the port at a time, which knows whom they are for and has some wait for others: another 3 MiB.
 const MAX_UNDER_WAY: usize = 1_024;

@@ -23,9 +23,9 @@ use crate::{
         queue::{DequeueReply, Entry},
         stream::{StreamAck, StreamMessage},
     },
-    operation::{Fare, Operation, ReplyOf, RequestOf, StreamTopics, Streamed},
+    operation::{Fare, Operation, ReplyOf, RequestOf, Service, StreamTopics, Streamed},
     port::Wakened,
-    queue::{Finding, Flow, Page},
+    queue::{Flow, Page},
     wire::{Call, Wire},
 };
 
@@ -115,7 +115,7 @@ impl Shared {
     }
 }
 
-impl<S: crate::operation::Service> Engine<S> {
+impl<S: Service> Engine<S> {
     /// Opens a stream.
     ///
     /// # Errors
@@ -216,12 +216,10 @@ impl<O: Streamed> Running<O> {
         None
     }
 
-    fn found(&mut self, page: &Page, mut found: DequeueReply) -> Option<StreamMessage> {
-        let gap_before = found.gap_before.filter(|gap| self.flow.tells(*gap));
-        let (flow, finding) = self.flow.clone().read(page, &found);
+    fn found(&mut self, page: &Page, found: DequeueReply) -> Option<StreamMessage> {
+        let (flow, news) = self.flow.clone().read(page, found);
         self.flow = flow;
-        found.gap_before = gap_before;
-        (finding == Finding::News).then_some(StreamMessage::Entries(found))
+        news.map(StreamMessage::Entries)
     }
 
     /// Takes wake-ups that are there already: who is told something without end is not to miss them.

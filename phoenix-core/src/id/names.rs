@@ -119,14 +119,8 @@ impl FromStr for Uuid {
 
     /// Reads the one form that is written: small digits, in five groups.
     fn from_str(text: &str) -> Result<Self, Reject> {
-        let digits: Option<Vec<u32>> =
-            text.chars().filter(|it| *it != '-').map(|it| it.to_digit(16)).collect();
-        let bytes = digits.iter().flat_map(|digits| digits.chunks_exact(2));
-        let bytes = bytes.filter_map(|pair| match pair {
-            [high, low] => u8::try_from((high << 4) | low).ok(),
-            _ => None,
-        });
-        let uuid = <[u8; 16]>::try_from(bytes.collect::<Vec<_>>()).map(Self);
+        let digits: String = text.split('-').collect();
+        let uuid = u128::from_str_radix(&digits, 16).map(|number| Self(number.to_be_bytes()));
         uuid.ok().filter(|uuid| uuid.to_string() == text).ok_or(Reject::Malformed("uuid"))
     }
 }

@@ -94,52 +94,37 @@ impl Flow {
         self.page().unwrap_or(Page { from: self.next, max: 0, ack_below: self.acknowledged })
     }
 
-    /// Whether a gap that a page shows is to be told: each is told once, though many pages before it may show it.
+    /// A page was read: what of it is to be sent. A gap is told once, though many pages before it may show it.
     #[must_use]
-    pub const fn tells(&self, gap: u64) -> bool {
-        gap > self.next && gap > self.gap_told
-    }
-
-    /// A page was read; also says whether there is something in it to be sent.
-    #[must_use]
-    pub fn read(mut self, page: &Page, found: &DequeueReply) -> (Self, Finding) {
+    pub fn read(mut self, page: &Page, mut found: DequeueReply) -> (Self, Option<DequeueReply>) {
         self.told = self.told.max(page.ack_below);
         if page.max == 0 {
             // No entry was asked for, so that none came says nothing.
-            return (self, Finding::Nothing);
+            return (self, None);
         }
-        let gap = found.gap_before.filter(|gap| self.tells(*gap));
-        let finding =
-            if found.entries.is_empty() && gap.is_none() { Finding::Nothing } else { Finding::News };
-        self.gap_told = self.gap_told.max(gap.unwrap_or_default());
+        let behind_gap = found.gap_before.unwrap_or_default();
+        found.gap_before = found.gap_before.filter(|gap| *gap > self.next && *gap > self.gap_told);
+        self.gap_told = self.gap_told.max(found.gap_before.unwrap_or_default());
+        let is_news = !found.entries.is_empty() || found.gap_before.is_some();
         for entry in &found.entries {
             self.open.push_back(entry.seq);
             self.next = self.next.max(entry.seq.saturating_add(1));
         }
         // A full queue drops what comes behind its entries: the gap is next only where none of them is left to be sent.
         if found.entries.is_empty() {
-            self.next = self.next.max(found.gap_before.unwrap_or_default());
+            self.next = self.next.max(behind_gap);
         }
         // Where more waits and yet nothing came, asking again at once would bring nothing either.
-        self.has_news = found.remaining > 0 && finding == Finding::News;
-        (self, finding)
+        self.has_news = found.remaining > 0 && is_news;
+        (self, is_news.then_some(found))
     }
-}
-
-/// Whether a page holds something for the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding {
-    /// It does.
-    News,
-    /// It does not.
-    Nothing,
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use super::{Finding, Flow, Page};
+    use super::{Flow, Page};
     use crate::{
         Reject,
         api::{
@@ -186,9 +171,9 @@ mod tests {
         let flow = flow.acknowledge(2).unwrap();
         let page = flow.page().unwrap();
         assert_eq!(page, Page { from: 3, max: 0, ack_below: 2 });
-        let (flow, finding) = flow.read(&page, &reply(Vec::new(), 0, None));
+        let (flow, news) = flow.read(&page, reply(Vec::new(), 0, None));
 
-        assert_eq!((flow.page(), finding), (None, Finding::Nothing));
+        assert_eq!((flow.page(), news), (None, None));
         let flow = flow.acknowledge(1).unwrap().acknowledge(2).unwrap();
         assert_eq!(flow.page(), None, "a lower number, or the same, changes nothing");
     }
@@ -202,9 +187,9 @@ mod tests {
         let flow = sent(flow, 0..100, 900);
         let page = flow.check();
         assert_eq!(page, Page { from: 100, max: 0, ack_below: 0 });
-        let (after, finding) = flow.clone().read(&page, &reply(Vec::new(), 900, None));
+        let (after, news) = flow.clone().read(&page, reply(Vec::new(), 900, None));
 
-        assert_eq!((after, finding), (flow, Finding::Nothing));
+        assert_eq!((after, news), (flow, None));
     }
 
     #[test]
@@ -232,14 +217,14 @@ mod tests {
         let flow = begun(3, 3);
         let page = flow.page().unwrap();
 
-        let (flow, finding) = flow.read(&page, &reply(Vec::new(), 0, Some(9)));
-        assert_eq!(finding, Finding::News);
+        let (flow, news) = flow.read(&page, reply(Vec::new(), 0, Some(9)));
+        assert!(news.is_some());
         let flow = flow.woken();
         let page = flow.page().unwrap();
         assert_eq!(page.from, 9);
-        let (flow, finding) = flow.read(&page, &reply(Vec::new(), 0, Some(9)));
+        let (flow, news) = flow.read(&page, reply(Vec::new(), 0, Some(9)));
 
-        assert_eq!((flow.page(), finding), (None, Finding::Nothing));
+        assert_eq!((flow.page(), news), (None, None));
         assert!(flow.acknowledge(9).is_ok());
     }
 
@@ -248,22 +233,22 @@ mod tests {
         // given a queue of 150 entries that has dropped the next fifty
         let flow = begun(0, 0);
         let page = flow.page().unwrap();
-        assert!(flow.tells(200));
-        let (flow, finding) = flow.read(&page, &reply((0..100).collect(), 100, Some(200)));
-        assert_eq!(finding, Finding::News);
+        let (flow, news) = flow.read(&page, reply((0..100).collect(), 100, Some(200)));
+        assert_eq!(news.unwrap().gap_before, Some(200));
 
         // then the gap is told once, what was not sent cannot be acknowledged, and what is there is sent
-        assert!(!flow.tells(200) && flow.tells(201));
         assert_eq!(flow.clone().acknowledge(101), Err(Reject::Malformed("ack_below")));
         let flow = flow.acknowledge(100).unwrap();
         let page = flow.page().unwrap();
         assert_eq!(page, Page { from: 100, max: 100, ack_below: 100 });
-        let (flow, finding) = flow.read(&page, &reply((100..150).collect(), 50, Some(200)));
-        assert_eq!(finding, Finding::News);
+        let (_, another) = flow.clone().read(&page, reply((100..150).collect(), 50, Some(201)));
+        assert_eq!(another.unwrap().gap_before, Some(201));
+        let (flow, news) = flow.read(&page, reply((100..150).collect(), 50, Some(200)));
+        assert_eq!(news.unwrap().gap_before, None);
         let page = flow.page().unwrap();
         assert_eq!(page.from, 150);
-        let (flow, finding) = flow.read(&page, &reply(Vec::new(), 50, Some(200)));
-        assert_eq!((flow.page(), finding), (None, Finding::Nothing));
+        let (flow, news) = flow.read(&page, reply(Vec::new(), 50, Some(200)));
+        assert_eq!((flow.page(), news), (None, None));
         assert_eq!(flow.woken().page().unwrap().from, 200);
     }
 
@@ -274,9 +259,9 @@ mod tests {
         assert_eq!(flow.page(), None);
         let page = Page { from: 100, max: 0, ack_below: 0 };
 
-        let (flow, finding) = flow.read(&page, &reply(Vec::new(), 50, Some(200)));
+        let (flow, news) = flow.read(&page, reply(Vec::new(), 50, Some(200)));
 
-        assert_eq!(finding, Finding::Nothing);
+        assert_eq!(news, None);
         assert_eq!(flow.acknowledge(100).unwrap().page().unwrap().from, 100);
     }
 
@@ -285,7 +270,7 @@ mod tests {
         let flow = begun(0, 0);
         let page = flow.page().unwrap();
 
-        let (flow, _) = flow.read(&page, &reply(Vec::new(), 10, None));
+        let (flow, _) = flow.read(&page, reply(Vec::new(), 10, None));
 
         assert_eq!(flow.page(), None);
         assert!(flow.woken().page().is_some());
@@ -298,8 +283,8 @@ mod tests {
     /// The stream after these were read, behind which so many wait.
     fn sent(flow: Flow, numbers: std::ops::Range<u64>, remaining: u32) -> Flow {
         let page = flow.page().unwrap();
-        let (flow, finding) = flow.read(&page, &reply(numbers.collect(), remaining, None));
-        assert_eq!(finding, Finding::News);
+        let (flow, news) = flow.read(&page, reply(numbers.collect(), remaining, None));
+        assert!(news.is_some());
         flow
     }
 

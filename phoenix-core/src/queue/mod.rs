@@ -13,7 +13,7 @@ mod ratchet;
 
 pub use client::{ClientRatchet, RatchetError};
 pub use dequeue::{MAX_REPLY_BYTES, check_dequeue};
-pub use flow::{Finding, Flow, Page};
+pub use flow::{Flow, Page};
 pub use head::{Head, QueuePolicy, RatchetPolicy, WhenFull, row_key};
 pub use months::Months;
 pub use ratchet::MAX_CONTENT;

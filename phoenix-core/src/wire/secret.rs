@@ -28,8 +28,7 @@ impl<const N: usize> Secret<N> {
 
 impl<const N: usize> Zeroize for Secret<N> {
     fn zeroize(&mut self) {
-        self.0 = [0; N];
-        optimization_barrier(&self.0);
+        overwrite(&mut self.0);
     }
 }
 
@@ -115,10 +114,9 @@ impl fmt::Debug for Wiped {
 
 impl Drop for Wiped {
     fn drop(&mut self) {
-        self.0.clear();
         // With what lay behind the end of a vector that was shortened.
         self.0.resize(self.0.capacity(), 0);
-        optimization_barrier(self.0.as_slice());
+        overwrite(&mut self.0);
     }
 }
 
@@ -166,4 +164,10 @@ impl<const MAX: usize> DeserializeBytes for SecretOpaque<MAX> {
         let bytes = Self::new(content).map_err(|_| Error::InvalidVectorLength)?;
         Ok((bytes, rest))
     }
+}
+
+/// Overwrites bytes all at once: the library's way for slices writes them one by one.
+pub(super) fn overwrite(bytes: &mut [u8]) {
+    bytes.fill(0);
+    optimization_barrier(&*bytes);
 }

@@ -7,7 +7,8 @@ use tls_codec::{
     DeserializeBytes, Error, Serialize, Size, TlsDeserializeBytes, TlsSerialize, TlsSize, TlsVarInt,
     VLByteSlice,
 };
-use zeroize::Zeroize;
+
+use super::secret::overwrite;
 
 /// A vector would be over its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +63,7 @@ impl<const MAX: usize> Opaque<MAX> {
 /// The memory of bytes that nobody else holds, overwritten.
 fn wiped(bytes: Bytes) -> Result<BytesMut, Bytes> {
     let mut own = bytes.try_into_mut()?;
-    own.zeroize();
+    overwrite(&mut own);
     Ok(own)
 }
 

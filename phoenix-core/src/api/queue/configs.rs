@@ -29,9 +29,6 @@ pub struct SealedQueueConfig {
     pub sealed: HpkeCiphertext<{ MAX_CONFIG }>,
 }
 
-/// Most bytes of a queue config that is sealed.
-pub const MAX_CONFIG: usize = 1 << 10;
-
 /// Which queue to deliver to, and for whom. Signed by the client's auth key, label `QueueConfig`, over the
 /// payload.
 #[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
@@ -58,3 +55,6 @@ pub struct QueueConfigTbs {
     /// Opens the client's push token, where a push is wanted.
     pub push_key: Option<Secret<32>>,
 }
+
+/// Most bytes of a queue config that is sealed.
+pub const MAX_CONFIG: usize = 1 << 10;
