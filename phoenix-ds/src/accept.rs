@@ -6,7 +6,7 @@ use phoenix_core::{
     Epoch, Failure, Fault, KeyPackageRef, LeafIndex, Pseudonym, Reject,
     api::{
         delivery::{
-            Accepted, CommitAccepted, CommitRequest, ContentKind, DS_LEAF, Delayed, GroupContent,
+            Accepted, CommitAccepted, CommitRequest, ContentKind, DS_LEAF, Delayed, GroupContent, Joined,
             MAX_ATTRIBUTION, MAX_DELAYED, MemberKeys, Mls, WelcomeBundle,
         },
         queue::{ClientQueueConfig, NotifyClass},
@@ -74,6 +74,18 @@ pub(crate) struct Arrived {
     pub(crate) delayed: List<Delayed, MAX_DELAYED>,
 }
 
+impl From<Arrived> for Accepted {
+    fn from(Arrived { epoch, committer: _, delayed }: Arrived) -> Self {
+        Self { epoch, delayed }
+    }
+}
+
+impl From<Arrived> for Joined {
+    fn from(Arrived { epoch, committer, delayed }: Arrived) -> Self {
+        Self { leaf: committer, epoch, delayed }
+    }
+}
+
 /// Decides a member's commit that needs nothing beside it: the member may act so, the commit does nothing else, and
 /// brings nobody.
 pub(crate) fn decide_commit(
@@ -83,20 +95,17 @@ pub(crate) fn decide_commit(
     act: Act,
     cx: &Context<DeliveryService>,
 ) -> Result<Decision<Accepted>, Failure> {
-    let CommitRequest { access, commit, group_info: update } = request;
-    let staged = stage(group, Submission { access, commit, update }, Committer::Member(sender), act)?;
-    accept(staged, Vec::new(), cx, |arrived| Accepted { epoch: arrived.epoch, delayed: arrived.delayed })
+    accept(stage(group, request.into(), Committer::Member(sender), act)?, Vec::new(), cx)
 }
 
 /// Accepts a commit.
 ///
 /// # Errors
 /// [`Reject::Malformed`] where the GroupInfo does not verify; [`Reject::TooLarge`] over the group's limits.
-pub(crate) fn accept<R>(
+pub(crate) fn accept<R: From<Arrived>>(
     staged: Staged<'_>,
     newcomers: Vec<Newcomer>,
     cx: &Context<DeliveryService>,
-    reply: impl FnOnce(Arrived) -> R,
 ) -> Result<Decision<R>, Failure> {
     let Staged { group, submission, committer, commit, path_keys, crypto, change: _, added_keys: _ } = staged;
     let Group { members: Members { site, roster: before }, clear, graveyard, tree } = group;
@@ -116,7 +125,7 @@ pub(crate) fn accept<R>(
     writes.extend(snapshots(&group, &before, &newcomers, chance)?);
     let delayed = step.delayed(&before, cx);
     let arrived = Arrived { epoch: group.tree.epoch(), committer: step.leaf, delayed };
-    let decision = Decision::reply(reply(arrived));
+    let decision = Decision::reply(arrived.into());
     Ok(fan_out.decide(decision, group.members.site.at, writes, group::expiry(cx.now))?)
 }
 
@@ -183,8 +192,7 @@ impl<'a> Step<'a> {
 
     /// The members before it but for the committer.
     fn others<'b>(&self, before: &'b Roster) -> impl Iterator<Item = &'b Member> + use<'b> {
-        let own = self.before;
-        before.members.iter().filter(move |member| Some(member.leaf) != own)
+        before.others(self.before)
     }
 
     /// The domains towards which what is told of it is delayed.

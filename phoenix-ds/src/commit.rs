@@ -9,7 +9,7 @@ use openmls::{
 use openmls_rust_crypto::RustCrypto;
 use phoenix_core::{
     Failure, LeafIndex, Reject,
-    api::delivery::{CommitAad, GroupAccess, GroupInfoUpdate, MemberKeys, Mls},
+    api::delivery::{CommitAad, CommitRequest, GroupAccess, GroupInfoUpdate, MemberKeys, Mls},
     wire::Wire,
 };
 
@@ -29,6 +29,13 @@ pub(crate) struct Submission<'a> {
     pub(crate) commit: &'a Mls,
     /// For the GroupInfo of the next epoch.
     pub(crate) update: &'a GroupInfoUpdate,
+}
+
+impl<'a> From<&'a CommitRequest> for Submission<'a> {
+    fn from(request: &'a CommitRequest) -> Self {
+        let CommitRequest { access, commit, group_info: update } = request;
+        Self { access, commit, update }
+    }
 }
 
 /// Who commits.

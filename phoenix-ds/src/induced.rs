@@ -14,7 +14,7 @@ use phoenix_core::{
 };
 
 use crate::{
-    group::{Graveyard, Group, Members, Site},
+    group::{Graveyard, Group, Members},
     kinds,
     mls::{context, signer::ExternalSigner},
     roster::{Member, Roster},
@@ -46,13 +46,14 @@ pub(crate) fn wishes(tree: &Tree, commit: &StagedCommit) -> Vec<LeafIndex> {
 /// # Errors
 /// [`Failure::Broken`] where the group's record is not what was stored.
 pub(crate) fn propose(
-    group: Group,
+    mut group: Group,
     wishes: &[LeafIndex],
     sender: LeafIndex,
     cx: &Context<DeliveryService>,
 ) -> Result<Induced, Failure> {
-    let Group { members: Members { site, roster }, clear, graveyard, mut tree } = group;
-    let Dug { gone, graveyard, writes } = dig(graveyard, (&site, &roster), &tree, cx.now)?;
+    let Dug { gone, graveyard, writes } = dig(group.graveyard, &group.members, &group.tree, cx.now)?;
+    group.graveyard = graveyard;
+    let (roster, tree) = (&group.members.roster, &mut group.tree);
     let reason = |member: &Member| reason(member, wishes, &gone, sender, cx);
     let mut found: Vec<_> = roster.members.iter().filter_map(|it| Some((it.leaf, reason(it)?))).collect();
     found.retain(|(leaf, _)| tree.pending(*leaf).is_none());
@@ -61,12 +62,11 @@ pub(crate) fn propose(
     if !found.is_empty() {
         // The surest first, in case that they are too many.
         found.sort_by_key(|(_, reason)| *reason as u8);
-        found.truncate(room(&roster).min(tree.room_for_own(MOST)));
-        issue(&mut tree, found, cx)?;
+        found.truncate(room(roster).min(tree.room_for_own(MOST)));
+        issue(tree, found, cx)?;
     }
     let issued = tree.pending.iter().skip(before).map(|it| it.message.clone()).collect();
     let issued = List::new(issued).unwrap_or_default();
-    let group = Group { members: Members { site, roster }, clear, graveyard, tree };
     Ok(Induced { group, writes, issued })
 }
 
@@ -93,7 +93,7 @@ struct Dug {
 /// Opens what was noted of queues that are gone, and keeps what is of members still.
 fn dig(
     graveyard: Graveyard,
-    (site, roster): (&Site, &Roster),
+    Members { site, roster }: &Members,
     tree: &Tree,
     now: Timestamp,
 ) -> Result<Dug, Failure> {

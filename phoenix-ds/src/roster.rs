@@ -67,9 +67,10 @@ impl Roster {
         self.members.get(place)
     }
 
-    /// All members but the one at a leaf.
-    pub(crate) fn others(&self, leaf: LeafIndex) -> impl Iterator<Item = &Member> {
-        self.members.iter().filter(move |member| member.leaf != leaf)
+    /// All members but the one at a leaf, where one is named.
+    pub(crate) fn others(&self, but: impl Into<Option<LeafIndex>>) -> impl Iterator<Item = &Member> {
+        let but = but.into();
+        self.members.iter().filter(move |member| Some(member.leaf) != but)
     }
 
     /// The member that goes by this pseudonym.
@@ -84,7 +85,7 @@ impl Roster {
 
     /// Whether a member other than the one at `leaf` uses this config.
     pub(crate) fn uses_config(&self, config: &SealedQueueConfig, but: Option<LeafIndex>) -> bool {
-        self.members.iter().any(|member| Some(member.leaf) != but && member.config.sealed == *config)
+        self.others(but).any(|member| member.config.sealed == *config)
     }
 
     /// Whether a member may do what admins may: where none of the listed is left, the one with the lowest leaf acts

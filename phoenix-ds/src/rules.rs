@@ -169,7 +169,7 @@ pub(crate) fn check_path_key(
 ) -> Result<(), Reject> {
     let Some(leaf) = staged.update_path_leaf_node() else { return Ok(()) };
     let key = mls::signature_key(group.tree.suite()?, leaf)?;
-    let mut others = group.members.roster.members.iter().filter(|member| Some(member.leaf) != own);
+    let mut others = group.members.roster.others(own);
     let is_added = |it: &Proposal| matches!(it, Proposal::Add(it) if it.key_package().leaf_node().signature_key() == leaf.signature_key());
     if others.any(|member| member.key == key) || inline(staged).any(is_added) {
         return Err(Reject::DuplicateKey);

@@ -76,7 +76,7 @@ impl Ear {
 /// A record as it is stored: a version, then its encoding.
 pub(crate) fn versioned<T: Wire>(record: &T) -> Zeroizing<Vec<u8>> {
     // Both are wiped, and neither grows: what lies here may be keys.
-    let encoded = Zeroizing::new(Vec::from(record.encode()));
+    let encoded = record.encode_secret();
     let mut stored = Zeroizing::new(Vec::with_capacity(encoded.len().saturating_add(1)));
     stored.push(VERSION);
     stored.extend_from_slice(&encoded);

@@ -32,21 +32,8 @@ use crate::{
 
 /// An endpoint at which a member of a group sends an application message.
 pub(crate) trait Post: Endpoint<Reply = Accepted> {
-    /// What its messages are to who gets them.
-    const KIND: ContentKind;
-
     /// The message that a request brings.
     fn letter(request: &Self::Request) -> Letter<'_>;
-
-    /// Whom it goes to.
-    ///
-    /// # Errors
-    /// Whatever is wrong with whom the request names.
-    fn recipients<'r>(
-        request: &Self::Request,
-        roster: &'r Roster,
-        sender: LeafIndex,
-    ) -> Result<Vec<&'r Member>, Reject>;
 }
 
 /// The operation of such an endpoint.
@@ -94,9 +81,7 @@ impl<E: Post> Operation for Sends<E> {
         _: &Peers,
         cx: &Context<DeliveryService>,
     ) -> Result<Decision<Accepted>, Failure> {
-        let (sender, request) = (*call.sender(), call.request());
-        let sent = (E::KIND, sender);
-        E::letter(request).send(state, sent, |roster| E::recipients(request, roster, sender), cx)
+        E::letter(call.request()).send(state, *call.sender(), cx)
     }
 }
 
@@ -108,7 +93,7 @@ pub(crate) struct Letter<'a> {
     pub(crate) id: MessageId,
     pub(crate) ephemeral: Flag,
     pub(crate) notify: NotifyClass,
-    /// What its authenticated data must say, so that members can tell that it is meant for them.
+    /// Whom it is for. Its authenticated data must say so, so that members can tell that it is meant for them.
     pub(crate) aad: MessageAad,
 }
 
@@ -170,18 +155,17 @@ impl<'a> Letter<'a> {
         if state.repeated { Loads::None } else { loads::message(&self.access.group, sender) }
     }
 
-    /// Sends it to these members, of which the sender is none. A message that was accepted before goes nowhere, and one
-    /// that is ephemeral is not remembered: who is there gets it now or never.
+    /// Sends it. A message that was accepted before goes nowhere, and one that is ephemeral is not remembered: who is
+    /// there gets it now or never.
     fn send(
         self,
         state: Sending,
-        (kind, sender): (ContentKind, LeafIndex),
-        to: impl Fn(&Roster) -> Result<Vec<&Member>, Reject>,
+        sender: LeafIndex,
         cx: &Context<DeliveryService>,
     ) -> Result<Decision<Accepted>, Failure> {
         let Sending { members: Members { site, roster }, receipt, repeated } = state;
         let epoch = if repeated { None } else { Some(self.epoch(&roster, sender)?) };
-        let to = match to(&roster) {
+        let to = match self.recipients(&roster, sender) {
             Ok(to) => to,
             // Whoever it was for may have gone since.
             Err(_) if repeated => Vec::new(),
@@ -190,6 +174,10 @@ impl<'a> Letter<'a> {
         let delayed = cx.delays.towards(to.iter().map(|member| &member.config.domain), cx.now);
         let accepted = Decision::reply(Accepted { epoch: roster.epoch, delayed });
         let Some(epoch) = epoch else { return Ok(accepted) };
+        let kind = match self.aad {
+            MessageAad::Application => ContentKind::Application,
+            MessageAad::Targeted(_) => ContentKind::Targeted,
+        };
         if kind == ContentKind::Targeted && to.iter().any(|member| member.since > epoch) {
             return Err(Reject::Conflict(Some(roster.epoch.0)).into());
         }
@@ -204,6 +192,17 @@ impl<'a> Letter<'a> {
         fan_out.send(self.notify, &content, configs)?;
         let (at, until) = (self.receipt(sender, cx), Alarm::At(cx.now.plus_secs(REPEAT_S)));
         Ok(fan_out.decide(accepted, at, vec![Write::Put(RECEIPT, receipt)], until)?)
+    }
+
+    /// Whom it goes to, of which the sender is none.
+    fn recipients(self, roster: &Roster, sender: LeafIndex) -> Result<Vec<&Member>, Reject> {
+        match self.aad {
+            MessageAad::Application => Ok(roster.others(sender).collect()),
+            MessageAad::Targeted(target) => {
+                let member = roster.named(&target).ok_or(Reject::NotFound)?;
+                if member.leaf == sender { Err(Reject::Malformed("target")) } else { Ok(vec![member]) }
+            }
+        }
     }
 
     /// Where it is kept that the message was accepted.

@@ -78,8 +78,7 @@ impl QueueKeys {
     /// The keys' encoding, for sealed storage only.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        // Encoding into memory fails only for vectors over 2^30 bytes.
-        Zeroizing::new(self.stored.tls_serialize_detached().unwrap_or_default())
+        self.stored.encode_secret()
     }
 
     /// Keys that were stored.

@@ -3,22 +3,18 @@
 use openmls::prelude::LeafNodeParameters;
 use phoenix_core::{
     LeafIndex, Pseudonym, Reject,
-    api::delivery::{CommitRequest, Proposals},
+    api::delivery::{Accepted, Proposals},
     limit::Limits,
     wire::Wire,
 };
 
-use super::{Committer, Submission, stage};
+use super::{Committer, stage};
 use crate::{
     AddUsers, ChangeRoles, DeleteGroup, DeliverySettings, RemoveUsers, Resync, UpdateClient,
     accept::accept,
     rules::Act,
     testing::{Member, World, refusal, rejected},
 };
-
-fn submission(request: &CommitRequest) -> Submission<'_> {
-    Submission { access: &request.access, commit: &request.commit, update: &request.group_info }
-}
 
 #[test]
 fn a_members_commit_covers_all_stored_proposals_or_learns_them() {
@@ -148,7 +144,7 @@ fn a_group_over_a_limit_that_was_lowered_goes_on() {
     let group = world.group(&request.access);
     let cx = world.context_with(DeliverySettings { max_members: 1, ..DeliverySettings::default() });
 
-    let staged = stage(group, submission(&request), Committer::Member(LeafIndex(0)), Act::Update).unwrap();
+    let staged = stage(group, (&request).into(), Committer::Member(LeafIndex(0)), Act::Update).unwrap();
 
-    assert!(accept(staged, Vec::new(), &cx, |arrived| arrived).is_ok());
+    assert!(accept::<Accepted>(staged, Vec::new(), &cx).is_ok());
 }

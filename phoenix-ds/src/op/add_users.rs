@@ -46,7 +46,7 @@ impl Operation for AddUsers {
         let (request, sender) = (call.request(), *call.sender());
         let staged = stage(group, submission(request), Committer::Member(sender), Act::Add)?;
         let newcomers = adds::newcomers(&staged, request, peers, cx)?;
-        accept(staged, newcomers, cx, |arrived| Accepted { epoch: arrived.epoch, delayed: arrived.delayed })
+        accept(staged, newcomers, cx)
     }
 }
 

@@ -2,13 +2,13 @@
 
 use phoenix_core::{
     Failure, LeafIndex,
-    api::delivery::{self as api, Accepted, CommitRequest},
+    api::delivery::{self as api, Accepted},
     operation::{Authorised, Context, Decision, Effort, Operation, Peers},
 };
 
 use crate::{
     accept::accept,
-    commit::{Committer, Submission, stage},
+    commit::{Committer, stage},
     group::Group,
     mls::context,
     rules::Act,
@@ -33,15 +33,12 @@ impl Operation for ChangeRoles {
         _: &Peers,
         cx: &Context<DeliveryService>,
     ) -> Result<Decision<Accepted>, Failure> {
-        let CommitRequest { access, commit, group_info: update } = call.request();
-        let sender = *call.sender();
-        let submission = Submission { access, commit, update };
-        let staged = stage(group, submission, Committer::Member(sender), Act::Roles)?;
+        let staged = stage(group, call.request().into(), Committer::Member(*call.sender()), Act::Roles)?;
         if let Some(senders) = staged.change.as_ref().and_then(|change| change.senders.as_ref()) {
             let suite = staged.group.tree.suite()?;
             context::check_published(senders, &cx.keys.service.public(cx.now), suite)?;
         }
-        accept(staged, Vec::new(), cx, |arrived| Accepted { epoch: arrived.epoch, delayed: arrived.delayed })
+        accept(staged, Vec::new(), cx)
     }
 }
 

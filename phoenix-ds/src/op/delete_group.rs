@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use phoenix_core::{
     Failure, LeafIndex,
-    api::delivery::{self as api, Accepted, CommitRequest},
+    api::delivery::{self as api, Accepted},
     operation::{Authorised, Context, Decision, Effort, Operation, Peers},
     port::{Alarm, Write},
     time::DAY,
@@ -11,7 +11,7 @@ use phoenix_core::{
 
 use crate::{
     accept::farewell,
-    commit::{Committer, Submission, stage},
+    commit::{Committer, stage},
     group::Group,
     kinds,
     rules::Act,
@@ -36,9 +36,7 @@ impl Operation for DeleteGroup {
         _: &Peers,
         cx: &Context<DeliveryService>,
     ) -> Result<Decision<Accepted>, Failure> {
-        let (CommitRequest { access, commit, group_info: update }, sender) = (call.request(), *call.sender());
-        let submission = Submission { access, commit, update };
-        let staged = stage(group, submission, Committer::Member(sender), Act::Delete)?;
+        let staged = stage(group, call.request().into(), Committer::Member(*call.sender()), Act::Delete)?;
         let (fan_out, accepted, at) = farewell(staged, cx)?;
         // Only this one row stays, and its alarm drops it.
         let writes = vec![Write::DeleteBelow(kinds::BARRED), Write::Put(kinds::BARRED, Bytes::new())];

@@ -12,7 +12,7 @@ use phoenix_core::{
 };
 
 use crate::{
-    accept::{Arrived, Newcomer, accept},
+    accept::{Newcomer, accept},
     commit::{Committer, Staged, Submission, stage},
     group::Group,
     loads,
@@ -78,10 +78,7 @@ impl Operation for JoinConnectionGroup {
             Submission { access: &request.access, commit: &request.commit, update: &request.group_info };
         let staged = stage(group, submission, Committer::Joiner, Act::Join)?;
         let newcomer = newcomer(&staged, request, call.sender())?;
-        accept(staged, vec![newcomer], cx, |arrived| {
-            let Arrived { epoch, committer, delayed } = arrived;
-            Joined { leaf: committer, epoch, delayed }
-        })
+        accept(staged, vec![newcomer], cx)
     }
 }
 

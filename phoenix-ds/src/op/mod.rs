@@ -8,8 +8,8 @@ macro_rules! by_leaf {
         fn locate(
             call: &phoenix_core::operation::Decoded<Self>,
             found: &phoenix_core::operation::Rows,
-            cx: &Context<DeliveryService>,
-        ) -> Result<Vec<phoenix_core::operation::Reading>, Failure> {
+            cx: &phoenix_core::operation::Context<Self::Service>,
+        ) -> Result<Vec<phoenix_core::operation::Reading>, phoenix_core::Failure> {
             let purpose = phoenix_core::operation::Purpose::$purpose;
             let readings = $state::readings(&call.request().access, found, purpose, cx)?;
             $(
@@ -23,26 +23,26 @@ macro_rules! by_leaf {
         fn open(
             call: &phoenix_core::operation::Decoded<Self>,
             found: phoenix_core::operation::Rows,
-            cx: &Context<DeliveryService>,
-        ) -> Result<$state, Failure> {
+            cx: &phoenix_core::operation::Context<Self::Service>,
+        ) -> Result<Self::State, phoenix_core::Failure> {
             $state::open(&call.request().access, &found, cx)
         }
 
         fn authenticate(
             call: &phoenix_core::operation::Decoded<Self>,
-            state: &$state,
-            _: &Peers,
-            _: &Context<DeliveryService>,
-        ) -> Result<phoenix_core::operation::Proven<LeafIndex>, Failure> {
+            state: &Self::State,
+            _: &phoenix_core::operation::Peers,
+            _: &phoenix_core::operation::Context<Self::Service>,
+        ) -> Result<phoenix_core::operation::Proven<Self::Sender>, phoenix_core::Failure> {
             let group = &call.request().access.group;
             Ok($crate::group::prove_leaf(call.frame()?, group, state.roster(), |leaf| leaf)?)
         }
 
         fn loads(
             call: &phoenix_core::operation::Decoded<Self>,
-            _: &$state,
-            sender: &LeafIndex,
-            _: &Context<DeliveryService>,
+            _: &Self::State,
+            sender: &Self::Sender,
+            _: &phoenix_core::operation::Context<Self::Service>,
         ) -> phoenix_core::limit::Loads {
             $crate::loads::change(&call.request().access.group, *sender)
         }

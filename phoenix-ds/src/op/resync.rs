@@ -2,13 +2,13 @@
 
 use phoenix_core::{
     Failure, LeafIndex,
-    api::delivery::{self as api, CommitRequest, Joined},
+    api::delivery::{self as api, Joined},
     operation::{Authorised, Context, Decision, Effort, Operation, Peers},
 };
 
 use crate::{
-    accept::{Arrived, accept},
-    commit::{Committer, Submission, stage},
+    accept::accept,
+    commit::{Committer, stage},
     group::Group,
     rules::Act,
     service::DeliveryService,
@@ -32,14 +32,8 @@ impl Operation for Resync {
         _: &Peers,
         cx: &Context<DeliveryService>,
     ) -> Result<Decision<Joined>, Failure> {
-        let CommitRequest { access, commit, group_info: update } = call.request();
-        let sender = *call.sender();
-        let submission = Submission { access, commit, update };
-        let staged = stage(group, submission, Committer::Returning(sender), Act::Return)?;
-        accept(staged, Vec::new(), cx, |arrived| {
-            let Arrived { epoch, committer, delayed } = arrived;
-            Joined { leaf: committer, epoch, delayed }
-        })
+        let staged = stage(group, call.request().into(), Committer::Returning(*call.sender()), Act::Return)?;
+        accept(staged, Vec::new(), cx)
     }
 }
 

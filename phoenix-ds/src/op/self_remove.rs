@@ -82,7 +82,7 @@ fn conclude(
     let Induced { group, writes: noted, issued } = induced::propose(group, &[], sender, cx)?;
     let Group { members: Members { site, roster: before }, clear, graveyard, tree } = group;
     let mut fan_out = FanOut::new(access, &site.at, cx);
-    fan_out.propose(&wish, sender, before.members.iter().filter(|member| member.leaf != sender))?;
+    fan_out.propose(&wish, sender, before.others(sender))?;
     fan_out.propose(&issued, api::DS_LEAF, &before.members)?;
     let member = before.member(sender).cloned().ok_or(Reject::Unauthenticated)?;
     // Who wants to leave is there, and needs no snapshot to join by.
@@ -98,7 +98,7 @@ fn conclude(
 fn check_others(group: &Group, sender: LeafIndex) -> Result<(), Reject> {
     let may_commit =
         |leaf: LeafIndex| group.tree.pending(leaf).is_none_or(|it| it.reason == Reason::Inactive);
-    let mut others = group.members.roster.members.iter().filter(|member| member.leaf != sender);
+    let mut others = group.members.roster.others(sender);
     if others.any(|member| may_commit(member.leaf)) { Ok(()) } else { Err(Reject::Forbidden) }
 }
 
