@@ -74,7 +74,8 @@ pub enum Event {
         /// Who is gone.
         user: UserId,
     },
-    /// We were removed from a group. What is sent to it from now on cannot be read.
+    /// We are in a group no more: we were removed, have left, or have ended it. What is sent to it from now on cannot be
+    /// read.
     #[tls_codec(discriminant = 9)]
     Removed {
         /// The group.

@@ -26,7 +26,7 @@ impl Session {
     pub(crate) fn export(&mut self, key: &AtRestKey) -> Bytes {
         self.mark_exported();
         self.state.mls = self.provider.stored();
-        let encoded = Zeroizing::new(self.state.encode().to_vec());
+        let encoded = self.state.encode_secret();
         self.state.mls = Stored::default();
         key.seal(RECORD, &encoded, &mut self.chance)
     }

@@ -54,6 +54,44 @@ fn a_removal_that_is_repeated_succeeds_once_and_tells_so() {
 }
 
 #[test]
+fn a_group_whose_end_was_never_answered_is_left_all_the_same() {
+    play(&["alpha.test"], async |world| {
+        let (a, b) = pair(&world).await;
+        let group = group_of(&a, &b).await;
+        world.net.cut("delete_group", true);
+        a.delete_group(&group).await.expect_err("cut");
+        world.net.cut("delete_group", false);
+        // Its queue says so.
+        until(&a, |event| matches!(event, Event::Removed { .. }).then_some(())).await;
+
+        a.update(&group).await.expect_err("it has ended");
+        a.send(&group, "to whom?").await.expect_err("it has ended");
+        a.delete_group(&group).await.expect("ended");
+
+        assert!(!a.groups().await.contains(&group));
+    });
+}
+
+#[test]
+fn who_leaves_a_group_that_it_ended_without_an_answer_has_left_it() {
+    play(&["alpha.test"], async |world| {
+        let (a, b) = pair(&world).await;
+        let (heard, unheard) = (group_of(&a, &b).await, group_of(&a, &b).await);
+        world.net.cut("delete_group", true);
+        a.delete_group(&heard).await.expect_err("cut");
+        until(&a, |event| matches!(event, Event::Removed { .. }).then_some(())).await;
+        a.delete_group(&unheard).await.expect_err("cut");
+        world.net.cut("delete_group", false);
+
+        a.leave(&heard).await.expect("left");
+        a.leave(&unheard).await.expect("left");
+
+        let groups = a.groups().await;
+        assert!(!groups.contains(&heard) && !groups.contains(&unheard));
+    });
+}
+
+#[test]
 fn an_alias_whose_registration_was_never_answered_is_ours_all_the_same() {
     play(&["alpha.test"], async |world| {
         let a = world.user("alpha.test").await;

@@ -112,29 +112,26 @@ fn an_older_copy_is_found_by_itself_where_its_era_was_kept_elsewhere() {
 fn a_group_that_went_back_with_its_homeserver_is_given_up_and_another_can_be_made() {
     Town::play(async |town| {
         let (a, b) = town.friends().await;
-        let behind = group(&a, &b).await;
-        let copy = town.alpha.fork();
-        a.update(&behind).await.expect("a later epoch");
-        let epoch = a.epoch(&behind).await.expect("a group");
-        until(&b, |event| {
-            matches!(event, Event::EpochChanged { epoch: it, .. } if *it == epoch).then_some(())
-        })
-        .await;
-
-        let restored = town.home("alpha.test", &copy, |builder| builder).await;
-        restored.admin().restored(Era::default()).await.expect("declared");
-        town.replace(restored);
+        let behind = town.group_that_went_back(&a, &b).await;
 
         for client in [&a, &b] {
             client.send(&behind, "into the past").await.expect_err("it went back");
-            let cause = until(client, |event| match event {
-                Event::GivenUp { group, cause } if *group == behind => Some(*cause),
-                _ => None,
-            });
-            assert_eq!(cause.await, Distrust::WentBack);
+            assert_eq!(until(client, given_up(&behind)).await, Distrust::WentBack);
         }
         let new = group(&a, &b).await;
         arrives(&a, &b, &new).await;
+    });
+}
+
+#[test]
+fn who_leaves_a_group_that_went_back_with_its_homeserver_finds_out_that_it_did() {
+    Town::play(async |town| {
+        let (a, b) = town.friends().await;
+        let behind = town.group_that_went_back(&a, &b).await;
+
+        b.leave(&behind).await.expect_err("it went back");
+
+        assert_eq!(until(&b, given_up(&behind)).await, Distrust::WentBack);
     });
 }
 
@@ -250,6 +247,32 @@ impl Town {
         let b = self.world.user_with("beta.test", self.world.ports_over(self.wire())).await;
         befriend(&a, &b).await;
         (a, b)
+    }
+
+    /// A group of two at the first homeserver, which was restored since from before the epoch that both are in.
+    async fn group_that_went_back(&self, a: &Client, b: &Client) -> GroupId {
+        let behind = group(a, b).await;
+        let copy = self.alpha.fork();
+        a.update(&behind).await.expect("a later epoch");
+        let epoch = a.epoch(&behind).await.expect("a group");
+        until(b, |event| {
+            matches!(event, Event::EpochChanged { epoch: it, .. } if *it == epoch).then_some(())
+        })
+        .await;
+
+        let restored = self.home("alpha.test", &copy, |builder| builder).await;
+        restored.admin().restored(Era::default()).await.expect("declared");
+        self.replace(restored);
+        behind
+    }
+}
+
+/// Why a group was given up.
+fn given_up(group: &GroupId) -> impl FnMut(&Event) -> Option<Distrust> {
+    let wanted = group.clone();
+    move |event| match event {
+        Event::GivenUp { group, cause } if *group == wanted => Some(*cause),
+        _ => None,
     }
 }
 

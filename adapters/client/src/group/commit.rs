@@ -28,13 +28,22 @@ pub(super) enum Outcome {
     Lost,
 }
 
+/// Whether a commit may have come to the DS before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Try {
+    /// It was made just now.
+    First,
+    /// It was sent before, and its answer was lost: a refusal may be that of its echo.
+    Again,
+}
+
 impl Session {
     /// Adds all clients of friends.
     pub(crate) async fn invite(&mut self, group: &GroupId, users: &[UserId]) -> Result<(), ClientError> {
-        self.check_standing(group)?;
-        self.mend(group).await?;
+        self.recover(group).await?;
         // An invitation whose answer was lost may have been accepted.
-        self.settle_former(group).await?;
+        self.settle(group, Try::Again).await?;
+        self.check_standing(group)?;
         let present: BTreeSet<_> = users.iter().filter(|user| self.is_wholly_in(group, user)).collect();
         let users: Vec<_> = users.iter().filter(|user| !present.contains(user)).cloned().collect();
         if users.is_empty() && !present.is_empty() {
@@ -69,10 +78,7 @@ impl Session {
 
     /// Carries a plan out: makes a commit, sends it, and where another was faster catches up and makes a new one.
     pub(crate) async fn commit(&mut self, group: &GroupId, plan: &Plan) -> Result<(), ClientError> {
-        self.check_standing(group)?;
-        self.mend(group).await?;
-        self.check_standing(group)?;
-        self.check_health(group)?;
+        self.recover(group).await?;
         if self.is_done(group, plan).await? {
             return Ok(());
         }
@@ -81,15 +87,13 @@ impl Session {
         }
         self.replace_config(group).await?;
         for _ in 0..self.habits.commits.max(1) {
-            self.check_standing(group)?;
-            self.mend(group).await?;
-            self.check_health(group)?;
+            self.recover(group).await?;
             let sent = match self.make_commit(group, plan)? {
                 Some(sent) => sent,
                 None => return Ok(()),
             };
             self.group_mut(group)?.sent = Some(sent);
-            if self.settle(group).await? == Outcome::Accepted {
+            if self.settle(group, Try::First).await? == Outcome::Accepted {
                 self.group_mut(group)?.done = None;
                 return Ok(());
             }
@@ -112,24 +116,15 @@ impl Session {
     async fn is_done(&mut self, group: &GroupId, plan: &Plan) -> Result<bool, ClientError> {
         let wanted = plan.digest();
         let begun = self.group(group)?.sent.as_ref().and_then(|sent| sent.plan);
-        let outcome = match plan {
-            Plan::Delete => self.settle(group).await?,
-            _ => self.settle_former(group).await?,
-        };
-        let done = self.group_mut(group)?.done.take();
-        Ok(wanted.is_some() && (done == wanted || outcome == Outcome::Accepted && begun == wanted))
-    }
-
-    /// Finds out what became of a commit that was begun before, ahead of another. Where it has ended the group, there
-    /// is nothing more to be done in it.
-    async fn settle_former(&mut self, group: &GroupId) -> Result<Outcome, ClientError> {
-        let ends = self.group(group)?.sent.as_ref().is_some_and(|sent| sent.act == Act::Delete);
-        let outcome = self.settle(group).await?;
-        if ends && outcome == Outcome::Accepted {
-            self.end_membership(group)?;
+        let outcome = self.settle(group, Try::Again).await?;
+        let done = self.group(group)?.done;
+        let is_done = wanted.is_some() && (done == wanted || outcome == Outcome::Accepted && begun == wanted);
+        if !is_done {
+            // Where it has ended the group, that is for who asks for its end again.
             self.check_standing(group)?;
         }
-        Ok(outcome)
+        self.group_mut(group)?.done = None;
+        Ok(is_done)
     }
 
     fn check_present(&self, group: &GroupId, users: &[UserId]) -> Result<(), ClientError> {
@@ -142,7 +137,7 @@ impl Session {
 
     /// Sends the commit that is on its way, and finds out what became of it. One that was never answered is sent
     /// again as it was: either it is accepted now, or the group has a new epoch, and the queue tells whose.
-    pub(super) async fn settle(&mut self, group: &GroupId) -> Result<Outcome, ClientError> {
+    pub(super) async fn settle(&mut self, group: &GroupId, tried: Try) -> Result<Outcome, ClientError> {
         let Some(sent) = self.group(group)?.sent.clone() else { return Ok(Outcome::Lost) };
         let error = match self.submit(group, &sent).await {
             Ok(_) => {
@@ -165,7 +160,9 @@ impl Session {
                 Ok(Outcome::Lost)
             }
             error if error.is_transient() => Err(error.clone()),
-            _ if self.uncertain && self.was_accepted(group, sent.hash).await? => Ok(Outcome::Accepted),
+            _ if (tried == Try::Again || self.uncertain) && self.was_accepted(group, sent.hash).await? => {
+                Ok(Outcome::Accepted)
+            }
             _ => {
                 self.drop_sent(group)?;
                 Err(error)
@@ -265,7 +262,9 @@ impl Session {
         let epoch = self.epoch(group)?;
         self.tell(Event::EpochChanged { group: group.clone(), epoch });
         self.mending.succeeded(group);
-        self.meet_members(group, now, Tell::Everybody).await
+        self.meet_members(group, now, Tell::Everybody).await?;
+        // Nothing is left of the group but us.
+        if sent.act == Act::Delete { self.end_membership(group) } else { Ok(()) }
     }
 
     /// Gives up a commit of ours that was refused.

@@ -6,7 +6,7 @@ use phoenix_core::{
     api::delivery::{SelfRemove, SelfRemoveRequest},
 };
 
-use super::{Plan, Standing};
+use super::{Plan, Standing, commit::Try};
 use crate::{
     error::{ClientError, mls},
     mls::{encoding::message, mls_signer},
@@ -25,11 +25,14 @@ enum Way {
 impl Session {
     /// Proposes that we leave; whoever commits next carries it out. Who is alone ends the group.
     pub(crate) async fn leave(&mut self, group: &GroupId) -> Result<(), ClientError> {
+        if self.has_ended(group)? {
+            return self.delete_group(group).await;
+        }
         self.check_standing(group)?;
         self.mend(group).await?;
         self.check_standing(group)?;
         // A commit of ours that is on its way comes first: it would name a member that is gone.
-        self.settle(group).await?;
+        self.settle(group, Try::Again).await?;
         if self.group(group)?.members.len() < 2 {
             return self.delete_group(group).await;
         }
@@ -52,8 +55,8 @@ impl Session {
                 }
                 // Its epoch has passed: others were faster.
                 Err(error) if error.code() == Some(ErrorCode::Conflict) => {
-                    self.read_queue(1).await?;
-                    self.process_waiting().await?;
+                    self.follow_epoch(group, &error).await?;
+                    self.mend(group).await?;
                     if self.group(group)?.standing == Standing::Removed {
                         return Ok(());
                     }
@@ -93,12 +96,19 @@ impl Session {
 
     /// Removes everybody else and ends the group, whose id nobody gets again for a while.
     pub(crate) async fn delete_group(&mut self, group: &GroupId) -> Result<(), ClientError> {
-        match self.commit(group, &Plan::Delete).await {
-            // An echo of a try whose answer was lost.
-            Err(error) if self.uncertain && error.code() == Some(ErrorCode::NotFound) => {}
-            other => other?,
+        if !self.has_ended(group)? {
+            match self.commit(group, &Plan::Delete).await {
+                // An echo of a try whose answer was lost.
+                Err(error) if self.uncertain && error.code() == Some(ErrorCode::NotFound) => {}
+                other => other?,
+            }
         }
         self.forget(group);
         Ok(())
+    }
+
+    /// Whether a commit of ours has ended the group, and whoever asked for that was not told yet.
+    fn has_ended(&self, group: &GroupId) -> Result<bool, ClientError> {
+        Ok(self.group(group)?.done == Plan::Delete.digest())
     }
 }

@@ -34,10 +34,22 @@ impl Session {
         }
     }
 
+    /// Comes back where that is needed: after it we are a member, and have a state to go on from.
+    ///
+    /// # Errors
+    /// [`ClientError::State`] where that is not so; else as [`Session::mend`].
+    pub(super) async fn recover(&mut self, group: &GroupId) -> Result<(), ClientError> {
+        self.check_standing(group)?;
+        self.mend(group).await?;
+        self.check_standing(group)?;
+        self.check_health(group)
+    }
+
     /// Comes back into one group, if that is needed.
     ///
     /// # Errors
-    /// Transient ones, and `conflict` where others were faster each time: it is to be tried again.
+    /// [`ClientError::Outrun`] where others were faster each time, and transient ones: it is to be tried again. Others
+    /// where what the DS answers is no state to go on from.
     pub(crate) async fn mend(&mut self, group: &GroupId) -> Result<(), ClientError> {
         for _ in 0..self.habits.commits.max(1) {
             if !self.group(group)?.is_unsound() {
@@ -122,6 +134,17 @@ impl Session {
             true => self.doubt(group),
             false => Ok(()),
         }
+    }
+
+    /// The DS refused for another epoch than that of what we sent: reads what led there.
+    pub(super) async fn follow_epoch(
+        &mut self,
+        group: &GroupId,
+        error: &ClientError,
+    ) -> Result<(), ClientError> {
+        self.doubt_epoch(group, error)?;
+        self.read_queue(1).await?;
+        self.process_waiting().await
     }
 
     /// We missed something of a group, or cannot go on from what we have.

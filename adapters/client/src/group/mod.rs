@@ -103,7 +103,8 @@ pub(crate) struct GroupRecord {
     pub(crate) sent: Option<Sent>,
     /// SHA-256 of our last commit that was accepted.
     pub(crate) merged: [u8; 32],
-    /// The plan of a removal of ours that was accepted, of which whoever asked for it was not told yet.
+    /// The plan of a removal, of a change of roles or of the group's end that was accepted, of which whoever asked for
+    /// it was not told yet.
     pub(crate) done: Option<[u8; 32]>,
 }
 

@@ -77,9 +77,7 @@ impl Session {
             match result {
                 // Its epoch is too old: others have gone on. It was never accepted, so it is made anew.
                 Err(error) if error.code() == Some(ErrorCode::Conflict) => {
-                    self.doubt_epoch(group, &error)?;
-                    self.read_queue(1).await?;
-                    self.process_waiting().await?;
+                    self.follow_epoch(group, &error).await?;
                     self.make_ready(group).await?;
                 }
                 other => return other,
@@ -170,10 +168,7 @@ impl Session {
 
     /// Does what must come before a message: our own queue config, all members verified, all proposals covered.
     async fn make_ready(&mut self, group: &GroupId) -> Result<(), ClientError> {
-        self.check_standing(group)?;
-        self.mend(group).await?;
-        self.check_standing(group)?;
-        self.check_health(group)?;
+        self.recover(group).await?;
         self.replace_config(group).await?;
         let now = self.now();
         let asked = self.verify_members(group, now, (Tell::Everybody, Effort::Patient)).await;

@@ -260,6 +260,30 @@ fn t13_a_commit_that_loses_every_race_ends_without_keeping_the_client_busy() {
 }
 
 #[test]
+fn t13_who_is_told_between_two_tries_that_it_is_no_member_makes_no_other_commit() {
+    play(&["alpha.test"], async |world| {
+        let Scene { b, group, between, .. } = scene(&world).await;
+        let epoch = b.epoch(&group).await.expect("a group");
+        let garbage = invent(&b, &group, (ContentKind::Commit, LeafIndex(0)), vec![9; 40]).await;
+        between.push(&garbage, world.clock.now());
+        let before = between.calls("update_client");
+        between.answer(move |name, _| {
+            let reject = match name {
+                "update_client" => Reject::Conflict(Some(epoch.0 + 1)),
+                "external_commit_info" => Reject::Forbidden,
+                _ => return None,
+            };
+            Some(Err(ErrorReply::from(Refusal::from(reject))))
+        });
+
+        let lost = b.update(&group).await;
+
+        assert_eq!(lost, Err(ClientError::State("not a member any more")));
+        assert_eq!(between.calls("update_client") - before, 1);
+    });
+}
+
+#[test]
 fn t13_garbage_for_commits_makes_the_client_ask_less_each_time() {
     play(&["alpha.test"], async |world| {
         let Scene { b, group, between, .. } = scene(&world).await;
