@@ -105,7 +105,7 @@ impl Admin {
     /// See [`AdminError`].
     pub async fn count(&self) -> Result<Era, AdminError> {
         let age = era::count(self.inner.shared.ports()).await?;
-        Ok(Era { generation: self.inner.keys.generation().await?.0, age })
+        Ok(Era { generation: self.inner.queue.ring().generation.0, age })
     }
 
     /// Declares that the store is an older copy that was brought back: one that has forgotten which tokens were spent and

@@ -288,8 +288,9 @@ impl Homeserver {
         Admin::new(self.inner.clone())
     }
 
-    /// Carries messages, sends what waits for other homeservers, pushes, and lets go of what has expired. Runs until
-    /// it is dropped; what was under way then, but for pushes, is found again at the next start.
+    /// Carries messages, sends what waits for other homeservers, pushes, hands on ephemeral messages and reports of
+    /// abuse, and lets go of what has expired. Runs until it is dropped; what was under way then is found again at the
+    /// next start, but for pushes, ephemeral messages and reports.
     pub async fn run(self) {
         let lanes = Lanes::new(self.inner.shared.clone(), Arc::new(Carrier::new(self.inner.clone())));
         let alarms = Alarms::new(self.inner.shared.clone(), Arc::new(Mailboxes::new(self.inner.clone())));

@@ -143,11 +143,6 @@ impl KeyStore {
         Err(Fault::Store(StoreError::Unavailable))
     }
 
-    /// The generation of the store.
-    pub(crate) async fn generation(&self) -> Result<Generation, Fault> {
-        generation(&self.read().await?.ok_or(GONE)?)
-    }
-
     /// Whether [`KeyStore::change_authority`] would do it, were it asked now.
     pub(crate) async fn check_authority(
         &self,

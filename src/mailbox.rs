@@ -36,7 +36,7 @@ pub(crate) struct Mailboxes {
     inner: Arc<Inner>,
     /// Domains that did not answer last time; a few for each peer that is down.
     cut_off: Mutex<BTreeSet<Fqdn>>,
-    /// Domains that were greeted since the store was restored.
+    /// Where the store was ever restored: domains that were greeted since this process began.
     greeted: Mutex<BTreeSet<Fqdn>>,
 }
 

@@ -22,16 +22,16 @@ pub(crate) fn problem(reply: &ErrorReply, challenges: &[Challenge]) -> Response 
 /// The same, with the number by which the request is found in the log, where it has one.
 pub(crate) fn problem_of(origin: &Origin, reply: &ErrorReply, challenges: &[Challenge]) -> Response {
     let instance = origin.request_id().map(|id| format!("{REQUEST_PREFIX}{id}"));
-    respond(reply, kind(reply.code).1, instance, challenges)
+    respond(reply, status(reply.code), instance, challenges)
 }
 
 /// The same with a status of another protocol.
 pub(crate) fn problem_with(
     reply: &ErrorReply,
-    status: Option<StatusCode>,
+    foreign: Option<StatusCode>,
     challenges: &[Challenge],
 ) -> Response {
-    respond(reply, status.unwrap_or(kind(reply.code).1), None, challenges)
+    respond(reply, foreign.unwrap_or(status(reply.code)), None, challenges)
 }
 
 fn respond(

@@ -1,6 +1,6 @@
 //! TLS, with every choice made here and nothing taken from the process (02: TLS 1.3 only).
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
@@ -87,12 +87,6 @@ pub(crate) fn for_web_sockets(config: &ClientConfig) -> ClientConfig {
     let mut config = with_own_sessions(config);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config
-}
-
-/// Whether a handshake failed because the other side's certificate is not trusted.
-pub(crate) fn is_bad_certificate(error: &io::Error) -> bool {
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
-    matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {

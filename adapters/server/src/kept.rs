@@ -11,6 +11,8 @@ use anyhow::Context;
 use clap::Args;
 use phoenix_homeserver::Era;
 
+use crate::admin::folder;
+
 /// Where the file is.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct KeptOptions {
@@ -62,8 +64,7 @@ impl KeptEra {
         writeln!(file, "{era}")?;
         file.sync_all()?;
         fs::rename(&new, &self.0)?;
-        let folder = self.0.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+        File::open(folder(&self.0))?.sync_all()
     }
 }
 

@@ -1,19 +1,14 @@
 //! How clients without an open stream are woken.
 
-use std::{
-    fs::OpenOptions,
-    io::{ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::Args;
 use phoenix_homeserver::{Builder, Fqdn, LogPush};
 use phoenix_http::{HttpTransport, VapidKey, WebPush};
 use zeroize::Zeroizing;
 
-use crate::admin::{hex, read_secret, unhex};
+use crate::admin::{hex, secret_in, write_secret};
 
 /// What `serve` is told about pushes. Without any of it, nobody is pushed to.
 #[derive(Debug, Args)]
@@ -52,33 +47,17 @@ impl PushOptions {
 
 /// The key in a file; a fresh one, where there is no file yet.
 fn kept(path: &Path) -> anyhow::Result<VapidKey> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(mut file) => {
-            let key = VapidKey::generate()?;
-            let digits = Zeroizing::new(hex(key.to_secret_bytes().expose()));
-            let written = file.write_all(digits.as_bytes()).and_then(|()| file.sync_all());
-            written.map_err(|error| {
-                // Half a key is none.
-                let _ = std::fs::remove_file(path);
-                anyhow!("{}: {error}", path.display())
-            })?;
-            Ok(key)
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => in_file(path),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(anyhow!("{}: the folder does not exist", path.display()))
-        }
-        Err(error) => Err(anyhow!("{}: {error}", path.display())),
+    if path.symlink_metadata().is_ok() {
+        return in_file(path);
     }
+    let key = VapidKey::generate()?;
+    write_secret(Zeroizing::new(hex(key.to_secret_bytes().expose())).as_bytes(), path)?;
+    Ok(key)
 }
 
 fn in_file(path: &Path) -> anyhow::Result<VapidKey> {
-    let content = read_secret(path)?;
-    let bytes = <[u8; 32]>::try_from(content.as_slice()).ok().or_else(|| unhex(content.trim_ascii()));
-    let key = bytes.and_then(|bytes| VapidKey::from_secret_bytes(&bytes.into()).ok());
-    key.with_context(|| {
-        format!("{}: a push key has 32 bytes, or 64 hexadecimal digits, and is one of P-256", path.display())
-    })
+    let key = VapidKey::from_secret_bytes(&secret_in(path, "a push key")?.into());
+    key.with_context(|| format!("{}: a push key has 32 bytes that are a key of P-256", path.display()))
 }
 
 #[cfg(test)]
@@ -112,6 +91,8 @@ mod tests {
             assert!(kept(&path).unwrap_err().to_string().contains("a push key has 32 bytes"));
             assert_eq!(fs::read(&path).unwrap(), content);
         }
+        fs::write(&path, b"ab".repeat(16)).unwrap();
+        assert!(kept(&path).unwrap_err().to_string().ends_with("half of a push key"));
         let nowhere = folder.path().join("none").join("push.key");
         assert!(kept(&nowhere).unwrap_err().to_string().contains("the folder does not exist"));
     }

@@ -24,16 +24,10 @@ pub(super) struct TokenKeys {
 
 #[derive(Default)]
 struct Domain {
-    asking: sync::Mutex<()>,
-    state: Mutex<State>,
-}
-
-#[derive(Clone, Default)]
-struct State {
+    /// When it was asked last, in vain perhaps. Locked while it is asked.
+    asked: sync::Mutex<Option<Timestamp>>,
     /// What it published, and when it was asked for that.
-    keys: Option<(Arc<JwkSet>, Timestamp)>,
-    /// When it was asked last, in vain perhaps.
-    asked: Option<Timestamp>,
+    keys: Mutex<Option<(Arc<JwkSet>, Timestamp)>>,
 }
 
 impl TokenKeys {
@@ -49,19 +43,22 @@ impl TokenKeys {
         now: Timestamp,
     ) -> Result<Arc<JwkSet>, DpopRefusal> {
         let slot = self.slot(domain);
-        if let Some(keys) = slot.state().fresh(key_id, now) {
+        if let Some(keys) = slot.fresh(key_id, now) {
             return Ok(keys);
         }
-        let _single = slot.asking.lock().await;
-        let state = slot.state();
-        if let Some(keys) = state.fresh(key_id, now) {
+        let mut asked = slot.asked.lock().await;
+        if let Some(keys) = slot.fresh(key_id, now) {
             return Ok(keys);
         }
-        if state.may_ask(now) {
+        if asked.is_none_or(|asked| asked.plus_secs(REST_S) <= now) {
             let fetched = self.transport.jwks(domain).await.ok();
-            slot.learn(fetched.and_then(|document| JwkSet::decode(&document).ok()), now);
+            *asked = Some(now);
+            if let Some(keys) = fetched.and_then(|document| JwkSet::decode(&document).ok()) {
+                *slot.keys() = Some((Arc::new(keys), now));
+            }
         }
-        slot.state().usable(now).ok_or(DpopRefusal::UNREACHABLE)
+        // The last keys may be relied on though the domain does not answer (08).
+        slot.younger_than(FRESH_S.saturating_add(GRACE_S), now).ok_or(DpopRefusal::UNREACHABLE)
     }
 
     fn slot(&self, domain: &Fqdn) -> Arc<Domain> {
@@ -71,38 +68,20 @@ impl TokenKeys {
 }
 
 impl Domain {
-    fn state(&self) -> State {
-        self.lock().clone()
-    }
-
-    fn learn(&self, keys: Option<JwkSet>, now: Timestamp) {
-        let mut state = self.lock();
-        state.asked = Some(now);
-        if let Some(keys) = keys {
-            state.keys = Some((Arc::new(keys), now));
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
     /// Keys that need not be asked for.
     fn fresh(&self, key_id: &str, now: Timestamp) -> Option<Arc<JwkSet>> {
-        let (keys, at) = self.keys.as_ref()?;
-        (now < at.plus_secs(FRESH_S) && keys.find(key_id).is_some()).then(|| Arc::clone(keys))
+        self.younger_than(FRESH_S, now).filter(|keys| keys.find(key_id).is_some())
     }
 
-    /// The last keys, as long as they may be relied on though the domain does not answer (08).
-    fn usable(&self, now: Timestamp) -> Option<Arc<JwkSet>> {
-        let (keys, at) = self.keys.as_ref()?;
-        (now < at.plus_secs(FRESH_S.saturating_add(GRACE_S))).then(|| Arc::clone(keys))
+    /// The last keys, where they were asked for less than so many seconds ago.
+    fn younger_than(&self, seconds: u64, now: Timestamp) -> Option<Arc<JwkSet>> {
+        let known = self.keys();
+        let (keys, at) = known.as_ref()?;
+        (now < at.plus_secs(seconds)).then(|| Arc::clone(keys))
     }
 
-    fn may_ask(&self, now: Timestamp) -> bool {
-        self.asked.is_none_or(|asked| asked.plus_secs(REST_S) <= now)
+    fn keys(&self) -> MutexGuard<'_, Option<(Arc<JwkSet>, Timestamp)>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

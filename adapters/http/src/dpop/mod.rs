@@ -3,10 +3,10 @@
 mod keys;
 mod refusal;
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use axum::{
-    extract::{ConnectInfo, FromRef, FromRequestParts, OriginalUri},
+    extract::{FromRef, FromRequestParts, OriginalUri},
     http::request::Parts,
 };
 use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
@@ -19,7 +19,7 @@ use phoenix_homeserver::{Homeserver, Visit, VisitError};
 
 use self::keys::TokenKeys;
 pub use self::refusal::DpopRefusal;
-use crate::HttpTransport;
+use crate::{HttpTransport, router::origin};
 
 /// Checks who makes requests to an API of an embedder's: users of this homeserver and of others, each by a token of their
 /// own homeserver's that names this one, and a proof that is good once.
@@ -73,7 +73,7 @@ impl Dpop {
     /// # Errors
     /// [`DpopRefusal`], which is the answer.
     pub async fn caller(&self, request: &Parts) -> Result<Visit, DpopRefusal> {
-        let origin = origin(request);
+        let origin = origin(&request.extensions);
         self.0.home.admit_visitor(&origin)?;
         let claim = self.claim(request).map_err(|error| self.refused(error))?;
         let this = self.clone();
@@ -163,14 +163,6 @@ where
 /// All values of a header. One that is no text is good for nothing, but counts.
 fn texts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
     headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default()).collect()
-}
-
-fn origin(request: &Parts) -> Origin {
-    let peer = request.extensions.get::<ConnectInfo<SocketAddr>>();
-    Origin {
-        address: peer.map(|ConnectInfo(peer)| peer.ip().to_canonical()),
-        request: getrandom::u64().unwrap_or_default(),
-    }
 }
 
 const PROOF: HeaderName = HeaderName::from_static("dpop");

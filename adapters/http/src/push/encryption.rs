@@ -5,7 +5,7 @@ use aes_gcm::{
     aead::{Aead, Payload},
 };
 use hkdf::Hkdf;
-use p256::{PublicKey, SecretKey, ecdh::diffie_hellman};
+use p256::{NonZeroScalar, PublicKey, SecretKey, ecdh::diffie_hellman, elliptic_curve::Generate};
 use phoenix_core::wire::Secret;
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -22,9 +22,8 @@ pub(super) fn seal(to: &[u8; 65], auth: &Secret<16>, message: &[u8]) -> Result<V
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(|_| Unsealable)?;
     let padding = MAX_CONTENT.checked_sub(message.len()).ok_or(Unsealable)?;
-    let key = Zeroizing::new(fresh_key()?);
-    let key = SecretKey::from_slice(key.as_slice()).map_err(|_| Unsealable)?;
-    let sender = Sender { key, salt };
+    let key = Zeroizing::new(NonZeroScalar::try_generate().map_err(|_| Unsealable)?);
+    let sender = Sender { key: SecretKey::from(&*key), salt };
     sender.seal(to, auth, message, padding)
 }
 
@@ -66,18 +65,6 @@ impl Sender {
         let length = [u8::try_from(own.len()).map_err(|_| Unsealable)?];
         Ok([self.salt.as_slice(), &RECORD_SIZE.to_be_bytes(), &length, &own, &sealed].concat())
     }
-}
-
-/// Bytes that are a key of P-256: all but one in 2^32 draws are.
-fn fresh_key() -> Result<[u8; 32], Unsealable> {
-    let mut bytes = [0; 32];
-    for _ in 0..8 {
-        getrandom::fill(&mut bytes).map_err(|_| Unsealable)?;
-        if SecretKey::from_slice(&bytes).is_ok() {
-            return Ok(bytes);
-        }
-    }
-    Err(Unsealable)
 }
 
 /// Bytes that a message may have, and that all are padded to.

@@ -65,7 +65,8 @@ enum NotPushed {
 
 impl WebPush {
     /// Pushes on the transport's terms: its authorities and own addresses hold for push services, too; its overrides do
-    /// not, but for those of [`push_service`](crate::HttpTransportBuilder::push_service). `contact`, a `mailto:` or `https:` URI of the operator, is what push services are told to complain to.
+    /// not, but for those of [`push_service`](crate::HttpTransportBuilder::push_service). `contact`, a `mailto:` or
+    /// `https:` URI of the operator, is what push services are told to complain to.
     ///
     /// # Errors
     /// [`VapidError::Contact`] for another kind of contact.
@@ -94,12 +95,12 @@ impl Parts {
         let address = Address::parse(to.endpoint.expose())?;
         let subscription = self.services.subscription(&address.host, to.endpoint.expose(), Instant::now());
         let subscription = subscription.ok_or(NotPushed::NoTurn)?;
-        let body = encryption::seal(&to.key, &to.auth, b"").map_err(|_| NotPushed::Keys)?;
         let waits = self.services.wait(Zone::of(&address.host)).ok_or(NotPushed::NoTurn)?;
         let network = self.networks.of(&address.host).await?;
         drop(waits);
         // Held until the answer is there: who does not answer is to cost nobody else.
         let _turn = self.services.turn(network).await.ok_or(NotPushed::NoTurn)?;
+        let body = encryption::seal(&to.key, &to.auth, b"").map_err(|_| NotPushed::Keys)?;
         let authorization = self.key.authorization(&address.origin, &self.contact);
         let headers = headers(urgency, &authorization).ok_or(NotPushed::Unmade)?;
         let request = self.networks.client(network)?.post(address.url).headers(headers).body(body);

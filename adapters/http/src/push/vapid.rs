@@ -10,8 +10,6 @@ use p256::{
 use phoenix_core::{port::Clock, wire::Secret};
 use phoenix_homeserver::SystemClock;
 
-use crate::tls::TlsError;
-
 /// The key that a homeserver vouches for its pushes with (RFC 8292). Clients subscribe with its public half, so it stays
 /// the same for as long as their subscriptions last.
 pub struct VapidKey(SigningKey);
@@ -25,9 +23,6 @@ pub enum VapidError {
     /// Push services want a URI that they can complain to.
     #[error("the contact for push services must be a mailto: or https: URI")]
     Contact,
-    /// TLS cannot be set up.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
 }
 
 impl VapidKey {

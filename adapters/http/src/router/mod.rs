@@ -15,7 +15,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{
-    HeaderValue,
+    Extensions, HeaderValue,
     header::{CACHE_CONTROL, CONTENT_TYPE},
 };
 use phoenix_core::{
@@ -188,7 +188,7 @@ async fn call(
     let Some(endpoint) = gate.endpoint(&service, &name, is_posted) else {
         return problem(&refused(Reject::NotFound), &[]);
     };
-    let origin = origin(&request);
+    let origin = origin(request.extensions());
     match gate.answer(endpoint, request, origin).await {
         Ok(reply) => content(reply, MEDIA_TYPE, HeaderValue::from_static("no-store")),
         Err(error) => {
@@ -203,7 +203,7 @@ async fn call(
 async fn token_request(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     let endpoint = gate.table.iter().find(|it| it.binding == Binding::PrivacyPass).copied();
     let Some(endpoint) = endpoint else { return problem(&refused(Reject::NotFound), &[]) };
-    let origin = origin(&request);
+    let origin = origin(request.extensions());
     match gate.answer(endpoint, request, origin).await {
         Ok(reply) => content(reply, privacy_pass::RESPONSE_TYPE, HeaderValue::from_static("no-store")),
         Err(error) => privacy_pass::refusal(&error),
@@ -236,7 +236,7 @@ async fn discovery(State(gate): State<Arc<Gate>>) -> Response {
 
 /// A service's keys, which count as if they were asked for at their endpoint.
 async fn document(State(gate): State<Arc<Gate>>, endpoint: Description, request: Request) -> Response {
-    let found = match gate.home.admit(&endpoint, &origin(&request)) {
+    let found = match gate.home.admit(&endpoint, &origin(request.extensions())) {
         Ok(()) => gate.home.document(endpoint.service).await,
         Err(error) => Err(error),
     };
@@ -252,7 +252,7 @@ async fn jwks(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     let Some(endpoint) = gate.table.iter().find(is_meant) else {
         return problem(&refused(Reject::NotFound), &[]);
     };
-    match gate.home.admit(endpoint, &origin(&request)) {
+    match gate.home.admit(endpoint, &origin(request.extensions())) {
         // A key is published a day before it signs: an hour leaves others time to learn of it.
         Ok(()) => content(gate.home.jwks(), JWKS_TYPE, max_age(gate.options.max_age_s.min(3_600))),
         Err(error) => problem(&error, &[]),
@@ -271,8 +271,8 @@ fn max_age(seconds: u64) -> HeaderValue {
 }
 
 /// Where a request came from: the peer of its connection, where the serving function tells.
-fn origin(request: &Request) -> Origin {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+pub(crate) fn origin(extensions: &Extensions) -> Origin {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
     Origin {
         address: peer.map(|ConnectInfo(peer)| peer.ip().to_canonical()),
         // A number to find a request in a log by; where the system has no randomness, none can be found.

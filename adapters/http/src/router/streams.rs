@@ -69,7 +69,7 @@ pub(super) async fn open(
     let Some(endpoint) = gate.endpoint(&service, &name, |binding| binding == Binding::WebSocket) else {
         return problem(&refused(Reject::NotFound), &[]);
     };
-    let origin = origin(&request);
+    let origin = origin(request.extensions());
     let (mut parts, _) = request.into_parts();
     let connection = parts.extensions.get::<ConnectionPlace>().cloned();
     let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {

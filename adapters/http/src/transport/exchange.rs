@@ -77,7 +77,7 @@ fn media_type(response: &Response) -> String {
 }
 
 /// Whether there is nobody, or somebody who must not be talked to.
-fn reason(error: &reqwest::Error) -> TransportError {
+pub(super) fn reason(error: &(dyn Error + 'static)) -> TransportError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if is_refusal(error) {

@@ -154,24 +154,25 @@ impl HttpTransportBuilder {
     /// # Errors
     /// [`TlsError`] when the authorities cannot be read.
     pub fn build(self) -> Result<HttpTransport, TlsError> {
-        let (overrides, own) = (self.overrides.clone(), self.own.clone());
-        self.assemble(Resolver::new(overrides, own))
+        self.assemble(Resolver::new)
     }
 
     /// The transport in a world where every name has these addresses.
     #[cfg(test)]
     pub(crate) fn build_where(self, addresses: Vec<IpAddr>) -> Result<HttpTransport, TlsError> {
-        let (overrides, own) = (self.overrides.clone(), self.own.clone());
-        self.assemble(Resolver::fixed(overrides, own, addresses))
+        self.assemble(|overrides, own| Resolver::fixed(overrides, own, addresses))
     }
 
-    fn assemble(self, resolver: Resolver) -> Result<HttpTransport, TlsError> {
-        let Self { authorities, push_services, call_time, overrides: _, own: _ } = self;
+    fn assemble(
+        self,
+        resolver: impl FnOnce(HashMap<Fqdn, SocketAddr>, Vec<IpAddr>) -> Resolver,
+    ) -> Result<HttpTransport, TlsError> {
+        let Self { authorities, overrides, push_services, own, call_time } = self;
         let roots = match authorities {
             Some(pem) => tls::own_roots(&pem)?,
             None => tls::web_roots(),
         };
-        let resolver = Arc::new(resolver);
+        let resolver = Arc::new(resolver(overrides, own));
         let time = call_time.unwrap_or(CALL_TIME);
         let circuits = Circuits::new(tls::client(roots)?, Arc::clone(&resolver), time);
         let anonymous = circuits.client(LOOK_UP_TIME).map_err(|_| TlsError::Unusable("configuration"))?;

@@ -12,6 +12,7 @@ use phoenix_core::{Fqdn, port::TransportError};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::{net::lookup_host, time::timeout};
 
+use super::exchange::reason;
 use crate::{
     address::is_public,
     well_known::{HTTPS, Host},
@@ -77,11 +78,7 @@ impl Resolver {
 
     /// The addresses of a host that may be connected to, for who connects by itself.
     pub(super) async fn connectable(&self, host: &Host) -> Result<Vec<SocketAddr>, TransportError> {
-        let found = self.book.addresses(host.name.as_str()).await;
-        let found = found.map_err(|error| match error.is::<AddressRefused>() {
-            true => TransportError::Refused,
-            false => TransportError::Unreachable,
-        })?;
+        let found = self.book.addresses(host.name.as_str()).await.map_err(|error| reason(&*error))?;
         // An override brings its own port.
         let port = |mut address: SocketAddr| {
             if address.port() == 0 {

@@ -22,11 +22,11 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::ClientRequestBuilder, protocol::WebSocketConfig},
 };
 
-use super::{HttpTransport, Parts};
-use crate::{
-    tls::{for_web_sockets, is_bad_certificate},
-    well_known::Host,
+use super::{
+    HttpTransport, Parts,
+    exchange::{reason, verdict},
 };
+use crate::{tls::for_web_sockets, well_known::Host};
 
 #[async_trait]
 impl StreamTransport for HttpTransport {
@@ -61,7 +61,7 @@ impl Parts {
             .max_message_size(Some(MAX_MESSAGE));
         match client_async_with_config(request, stream, Some(config)).await {
             Ok((socket, _)) => Ok(socket),
-            Err(tungstenite::Error::Http(response)) => Err(super::exchange::verdict(response.status())),
+            Err(tungstenite::Error::Http(response)) => Err(verdict(response.status())),
             Err(tungstenite::Error::Io(_)) => Err(TransportError::Unreachable),
             Err(_) => Err(REFUSED),
         }
@@ -78,7 +78,7 @@ impl Parts {
             let _ = stream.set_nodelay(true);
             match connector.connect(name.clone(), stream).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) if is_bad_certificate(&error) => outcome = Err(REFUSED),
+                Err(error) if reason(&error) == REFUSED => outcome = Err(REFUSED),
                 Err(_) => {}
             }
         }

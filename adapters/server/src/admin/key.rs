@@ -2,12 +2,12 @@
 
 use std::{env, os::unix::ffi::OsStringExt, path::Path, path::PathBuf};
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use phoenix_homeserver::{Builder, OperatorKey, Seal};
 use zeroize::Zeroizing;
 
-use super::{Database, read_secret, unhex};
+use super::{Database, secret_in, unhex};
 
 /// Where the operator's key is.
 #[derive(Debug, Args)]
@@ -72,16 +72,7 @@ impl KeyOptions {
 }
 
 fn in_file(path: &Path) -> anyhow::Result<OperatorKey> {
-    let content = read_secret(path)?;
-    let is_text = content.iter().all(u8::is_ascii_hexdigit);
-    if is_text && content.len() == 32 {
-        bail!("{}: these are 32 hexadecimal digits, half of an operator key", path.display());
-    }
-    let bytes = <[u8; 32]>::try_from(content.as_slice()).ok();
-    match bytes.or_else(|| unhex(content.trim_ascii())) {
-        Some(key) => Ok(OperatorKey::new(key)),
-        None => bail!("{}: an operator key has 32 bytes, or 64 hexadecimal digits", path.display()),
-    }
+    secret_in(path, "an operator key").map(OperatorKey::new)
 }
 
 /// Where the environment may hold the key.

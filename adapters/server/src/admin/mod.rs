@@ -7,13 +7,13 @@ pub(crate) mod restored;
 pub(crate) mod root;
 
 use std::{
-    fs,
-    io::Write,
-    os::unix::fs::PermissionsExt,
+    fs::{self, File, OpenOptions},
+    io::{ErrorKind, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use anyhow::bail;
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use phoenix_homeserver::{Homeserver, auth::Suite};
 use phoenix_http::HttpTransport;
@@ -82,6 +82,43 @@ pub(crate) fn read_secret(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
         );
     }
     Ok(content)
+}
+
+/// A file that holds a secret of 32 bytes, as they are or as 64 hexadecimal digits; `what` it is called.
+pub(crate) fn secret_in(path: &Path, what: &str) -> anyhow::Result<[u8; 32]> {
+    let content = read_secret(path)?;
+    if content.len() == 32 && content.iter().all(u8::is_ascii_hexdigit) {
+        bail!("{}: these are 32 hexadecimal digits, half of {what}", path.display());
+    }
+    let bytes = <[u8; 32]>::try_from(content.as_slice()).ok().or_else(|| unhex(content.trim_ascii()));
+    bytes.with_context(|| format!("{}: {what} has 32 bytes, or 64 hexadecimal digits", path.display()))
+}
+
+/// Writes a secret where nothing is yet, for its owner's eyes only. It is on the disk when this returns: what hangs on
+/// it would be worth nothing without it.
+pub(crate) fn write_secret(content: &[u8], path: &Path) -> anyhow::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(
+        |error| match error.kind() {
+            ErrorKind::AlreadyExists => exists(path),
+            ErrorKind::NotFound => anyhow!("{}: the folder does not exist", path.display()),
+            _ => anyhow!("{}: {error}", path.display()),
+        },
+    )?;
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    written.and_then(|()| File::open(folder(path))?.sync_all()).map_err(|error| {
+        // Half a secret is none.
+        let _ = fs::remove_file(path);
+        anyhow!("{}: {error}", path.display())
+    })
+}
+
+fn exists(path: &Path) -> anyhow::Error {
+    anyhow!("{}: there is a file already", path.display())
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// How bytes are written.

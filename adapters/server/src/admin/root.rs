@@ -1,9 +1,7 @@
 //! The file in which an operator keeps a root's key.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -20,7 +18,7 @@ use phoenix_homeserver::{
 };
 use zeroize::Zeroizing;
 
-use super::{SuiteName, read_secret};
+use super::{SuiteName, exists, folder, read_secret, write_secret};
 
 /// What `root` is told.
 #[derive(Debug, Args)]
@@ -113,22 +111,8 @@ fn generate(domain: Fqdn, suite: Suite) -> anyhow::Result<RootKey> {
     Ok(RootKey::generate(domain, suite, SystemClock.now(), &mut Chance::from_seed(*seed))?)
 }
 
-/// Writes a root where nothing is yet, for its owner's eyes only. It is on the disk when this returns: what it signs
-/// would be worth nothing without it.
 fn write(root: &RootKey, path: &Path) -> anyhow::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(
-        |error| match error.kind() {
-            ErrorKind::AlreadyExists => exists(path),
-            ErrorKind::NotFound => anyhow!("{}: the folder does not exist", path.display()),
-            _ => anyhow!("{}: {error}", path.display()),
-        },
-    )?;
-    let written = file.write_all(root.to_text().as_bytes()).and_then(|()| file.sync_all());
-    written.and_then(|()| File::open(folder(path))?.sync_all()).map_err(|error| {
-        // Half a root is none.
-        let _ = fs::remove_file(path);
-        anyhow!("{}: {error}", path.display())
-    })
+    write_secret(root.to_text().as_bytes(), path)
 }
 
 /// The root in a file.
@@ -142,14 +126,6 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<RootKey> {
         }
         _ => anyhow!("{}: this is no root key", path.display()),
     })
-}
-
-fn exists(path: &Path) -> anyhow::Error {
-    anyhow!("{}: there is a file already", path.display())
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
