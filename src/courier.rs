@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use phoenix_core::{
     Failure, Fault, Fqdn, Reject,
     api::{
@@ -13,7 +14,7 @@ use phoenix_core::{
     crypto::sha256,
     engine::{Courier, LaneRow},
     operation::Fare,
-    wire::{Opaque, Wire},
+    wire::{Opaque, Wire, decode_shared},
 };
 use phoenix_ds::Undelivered;
 use phoenix_qs::op::{
@@ -39,15 +40,15 @@ impl Carrier {
         &self,
         source: Fqdn,
         back: Opaque<MAX_BACK>,
-        body: &[u8],
+        body: &Bytes,
         fare: Fare,
     ) -> Result<(), Failure> {
-        let mut parts = FanOutMessage::decode(body)?.into_parts();
+        let mut parts = decode_shared::<FanOutMessage>(body)?.into_parts();
         let last = parts.pop().ok_or(Fault::Broken("a message without parts"))?;
-        // Only those that come before the last need it, and it is as long as all recipients' queue configs.
-        let whole = if parts.is_empty() { [0; 32] } else { sha256(body) };
+        // Sealed for this one delivery, so no other has it: its recipients, who are most of it, need not be hashed.
+        let content = last.content.clone();
         for (number, message) in (0_u32..).zip(parts) {
-            let hash = sha256(&(whole, number).encode());
+            let hash = sha256(&(content.clone(), number).encode());
             let receipt = hash.first_chunk().copied();
             let request =
                 DeliverRequest { source: source.clone(), receipt, back: back.clone(), share: 0, message };
@@ -69,9 +70,9 @@ impl Courier for Carrier {
         let LaneRow { to, service, lane, back, body } = row;
         let is_local = to == *self.inner.shared.domain();
         match (service, is_local) {
-            (ServiceName::Qs, true) => self.deliver(to, back, &body, fare).await,
+            (ServiceName::Qs, true) => self.deliver(to, back, &body.bytes(), fare).await,
             (ServiceName::Qs, false) => {
-                let message = FanOutMessage::decode(&body)?;
+                let message = decode_shared(&body.bytes())?;
                 let request = ForwardRequest { to, lane, back, message };
                 self.inner.queue.internal::<Forward>(request, fare).await.map(drop)
             }

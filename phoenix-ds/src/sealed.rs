@@ -7,7 +7,7 @@ use phoenix_core::{
     crypto::{AtRestKey, Chance, SEAL_OVERHEAD, pad, unpad},
     operation::Local,
     port::MAX_VALUE,
-    wire::{Wiped, Wire},
+    wire::{Wiped, Wire, decode_shared},
 };
 use zeroize::Zeroizing;
 
@@ -49,8 +49,10 @@ impl Ear {
     /// # Errors
     /// [`Reject::NotFound`] where there is no such row, or it is not what was sealed here.
     pub(crate) fn open<T: Wire>(&self, row: &[u8], sealed: Option<&Bytes>) -> Result<T, Reject> {
-        let padded = self.unseal(row, sealed.ok_or(Reject::NotFound)?)?;
-        unversioned(unpad(&padded).map_err(|_| Reject::NotFound)?).map_err(|_| Reject::NotFound)
+        let padded = Bytes::from(self.unseal(row, sealed.ok_or(Reject::NotFound)?)?);
+        let stored = unpad(&padded).map_err(|_| Reject::NotFound)?;
+        let encoded = encoded(stored).map_err(|_| Reject::NotFound)?;
+        decode_shared(&padded.slice_ref(encoded)).map_err(|_| Reject::NotFound)
     }
 
     /// Tries the key on a row that every group has, of the one length that it has in all. Where there is none, as much
@@ -85,8 +87,13 @@ pub(crate) fn versioned<T: Wire>(record: &T) -> Zeroizing<Vec<u8>> {
 
 /// The record that was stored.
 pub(crate) fn unversioned<T: Wire>(stored: &[u8]) -> Result<T, Fault> {
+    T::decode(encoded(stored)?).map_err(|_| Fault::Broken("stored record"))
+}
+
+/// The encoding of a record, behind its version.
+fn encoded(stored: &[u8]) -> Result<&[u8], Fault> {
     match stored.split_first() {
-        Some((&VERSION, encoded)) => T::decode(encoded).map_err(|_| Fault::Broken("stored record")),
+        Some((&VERSION, encoded)) => Ok(encoded),
         _ => Err(Fault::Broken("version of a stored record")),
     }
 }

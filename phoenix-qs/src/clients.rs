@@ -18,7 +18,7 @@ use crate::{
 /// # Errors
 /// A fault where it is no record.
 pub(crate) fn lives(row: Option<&Bytes>, owner: &QsUserId, now: Timestamp) -> Result<bool, Failure> {
-    let record = row.map(|row| from_row::<ClientRecord>(row)).transpose()?;
+    let record = row.map(from_row::<ClientRecord>).transpose()?;
     // An id that was free again may be somebody else's.
     Ok(record.and_then(|record| record.current(now)).is_some_and(|record| record.user == *owner))
 }

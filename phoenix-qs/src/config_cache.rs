@@ -11,6 +11,7 @@ use phoenix_core::{
     api::queue::{QueueConfig, QueueConfigTbs, Recipient},
     crypto::{AtRestKey, VerifyingKey},
     port::Topic,
+    wire::Wire as _,
 };
 
 use crate::kinds::topic;
@@ -79,11 +80,16 @@ impl ConfigCache {
     }
 
     /// Keeps what came of a config.
-    pub(crate) fn keep(&self, sealed: Recipient, found: Option<OpenedConfig>) -> Found {
+    ///
+    /// # Errors
+    /// None in practice: what was decoded before can be encoded and decoded again.
+    pub(crate) fn keep(&self, sealed: &Recipient, found: Option<OpenedConfig>) -> Result<Found, Reject> {
+        // A copy: it came in a message, and would keep all of that.
+        let sealed = Recipient::decode(&sealed.encode())?;
         let found = found.map(Arc::new);
         let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         generations.insert(sealed, found.clone());
-        found
+        Ok(found)
     }
 }
 

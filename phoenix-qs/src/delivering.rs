@@ -76,7 +76,7 @@ impl Reached {
         let Some((record, queue)) = record.zip(queue) else { return Ok(None) };
         let Some(record) = from_row::<ClientRecord>(record)?.current(now) else { return Ok(None) };
         let queue = from_row(queue)?;
-        let push_token = found.row(place, &PUSH)?.map(|row| from_row(row)).transpose()?;
+        let push_token = found.row(place, &PUSH)?.map(from_row).transpose()?;
         let mut rules = BTreeMap::new();
         for (key, row) in found.rows(place)? {
             let Some(Ok(config)) = key.strip_prefix(RULE.as_ref()).map(ConfigId::decode) else { continue };
@@ -121,8 +121,9 @@ pub(crate) fn wanted(targets: &[Target], message: &FanOutMessage) -> BTreeMap<Qs
     let is_pushed = message.notify != NotifyClass::Silent && !message.ephemeral.is_set();
     let mut rows: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for config in targets.iter().filter_map(Target::config) {
-        let of_queue = || [QUEUE, RECORD].into_iter().chain(is_pushed.then_some(PUSH)).collect();
-        let rows = rows.entry(config.client).or_insert_with(of_queue);
+        // In the order in which they lie there.
+        let of_queue = is_pushed.then_some(PUSH).into_iter().chain([QUEUE, RECORD]);
+        let rows = rows.entry(config.client).or_insert_with(|| of_queue.collect());
         rows.push(rule(&config.config));
     }
     rows.into_iter().map(|(client, keys)| (client, Wanted::Keys(keys))).collect()

@@ -125,7 +125,8 @@ impl QueueKeys {
             None => {
                 let key = find(&self.stored.queue_config, &recipient.config.key).ok_or(Closed::UnknownKey)?;
                 let config: Result<QueueConfig, _> = recipient.config.open(recipient.any, key);
-                self.opened.keep(recipient.clone(), config.ok().map(OpenedConfig::new))
+                let opened = config.ok().map(OpenedConfig::new);
+                self.opened.keep(recipient, opened).map_err(|_| Closed::Bad)?
             }
         };
         found.ok_or(Closed::Bad)

@@ -35,12 +35,12 @@ pub(crate) fn behind(
     (head, now): (&Rows, Timestamp),
     limit: impl FnOnce(Option<&QueueRecord>) -> u32,
 ) -> Result<Vec<Reading>, Failure> {
-    let queue = head.row(0, &QUEUE)?.map(|row| from_row::<QueueRecord>(row)).transpose()?;
+    let queue = head.row(0, &QUEUE)?.map(from_row::<QueueRecord>).transpose()?;
     let limit = limit(queue.as_ref());
     // What comes after the first read is read too, or not: either is right.
     let wanted = Wanted::Range { from: entry_key(from), below: ABOVE_NUMBERS, limit };
     let mut readings = vec![Reading::glance(client(id), wanted)];
-    let record = head.row(0, &RECORD)?.map(|row| from_row::<ClientRecord>(row)).transpose()?;
+    let record = head.row(0, &RECORD)?.map(from_row::<ClientRecord>).transpose()?;
     readings.extend(record.map(|record| renewal::readings(id, &record, now)).unwrap_or_default());
     Ok(readings)
 }

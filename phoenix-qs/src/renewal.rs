@@ -46,8 +46,8 @@ impl Renewal {
         if found.len() <= place {
             return Ok(None);
         }
-        let user = found.row(place, &RECORD)?.map(|row| from_row(row)).transpose()?;
-        let index = found.row(place.saturating_add(1), &RECORD)?.map(|row| from_row(row)).transpose()?;
+        let user = found.row(place, &RECORD)?.map(from_row).transpose()?;
+        let index = found.row(place.saturating_add(1), &RECORD)?.map(from_row).transpose()?;
         let mut ended = Vec::new();
         for (key, row) in found.rows(place.saturating_add(2))? {
             if !from_row::<RuleRecord>(row)?.holds(now) && ended.len() < MOST_ENDED {

@@ -25,7 +25,7 @@ use crate::{
         Wanted, Write,
     },
     time::{DAY, HOUR},
-    wire::{MAX_BODY, Opaque, Wire},
+    wire::{MAX_BODY, Opaque, Wire, decode_shared},
 };
 
 /// A delivery as it waits on its lane.
@@ -238,7 +238,7 @@ impl Lanes {
     }
 
     fn opened(&self, lane: &PartitionKey, sealed: &[u8]) -> Result<LaneRow, Failure> {
-        Ok(LaneRow::decode(&self.shared.at_rest.open(lane.key(), sealed)?)?)
+        Ok(decode_shared(&self.shared.at_rest.open(lane.key(), sealed)?.into())?)
     }
 
     /// Takes a row off its lane, so that it does not hold up those behind it, and keeps it for the operator.

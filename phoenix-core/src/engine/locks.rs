@@ -42,10 +42,16 @@ impl Stripes {
         let mut guards = Vec::with_capacity(wanted.len());
         for (stripe, alone) in wanted {
             let Some(lock) = self.0.get(stripe) else { continue };
-            guards.push(if alone {
-                Guard::Alone(lock.write_arc().await)
+            // Most are free, and waiting for one costs more than looking.
+            let free = if alone {
+                lock.try_write_arc().map(Guard::Alone)
             } else {
-                Guard::Together(lock.read_arc().await)
+                lock.try_read_arc().map(Guard::Together)
+            };
+            guards.push(match free {
+                Some(guard) => guard,
+                None if alone => Guard::Alone(lock.write_arc().await),
+                None => Guard::Together(lock.read_arc().await),
             });
         }
         Held { _guards: guards }

@@ -84,10 +84,9 @@ impl Fresh {
 /// HKDF-Expand(key, "phoenix queue" || seq || salt, 76).
 fn step(key: &Secret<32>, seq: u64, salt: &[u8; 16]) -> Step {
     let mut output = Zeroizing::new([0; OUTPUT]);
-    let info = [LABEL, &aad(seq, salt)].concat();
     // A 32-byte key is a valid pseudorandom key of HKDF-SHA256, and 76 bytes are few enough to expand.
     if let Ok(hkdf) = Hkdf::<Sha256>::from_prk(key.expose()) {
-        let _ = hkdf.expand(&info, output.as_mut());
+        let _ = hkdf.expand_multi_info(&[LABEL, &aad(seq, salt)], output.as_mut());
     }
     let (message, rest) = output.split_first_chunk().unwrap_or((&[0; 32], &[]));
     let (nonce, rest) = rest.split_first_chunk().unwrap_or((&[0; 12], &[]));

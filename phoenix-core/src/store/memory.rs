@@ -1,9 +1,8 @@
 //! A [`Store`] in memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::fmt;
-use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -41,11 +40,11 @@ impl MemoryStore {
     #[must_use]
     pub fn dump(&self) -> Vec<(PartitionKey, Snapshot)> {
         let state = self.lock();
-        state
-            .partitions
-            .iter()
-            .map(|(key, partition)| (key.clone(), partition.snapshot(&Wanted::first(u32::MAX))))
-            .collect()
+        let mut partitions: Vec<_> = state.partitions.iter().collect();
+        partitions.sort_unstable_by_key(|(key, _)| *key);
+        let everything = Wanted::first(u32::MAX);
+        let dumped = partitions.into_iter().map(|(key, found)| (key.clone(), found.snapshot(&everything)));
+        dumped.collect()
     }
 
     /// No step of a call leaves the state half changed, so one that panicked leaves it usable.
@@ -66,10 +65,12 @@ impl Store for MemoryStore {
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
         batch.validate()?;
         let mut state = self.lock();
-        if state.has_applied(batch) {
+        let found = |part: &Part| state.partitions.get(&part.partition);
+        let found: Vec<_> = batch.parts.iter().map(|part| (part, found(part))).collect();
+        if found.iter().any(|(part, found)| part.is_applied(found.map(|found| found.mark))) {
             return Ok(Commit::Done);
         }
-        if !state.allows(batch) {
+        if !found.iter().all(|(part, found)| allows(*found, part)) {
             return Ok(Commit::Conflict);
         }
         batch.parts.iter().filter(|part| part.is_write()).for_each(|part| state.apply(part));
@@ -94,51 +95,42 @@ impl fmt::Debug for MemoryStore {
 
 #[derive(Clone, Default)]
 struct State {
-    partitions: BTreeMap<PartitionKey, Arc<Partition>>,
+    /// Never walked in their order, which is another in each run.
+    partitions: HashMap<PartitionKey, Arc<Partition>>,
     alarms: BTreeSet<(Space, Timestamp, PartitionKey)>,
 }
 
 impl State {
-    fn mark(&self, key: &PartitionKey) -> Option<Mark> {
-        self.partitions.get(key).map(|partition| partition.mark)
-    }
-
-    fn has_applied(&self, batch: &Batch) -> bool {
-        batch.parts.iter().any(|part| part.is_applied(self.mark(&part.partition)))
-    }
-
-    fn allows(&self, batch: &Batch) -> bool {
-        batch.parts.iter().all(|part| {
-            let found = self.partitions.get(&part.partition);
-            let next = found.map_or(0, |partition| partition.next);
-            let stored =
-                |row: &RowKey| Ok::<_, Infallible>(found.is_some_and(|found| found.rows.contains_key(row)));
-            part.base.holds(found.map(|partition| partition.mark))
-                && part.takes_hold(next, stored) == Ok(true)
-        })
-    }
-
     fn apply(&mut self, part: &Part) {
         let key = &part.partition;
         let stored =
             self.partitions.entry(key.clone()).or_insert_with(|| Arc::new(Partition::new(part.mark)));
         let partition = Arc::make_mut(stored);
-        if let Some(alarm) = partition.alarm {
-            self.alarms.remove(&(key.space(), alarm, key.clone()));
-        }
+        let before = partition.alarm;
         part.writes.iter().for_each(|write| partition.write(write));
         partition.mark = part.mark;
         partition.alarm = part.alarm.applied(partition.alarm);
-        match partition.alarm {
-            Some(alarm) => {
-                self.alarms.insert((key.space(), alarm, key.clone()));
+        let (after, is_empty) = (partition.alarm, partition.rows.is_empty());
+        if before != after {
+            let entry = |alarm| (key.space(), alarm, key.clone());
+            if let Some(alarm) = before {
+                self.alarms.remove(&entry(alarm));
             }
-            None if partition.rows.is_empty() => {
-                self.partitions.remove(key);
-            }
-            None => {}
+            self.alarms.extend(after.map(entry));
+        }
+        if after.is_none() && is_empty {
+            self.partitions.remove(key);
         }
     }
+}
+
+/// Whether all that a part asks for holds of its partition as it was found.
+fn allows(found: Option<&Arc<Partition>>, part: &Part) -> bool {
+    let next = found.map_or(0, |partition| partition.next);
+    let stored = |row: &RowKey| {
+        Ok::<_, Infallible>(found.is_some_and(|found| found.rows.contains_key(&Sorted::from(row))))
+    };
+    part.base.holds(found.map(|partition| partition.mark)) && part.takes_hold(next, stored) == Ok(true)
 }
 
 #[derive(Clone)]
@@ -146,7 +138,22 @@ struct Partition {
     mark: Mark,
     alarm: Option<Timestamp>,
     next: u64,
-    rows: BTreeMap<RowKey, Bytes>,
+    rows: BTreeMap<Sorted, Bytes>,
+}
+
+/// A row's key with its first bytes at hand: they tell most keys apart, and are where they are compared.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Sorted {
+    first: u64,
+    key: RowKey,
+}
+
+impl From<&RowKey> for Sorted {
+    fn from(key: &RowKey) -> Self {
+        let mut first = [0; 8];
+        first.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+        Self { first: u64::from_be_bytes(first), key: key.clone() }
+    }
 }
 
 impl Partition {
@@ -157,14 +164,14 @@ impl Partition {
     fn write(&mut self, write: &Write) {
         match write {
             Write::Put(row, value) => {
-                self.rows.insert(row.clone(), value.clone());
+                self.rows.insert(row.into(), value.clone());
             }
             Write::Delete(row) | Write::Take(row) => {
-                self.rows.remove(row);
+                self.rows.remove(&Sorted::from(row));
             }
-            Write::DeleteBelow(row) => self.rows = self.rows.split_off(row),
+            Write::DeleteBelow(row) => self.rows = self.rows.split_off(&Sorted::from(row)),
             Write::Append(value) => {
-                self.rows.insert(number_key(self.next), value.clone());
+                self.rows.insert((&number_key(self.next)).into(), value.clone());
                 self.next = self.next.saturating_add(1);
             }
             Write::Drop => {
@@ -178,8 +185,11 @@ impl Partition {
         let (rows, more) = match wanted {
             Wanted::Mark => (Vec::new(), false),
             Wanted::Keys(keys) => {
-                let keys: BTreeSet<&RowKey> = keys.iter().collect();
-                (keys.into_iter().filter_map(|key| self.rows.get_key_value(key)).map(owned).collect(), false)
+                let mut keys: Vec<Sorted> = keys.iter().map(Sorted::from).collect();
+                keys.sort_unstable();
+                keys.dedup();
+                let found = keys.iter().filter_map(|key| self.rows.get_key_value(key));
+                (found.map(owned).collect(), false)
             }
             Wanted::Range { from, below, limit } => self.range(from, below, *limit),
         };
@@ -188,16 +198,16 @@ impl Partition {
 
     fn range(&self, from: &RowKey, below: &RowKey, limit: u32) -> (Vec<(RowKey, Bytes)>, bool) {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let bounds = (Bound::Included(from.clone()), Bound::Unbounded);
-        let is_wanted = |key: &RowKey| below.is_empty() || key < below;
-        let mut rows = self.rows.range(bounds).take_while(|(key, _)| is_wanted(key));
+        let from = Sorted::from(from);
+        let is_wanted = |key: &Sorted| below.is_empty() || key.key < *below;
+        let mut rows = self.rows.range(from..).take_while(|(key, _)| is_wanted(key));
         let found = rows.by_ref().take(limit).map(owned).collect();
         (found, rows.next().is_some())
     }
 }
 
-fn owned((key, value): (&RowKey, &Bytes)) -> (RowKey, Bytes) {
-    (key.clone(), value.clone())
+fn owned((sorted, value): (&Sorted, &Bytes)) -> (RowKey, Bytes) {
+    (sorted.key.clone(), value.clone())
 }
 
 #[cfg(test)]

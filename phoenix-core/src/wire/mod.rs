@@ -6,6 +6,7 @@
 
 mod call;
 mod secret;
+mod shared;
 mod vector;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 
 pub use call::{Audience, AuthFrame, Call, CallTbs, CoSignature, MAX_BODY, Sender, VERSION};
 pub use secret::{Secret, SecretOpaque, Wiped};
+pub use shared::decode_shared;
 pub use vector::{Flag, List, Opaque, TooLong};
 
 use crate::Reject;
@@ -23,7 +25,10 @@ pub trait Wire: Sized + Send + Sync + 'static {
     /// The one encoding of this value.
     fn encode(&self) -> Bytes;
 
-    /// The same, in memory that is wiped when it is given back: for what holds secrets.
+    /// The same behind a byte that tells which version of it is stored.
+    fn encode_version(&self, version: u8) -> Bytes;
+
+    /// The encoding, in memory that is wiped when it is given back: for what holds secrets.
     fn encode_secret(&self) -> Zeroizing<Vec<u8>>;
 
     /// The value that the whole input encodes.
@@ -37,6 +42,14 @@ impl<T: Serialize + DeserializeBytes + Send + Sync + 'static> Wire for T {
     fn encode(&self) -> Bytes {
         // Encoding into memory fails only for vectors over 2^30 bytes, which the bounded types cannot hold.
         self.tls_serialize_detached().map(Bytes::from).unwrap_or_default()
+    }
+
+    fn encode_version(&self, version: u8) -> Bytes {
+        let mut stored = Vec::with_capacity(self.tls_serialized_len().saturating_add(1));
+        stored.push(version);
+        // As above; nothing but the version stands for what it is not.
+        let _ = self.tls_serialize(&mut stored);
+        stored.into()
     }
 
     fn encode_secret(&self) -> Zeroizing<Vec<u8>> {

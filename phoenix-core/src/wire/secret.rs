@@ -2,6 +2,7 @@
 
 use std::{fmt, io, ops::Deref};
 
+use bytes::Bytes;
 use subtle::ConstantTimeEq;
 use tls_codec::{DeserializeBytes, Error, Serialize, Size, VLByteSlice};
 use zeroize::{Zeroize, ZeroizeOnDrop, optimization_barrier};
@@ -89,6 +90,19 @@ impl Wiped {
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Wiped> for Bytes {
+    /// Shared memory, which is wiped when the last who has a part of it lets go.
+    fn from(wiped: Wiped) -> Self {
+        Self::from_owner(wiped)
     }
 }
 

@@ -8,7 +8,7 @@ use tls_codec::{
     VLByteSlice,
 };
 
-use super::secret::overwrite;
+use super::{secret::overwrite, shared::taken};
 
 /// A vector would be over its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,7 +99,7 @@ impl<const MAX: usize> DeserializeBytes for Opaque<MAX> {
         if content.len() > MAX {
             return Err(Error::InvalidVectorLength);
         }
-        Ok((Self(Bytes::copy_from_slice(content)), rest))
+        Ok((Self(taken(content)), rest))
     }
 }
 

@@ -111,6 +111,6 @@ impl Operation for CreateClient {
 }
 
 fn record(found: &Rows, cx: &Context<QueueService>) -> Result<Option<UserRecord>, Failure> {
-    let record = found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?;
+    let record = found.row(0, &RECORD)?.map(from_row).transpose()?;
     Ok(record.and_then(|record: UserRecord| record.current(cx.now)))
 }

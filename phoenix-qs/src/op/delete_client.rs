@@ -115,12 +115,12 @@ fn glance(id: &QsClientId) -> Reading {
 }
 
 fn target(found: &Rows, cx: &Context<QueueService>) -> Result<Option<ClientRecord>, Failure> {
-    let record = found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?;
+    let record = found.row(0, &RECORD)?.map(from_row).transpose()?;
     Ok(record.and_then(|record: ClientRecord| record.current(cx.now)))
 }
 
 fn user_record(found: &Rows) -> Result<Option<UserRecord>, Failure> {
-    Ok(found.row(1, &RECORD)?.map(|row| from_row(row)).transpose()?)
+    Ok(found.row(1, &RECORD)?.map(from_row).transpose()?)
 }
 
 /// The user's other clients.

@@ -52,7 +52,7 @@ impl Operation for DeleteUser {
         for (place, id) in (1..).zip(record.iter().flat_map(|record| record.clients.iter())) {
             let row = found.row(place, &RECORD)?;
             // An id that was free again may be somebody else's.
-            if row.map(|row| from_row::<ClientRecord>(row)).transpose()?.is_some_and(|it| it.user == owner) {
+            if row.map(from_row::<ClientRecord>).transpose()?.is_some_and(|it| it.user == owner) {
                 clients.push(*id);
             }
         }
@@ -82,5 +82,5 @@ impl Operation for DeleteUser {
 }
 
 fn record(found: &Rows) -> Result<Option<UserRecord>, Failure> {
-    Ok(found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?)
+    Ok(found.row(0, &RECORD)?.map(from_row).transpose()?)
 }

@@ -101,7 +101,7 @@ impl Operation for Deliver {
             State { fates: Vec::new(), reached: Vec::new(), earlier: None, held: HeldRecord::default() };
         let mut place = 0;
         if request.receipt.is_some() && !request.message.ephemeral.is_set() {
-            state.earlier = found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?;
+            state.earlier = found.row(0, &RECORD)?.map(from_row).transpose()?;
             if let Some(row) = found.row(1, &RECORD)? {
                 state.held = from_row::<HeldRecord>(row)?.current(cx.now);
             }

@@ -123,7 +123,7 @@ impl Operation for Dispatch {
         if found.len() == 1 {
             return Ok(state);
         }
-        state.destination = found.row(1, &RECORD)?.map(|row| from_row(row)).transpose()?;
+        state.destination = found.row(1, &RECORD)?.map(from_row).transpose()?;
         state.content = match (found.rows(2)?.is_empty(), found.len()) {
             (false, _) => Content::Messages,
             (true, 4) if found.rows(3)?.is_empty() => Content::Nothing,
@@ -257,7 +257,7 @@ fn given_up(
 }
 
 fn round_of(found: &Rows) -> Result<RoundRecord, Failure> {
-    Ok(found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?.unwrap_or_default())
+    Ok(found.row(0, &RECORD)?.map(from_row).transpose()?.unwrap_or_default())
 }
 
 fn is_small(rows: &[(RowKey, Bytes)]) -> bool {

@@ -107,7 +107,7 @@ impl Operation for FederatedEnqueue {
         for (place, key) in keys.into_iter().enumerate() {
             let exists = found.place(place.saturating_add(usize::from(SHARDS)))?.mark.is_some();
             let round: RoundRecord =
-                found.row(place, &RECORD)?.map(|row| from_row(row)).transpose()?.unwrap_or_default();
+                found.row(place, &RECORD)?.map(from_row).transpose()?.unwrap_or_default();
             let under_way = round.transaction.is_some() && cx.now < Timestamp(round.until);
             if exists && !under_way {
                 waiting.push(key);

@@ -84,11 +84,11 @@ impl Operation for GetAddPackages {
         let mut place = clients(call, &found, cx)?.len().saturating_mul(2).saturating_add(1);
         let mut all = Vec::new();
         for Choice { client, note, index, void, is_low } in choices(call, &found, cx)? {
-            let package = found.row(place, &note.row())?.map(|row| from_row(row)).transpose()?;
+            let package = found.row(place, &note.row())?.map(from_row).transpose()?;
             place = place.saturating_add(1);
             let mut queue = None;
             if is_low {
-                queue = found.row(place, &QUEUE)?.map(|row| from_row(row)).transpose()?;
+                queue = found.row(place, &QUEUE)?.map(from_row).transpose()?;
                 place = place.saturating_add(1);
             }
             all.push(Served { client, note, index, void, package, queue });

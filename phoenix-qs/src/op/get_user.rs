@@ -79,7 +79,7 @@ impl Operation for GetUser {
 }
 
 fn record(found: &Rows, cx: &Context<QueueService>) -> Result<Option<UserRecord>, Failure> {
-    let record = found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?;
+    let record = found.row(0, &RECORD)?.map(from_row).transpose()?;
     Ok(record.and_then(|record: UserRecord| record.current(cx.now)))
 }
 
@@ -95,8 +95,7 @@ fn shown(
     let Some(record) = from_row::<ClientRecord>(record)?.current(cx.now) else { return Ok(None) };
     let (queue, _) = from_row::<QueueRecord>(queue)?.restored(cx, &mut cx.chance("restored queue"))?;
     let queue = queue.expire(cx.now);
-    let index =
-        found.row(at.saturating_add(1), &RECORD)?.map(|row| from_row::<PackageIndex>(row)).transpose()?;
+    let index = found.row(at.saturating_add(1), &RECORD)?.map(from_row::<PackageIndex>).transpose()?;
     let left = index
         .filter(|index| index.user == owner)
         .map(|index| index.restored(cx.keys.generation).0.left(cx.now));

@@ -62,9 +62,9 @@ impl Operation for PublishAddPackages {
     }
 
     fn open(_: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
-        let record = found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?;
+        let record = found.row(0, &RECORD)?.map(from_row).transpose()?;
         let record = record.and_then(|record: ClientRecord| record.current(cx.now));
-        let index = found.row(1, &RECORD)?.map(|row| from_row(row)).transpose()?;
+        let index = found.row(1, &RECORD)?.map(from_row).transpose()?;
         let is_own = |index: &PackageIndex| record.as_ref().is_some_and(|record| record.user == index.user);
         Ok(State { index: index.filter(is_own), record })
     }

@@ -71,7 +71,7 @@ impl Operation for Resume {
     }
 
     fn open(_: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
-        let destination = found.row(1, &RECORD)?.map(|row| from_row(row)).transpose()?;
+        let destination = found.row(1, &RECORD)?.map(from_row).transpose()?;
         let (mut due, mut next, mut bytes) = (Vec::new(), None, 0_usize);
         for (row, sealed) in found.rows(0)? {
             let key = LaterKey::decode(row).map_err(|_| Fault::Broken("a row of what was put off"))?;

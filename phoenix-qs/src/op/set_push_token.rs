@@ -45,7 +45,7 @@ impl Operation for SetPushToken {
     }
 
     fn open(_: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
-        let record = found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?;
+        let record = found.row(0, &RECORD)?.map(from_row).transpose()?;
         Ok(State(record.and_then(|record: ClientRecord| record.current(cx.now))))
     }
 

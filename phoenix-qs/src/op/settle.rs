@@ -95,8 +95,8 @@ impl Operation for Settle {
     }
 
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
-        let round = found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?.unwrap_or_default();
-        let destination = found.row(1, &RECORD)?.map(|row| from_row(row)).transpose()?;
+        let round = found.row(0, &RECORD)?.map(from_row).transpose()?.unwrap_or_default();
+        let destination = found.row(1, &RECORD)?.map(from_row).transpose()?;
         let mut state = State { round, destination, messages: Vec::new(), first_later: None };
         if found.len() == 2 {
             return Ok(state);

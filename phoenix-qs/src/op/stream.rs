@@ -46,7 +46,7 @@ impl Operation for Stream {
     }
 
     fn open(_: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
-        let record = found.row(0, &RECORD)?.map(|row| from_row::<ClientRecord>(row)).transpose()?;
+        let record = found.row(0, &RECORD)?.map(from_row::<ClientRecord>).transpose()?;
         Ok(State(record.and_then(|record| record.current(cx.now))))
     }
 

@@ -49,7 +49,7 @@ impl Operation for StreamRead {
     }
 
     fn open(_: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
-        let stream = found.row(0, &STREAM)?.map(|row| from_row(row)).transpose()?;
+        let stream = found.row(0, &STREAM)?.map(from_row).transpose()?;
         Ok(State { queue: Found::open(&found, cx.now)?, stream })
     }
 

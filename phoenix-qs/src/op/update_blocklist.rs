@@ -118,7 +118,7 @@ fn check(changes: &[RuleChange], now: Timestamp) -> Result<(), Reject> {
 }
 
 fn record(found: &Rows, cx: &Context<QueueService>) -> Result<Option<ClientRecord>, Failure> {
-    let record = found.row(0, &RECORD)?.map(|row| from_row::<ClientRecord>(row));
+    let record = found.row(0, &RECORD)?.map(from_row::<ClientRecord>);
     let record: Result<Option<ClientRecord>, Fault> = record.transpose();
     Ok(record?.and_then(|record| record.current(cx.now)))
 }

@@ -56,7 +56,7 @@ impl Operation for UpdateClient {
             let record: ClientRecord = from_row(record)?;
             Ok::<_, Failure>(record.current(cx.now).zip(Some(from_row(queue)?)))
         });
-        let index = found.row(1, &RECORD)?.map(|row| from_row(row)).transpose()?;
+        let index = found.row(1, &RECORD)?.map(from_row).transpose()?;
         Ok(State { known: known.transpose()?.flatten(), index })
     }
 

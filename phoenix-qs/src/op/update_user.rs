@@ -42,7 +42,7 @@ impl Operation for UpdateUser {
     }
 
     fn open(_: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
-        let record = found.row(0, &RECORD)?.map(|row| from_row(row)).transpose()?;
+        let record = found.row(0, &RECORD)?.map(from_row).transpose()?;
         Ok(State(record.and_then(|record: UserRecord| record.current(cx.now))))
     }
 

@@ -53,7 +53,7 @@ impl MailboxRecord {
     /// # Errors
     /// [`Fault::Broken`] where the row is not what was written there.
     pub(crate) fn open(key: &AtRestKey, mailbox: &[u8], row: &[u8]) -> Result<Self, Fault> {
-        from_row(&key.open(mailbox, row)?)
+        from_row(&key.open(mailbox, row)?.into())
     }
 
     /// The message without the recipients that it has reached by now.

@@ -8,7 +8,10 @@ mod receipt;
 mod user;
 
 use bytes::Bytes;
-use phoenix_core::{Fault, wire::Wire};
+use phoenix_core::{
+    Fault,
+    wire::{Wire, decode_shared},
+};
 
 pub(crate) use client::{ClientRecord, MAX_RULES, RuleRecord};
 pub(crate) use mailbox::{LaterKey, MailboxBody, MailboxRecord, RoundRecord};
@@ -19,20 +22,18 @@ pub(crate) use user::UserRecord;
 
 /// The row of a record.
 pub(crate) fn to_row(record: &impl Wire) -> Bytes {
-    [&[VERSION], record.encode().as_ref()].concat().into()
+    record.encode_version(VERSION)
 }
 
 /// The record of a row.
 ///
 /// # Errors
 /// [`Fault::Broken`] where the row is not what was written.
-pub(crate) fn from_row<T: Wire>(row: &[u8]) -> Result<T, Fault> {
-    match row.split_first() {
-        Some((&VERSION, record)) => {
-            T::decode(record).map_err(|_| Fault::Broken("a record of the queuing service"))
-        }
-        _ => Err(Fault::Broken("the version of a record of the queuing service")),
+pub(crate) fn from_row<T: Wire>(row: &Bytes) -> Result<T, Fault> {
+    if row.first() != Some(&VERSION) {
+        return Err(Fault::Broken("the version of a record of the queuing service"));
     }
+    decode_shared(&row.slice(1..)).map_err(|_| Fault::Broken("a record of the queuing service"))
 }
 
 /// The version of all records.
