@@ -42,8 +42,8 @@ pub(crate) fn reading(at: Local) -> Reading {
     Reading::change(at, Wanted::Keys(vec![HEAD]))
 }
 
-/// Reads the entries that a request asks for, after the head, and whether there is one or not: whoever asks sees the
-/// same reads. Entries that came after the head was read are read too, or not: either is right.
+/// Reads the entries that a request asks for, after the head, for whoever has proven to be the queue's owner. Entries
+/// that came after the head was read are read too, or not: either is right.
 pub(crate) fn reading_entries(at: Local, request: &DequeueRequest) -> Reading {
     let (from, limit) = (entry_row(request.from), u32::from(request.max.min(PAGE)));
     Reading::glance(at, Wanted::Range { from, below: HEAD, limit })

@@ -47,7 +47,10 @@ impl Operation for DequeueOffers {
                 check_dequeue(call.request())?;
                 Ok(vec![account::reading(client), direct_queue::reading(queue)])
             }
-            2 => Ok(vec![direct_queue::reading_entries(queue, call.request())]),
+            2 => {
+                account::prove(call.frame()?, account::found(found, 0)?.as_ref(), cx)?;
+                Ok(vec![direct_queue::reading_entries(queue, call.request())])
+            }
             _ => Ok(Vec::new()),
         }
     }
