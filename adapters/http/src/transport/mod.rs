@@ -105,7 +105,7 @@ impl HttpTransport {
             Ok(answer) => Err(exchange::verdict(answer.status)),
             Err(error) => {
                 self.0.discovery.doubt(from);
-                Err(error)
+                Err(error.into())
             }
         }
     }
@@ -207,7 +207,7 @@ impl Transport for HttpTransport {
             Ok(answer) => read(answer),
             Err(error) => {
                 self.0.discovery.doubt(to);
-                Err(error)
+                Err(error.into())
             }
         }
     }
