@@ -4,7 +4,7 @@ use phoenix_core::{
     Failure, Reject,
     api::{auth, queue::DequeueReply},
     credential::VerifiedClientCredential,
-    operation::{Authorised, Context, Decision, Decoded, Need, Operation, Peers, Proven, Reading, Rows},
+    operation::{Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Reading, Rows},
     queue::check_dequeue,
 };
 
@@ -29,11 +29,6 @@ impl Operation for DequeueOffers {
     type Service = AuthService;
     type State = State;
     type Sender = VerifiedClientCredential;
-
-    fn voucher(call: &Decoded<Self>, cx: &Context<AuthService>) -> Result<Option<Need>, Failure> {
-        account::claimed_local(call, cx)?;
-        Ok(None)
-    }
 
     fn locate(
         call: &Decoded<Self>,
