@@ -156,7 +156,7 @@ fn path(endpoint: &Description) -> String {
     match endpoint.binding {
         Binding::PrivacyPass => "/token-request".into(),
         Binding::Post | Binding::Json | Binding::WebSocket | Binding::None => {
-            format!("/v1/{}/{}", endpoint.service.as_str(), endpoint.name)
+            endpoint.service.path(endpoint.name)
         }
     }
 }
@@ -207,10 +207,7 @@ fn reached(binding: Binding, service: ServiceName) -> String {
     match binding {
         Binding::Post => "a POST of the Call".into(),
         Binding::Json => {
-            format!(
-                "a POST of the Call; the same as JSON at `/.well-known/phoenix/{}-keys`",
-                service.as_str()
-            )
+            format!("a POST of the Call; the same as JSON at `{}`", service.keys_path())
         }
         Binding::WebSocket => "a WebSocket whose first message is the Call".into(),
         Binding::PrivacyPass => {

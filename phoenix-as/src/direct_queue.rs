@@ -42,8 +42,8 @@ pub(crate) fn reading(at: Local) -> Reading {
     Reading::change(at, Wanted::Keys(vec![HEAD]))
 }
 
-/// Reads the entries that a request asks for, after the head, and whether there is one or not: whoever asks sees the
-/// same reads. Entries that came after the head was read are read too, or not: either is right.
+/// Reads the entries that a request asks for, after the head, for whoever has proven to be the queue's owner. Entries
+/// that came after the head was read are read too, or not: either is right.
 pub(crate) fn reading_entries(at: Local, request: &DequeueRequest) -> Reading {
     let (from, limit) = (entry_row(request.from), u32::from(request.max.min(PAGE)));
     Reading::glance(at, Wanted::Range { from, below: HEAD, limit })
@@ -94,8 +94,9 @@ impl DirectQueue {
             content: Opaque::new(content.to_vec()).map_err(Reject::from)?,
         };
         let Self { at, record, entries: _ } = self;
-        let (QueueRecord { head, months, generation }, mut writes, _) = record.current(cx)?;
-        let months = months.with(head.next_seq(), cx.now);
+        let (record, mut writes, _) = record.current(cx)?;
+        let (QueueRecord { head, months, generation }, key) = record.in_this_month(cx)?;
+        writes.extend(key.as_ref().map(stored));
         let (head, entries) = head.push(&entry, &cx.settings.queue, cx.now, &mut cx.chance("entry"))?;
         writes.extend(entries.iter().map(stored));
         writes.push(QueueRecord { head, months, generation }.put());
@@ -142,15 +143,18 @@ impl DirectQueue {
 }
 
 impl QueueRecord {
-    /// The queue as it is now, the rows that change with it, and its first entry where it has begun again: since an
-    /// entry expired unread, and its client could open none of those that came behind it (06, "Ratchet"); or since the
-    /// store was restored, and it has forgotten which numbers and keys it used (09).
+    /// The queue as it is now, the rows that change with it, and its first entry where it has begun again: since all
+    /// that was in it expired unread, or since the store was restored, and it has forgotten which numbers and keys it
+    /// used (09). Where younger months are left, the first of them begins with a key of its own.
     fn current(self, cx: &Context<AuthService>) -> Result<(Self, Vec<Write>, Option<QueueEntry>), Reject> {
         let Self { head, months, generation } = self;
         let jump = cx.keys.generation.jump_from(generation);
         let (months, below) = months.expire(head.next_seq(), cx.now);
-        if jump.is_none() && below.is_none_or(|below| below <= head.first_seq()) {
-            return Ok((Self { head, months, generation }, Vec::new(), None));
+        let below = below.filter(|below| *below > head.first_seq());
+        if jump.is_none() && below.is_none_or(|below| below < head.next_seq()) {
+            let head = head.expire(below.unwrap_or_default());
+            let gone = below.map(|below| Write::DeleteBelow(entry_row(below)));
+            return Ok((Self { head, months, generation }, gone.into_iter().collect(), None));
         }
         let key = head.queue_key().clone();
         let (head, first) = head.restart(key, jump.unwrap_or_default(), cx.now, &mut cx.chance("queue"))?;
@@ -158,6 +162,16 @@ impl QueueRecord {
         let (months, generation) =
             (Months::default().with(first.seq, cx.now), generation.max(cx.keys.generation));
         Ok((Self { head, months, generation }, writes, Some(first)))
+    }
+
+    /// The queue for an entry that comes now, and what stands before it where it is the first of its month: a new key, so
+    /// that the month opens also when those before it have expired unread (06, "Ratchet").
+    fn in_this_month(self, cx: &Context<AuthService>) -> Result<(Self, Option<QueueEntry>), Reject> {
+        if !self.months.begin(cx.now) {
+            return Ok((self, None));
+        }
+        let (head, key) = self.head.renew(cx.now, &mut cx.chance("month"))?;
+        Ok((Self { head, months: self.months.with(key.seq, cx.now), ..self }, Some(key)))
     }
 
     fn put(&self) -> Write {

@@ -7,7 +7,7 @@ use phoenix_core::{
     Failure, KeyPackageRef, Pseudonym, Reject,
     api::{
         ServiceName,
-        delivery::{AddUsersRequest, Joiner, MemberKeys},
+        delivery::{AddUsersRequest, Joiner, MAX_BATCH_KEYS, MemberKeys},
         mls::{QUEUE_CONFIG_EXTENSION, QueueConfigHash},
         queue::{KeyPackageBatch, SealedQueueConfig},
     },
@@ -32,7 +32,11 @@ use crate::{
 pub(crate) fn needs(batches: &[KeyPackageBatch]) -> Result<Vec<Need>, Reject> {
     let need = |it: &KeyPackageBatch| Need::key(it.payload.domain.clone(), ServiceName::Qs, it.payload.key);
     let needs: BTreeSet<_> = batches.iter().map(need).collect();
-    if needs.len() > MAX_NEEDS { Err(Reject::TooLarge("batches")) } else { Ok(needs.into_iter().collect()) }
+    if needs.len() > MAX_BATCH_KEYS {
+        Err(Reject::TooLarge("batches"))
+    } else {
+        Ok(needs.into_iter().collect())
+    }
 }
 
 /// The members that a commit adds, each checked with what came for it.
@@ -169,5 +173,3 @@ const CONFIG: Reject = Reject::Malformed("queue config");
 const LEAST_LIFETIME_S: u64 = 120 * DAY;
 /// A batch vouches for freshness for so long (07).
 const MAX_AGE_S: u64 = DAY;
-/// Peers that the driver asks for one call.
-const MAX_NEEDS: usize = 16;

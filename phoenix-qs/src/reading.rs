@@ -14,7 +14,7 @@ use crate::{
     service::QueueService,
 };
 
-/// A client, its queue, and entries from the number that was asked for; or nobody, for whom as much is read.
+/// A client, its queue, and entries from the number that was asked for.
 pub(crate) struct Found {
     pub(crate) known: Option<(ClientRecord, QueueRecord)>,
     pub(crate) entries: Vec<QueueEntry>,
@@ -27,10 +27,16 @@ pub(crate) fn head(id: &QsClientId, besides: &[RowKey]) -> Reading {
     Reading::change(client(id), Wanted::Keys(rows.collect()))
 }
 
-/// What is read once the head was: the queue's entries, as many as it says may be read at once, and what a renewal
-/// needs where one is due.
+/// The client at the head, if there is one that has not expired.
+pub(crate) fn reader(head: &Rows, now: Timestamp) -> Result<Option<ClientRecord>, Failure> {
+    let record = head.row(0, &RECORD)?.map(from_row).transpose()?;
+    Ok(record.and_then(|record: ClientRecord| record.current(now)))
+}
+
+/// What is read once the head was, for whoever has shown to be its [`reader`]: the queue's entries, as many as it says
+/// may be read at once, and what a renewal needs where one is due. How much that is tells of the client.
 pub(crate) fn behind(
-    id: &QsClientId,
+    (id, record): (&QsClientId, &ClientRecord),
     from: u64,
     (head, now): (&Rows, Timestamp),
     limit: impl FnOnce(Option<&QueueRecord>) -> u32,
@@ -40,21 +46,16 @@ pub(crate) fn behind(
     // What comes after the first read is read too, or not: either is right.
     let wanted = Wanted::Range { from: entry_key(from), below: ABOVE_NUMBERS, limit };
     let mut readings = vec![Reading::glance(client(id), wanted)];
-    let record = head.row(0, &RECORD)?.map(from_row::<ClientRecord>).transpose()?;
-    readings.extend(record.map(|record| renewal::readings(id, &record, now)).unwrap_or_default());
+    readings.extend(renewal::readings(id, record, now));
     Ok(readings)
 }
 
 impl Found {
     /// What the places of [`head`] and [`behind`] hold.
     pub(crate) fn open(found: &Rows, now: Timestamp) -> Result<Self, Failure> {
-        let (record, queue) = (found.row(0, &RECORD)?, found.row(0, &QUEUE)?);
-        let known = record.zip(queue).map(|(record, queue)| {
-            let record: ClientRecord = from_row(record)?;
-            Ok::<_, Failure>(record.current(now).zip(Some(from_row(queue)?)))
-        });
+        let queue = found.row(0, &QUEUE)?.map(from_row).transpose()?;
         let entries = found.rows(1)?.iter().map(|(_, row)| from_row(row)).collect::<Result<_, _>>()?;
-        Ok(Self { known: known.transpose()?.flatten(), entries, renewal: Renewal::open(found, 2, now)? })
+        Ok(Self { known: reader(found, now)?.zip(queue), entries, renewal: Renewal::open(found, 2, now)? })
     }
 
     /// Reads, deletes what was acknowledged, and renews. What was found says how it goes on.

@@ -76,7 +76,13 @@ impl Inbox {
         let mut lost = false;
         for entry in &reply.entries {
             let skipped = Some(entry.seq).filter(|seq| *seq > self.ratchet.next_seq());
+            let begins = self.begins_again();
             match self.ratchet.open(entry) {
+                Ok(opened) if begins => {
+                    // All that is missing before it is known, and nothing of what is behind it.
+                    (self.told_gap, self.has_moved) = (self.told_gap.max(entry.seq), Flag::Yes);
+                    self.waiting.extend(opened.map(|opened| (entry.seq, opened)));
+                }
                 Ok(opened) => {
                     gap = gap.max(skipped);
                     if let Some(opened) = opened {
@@ -104,6 +110,11 @@ impl Inbox {
     pub(crate) fn begin_again(&mut self, key: HpkeSecretKey) {
         self.ratchet = ClientRatchet::new(key);
         (self.told_gap, self.has_moved) = (0, Flag::No);
+    }
+
+    /// Whether the next entry is the first one of a queue of which it is known that entries are missing before it.
+    fn begins_again(&self) -> bool {
+        self.ratchet.next_seq() == 0 && !self.has_moved.is_set()
     }
 
     /// Opens what this inbox would open, for tests that stand in its QS's place.
@@ -196,6 +207,33 @@ mod tests {
         });
 
         assert_eq!(told, [true, false, false]);
+    }
+
+    #[test]
+    fn of_a_queue_that_began_again_what_is_missing_before_its_key_is_known_and_what_is_behind_is_told() {
+        for (gap_before, is_told) in [(Some(3), false), (Some(7), true)] {
+            // given a queue that began again at its fourth entry
+            let (mut inbox, _) = full_inbox(2);
+            let mut chance = Chance::from_seed([8; 32]);
+            let key = HpkeSecretKey::generate(Suite::Ed25519, &mut chance);
+            inbox.begin_again(key.clone());
+            let head = Head::create(key.public_key().clone(), Timestamp(0), &mut chance).expect("a queue").0;
+            let jump = 3 - head.next_seq();
+            let restarted = head.restart(key.public_key().clone(), jump, Timestamp(0), &mut chance);
+
+            // when its key is read, and what is missing
+            let (_, first) = restarted.expect("a queue");
+            let page = |entries: &[QueueEntry]| DequeueReply {
+                entries: List::new(entries.to_vec()).expect("few"),
+                remaining: 0,
+                gap_before,
+            };
+            let read = [inbox.take(&page(&[first])), inbox.take(&page(&[]))];
+
+            // then what is missing behind the key is told, once
+            assert_eq!(read.map(|read| read.gap), [is_told, false]);
+            assert_eq!(inbox.next_seq(), 4);
+        }
     }
 
     /// An inbox that has read nothing, and its queue's entries: the key, and so many messages.

@@ -18,7 +18,7 @@ use phoenix_client::{Audience, Client, ClientError, Event};
 use phoenix_core::{
     ErrorCode, GroupId, LeafIndex,
     api::{
-        delivery::ReportReason,
+        delivery::{MAX_BATCH_KEYS, ReportReason},
         queue::{ConfigRule, FormerTokens},
     },
     port::{AbuseReport, Clock},
@@ -44,6 +44,35 @@ fn who_leaves_is_gone_once_another_commits_and_reads_no_more() {
         assert_eq!(until(&c, text).await, "without him");
         let late = b.sync(Duration::from_secs(1)).await.expect("synced");
         assert!(late.iter().all(|event| text(event).is_none()), "{late:?}");
+    });
+}
+
+#[test]
+fn friends_of_more_homeservers_than_one_commit_takes_are_invited_by_several() {
+    // given friends of more homeservers than the DS asks for keys for one commit
+    let domains: Vec<String> = (0..=MAX_BATCH_KEYS).map(|number| format!("h{number}.test")).collect();
+    let domains: Vec<&str> = domains.iter().map(String::as_str).collect();
+    play(&domains, async |world| {
+        let a = world.user(domains[0]).await;
+        let mut friends = Vec::new();
+        for domain in &domains {
+            let friend = world.user(domain).await;
+            befriend(&a, &friend).await;
+            friends.push(friend);
+        }
+        let users: Vec<_> = friends.iter().map(|friend| friend.user().clone()).collect();
+        let group = a.create_group().await.expect("created");
+
+        // when all are invited at once
+        a.invite(&group, &users).await.expect("invited");
+
+        // then all join, and whoever is invited again stays as they are
+        for friend in &friends {
+            until(friend, joined).await;
+        }
+        a.invite(&group, &users).await.expect("all are there");
+        assert_eq!(a.members(&group).await.expect("members").len(), friends.len() + 1);
+        assert_eq!(a.epoch(&group).await.expect("a group").0, 2, "by two commits");
     });
 }
 

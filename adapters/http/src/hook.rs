@@ -140,7 +140,7 @@ impl RegistrationHook {
             .build()
             .map_err(|_| NoVerdict::Question)?;
         let Answer { status, media_type: _, body, retry_after_s: _ } =
-            answered(&self.client, request, MAX_ANSWER).await?;
+            answered(&self.client, request, MAX_ANSWER).await.map_err(TransportError::from)?;
         if status != StatusCode::OK {
             return Err(NoVerdict::Status(status.as_u16()));
         }

@@ -80,13 +80,14 @@ fn object(report: &Report) -> Value {
 fn finding(finding: &Finding) -> Value {
     let Finding { link, one, other, times } = finding;
     let (clause, link, size) = match link {
-        Link::Word(kind) => (1, kind.name(), None),
-        Link::SameBytes(length) => (2, "same bytes", Some(length)),
-        Link::SameTime => (3, "same time", None),
-        Link::Times => (3, "times", None),
-        Link::Order => (3, "order", None),
-        Link::Size(size) => (4, "size", Some(size)),
-        Link::SameMark => (5, "same mark", None),
+        Link::Word(kind) => (Some(1), kind.name(), None),
+        Link::SameBytes(length) => (Some(2), "same bytes", Some(length)),
+        Link::SameTime => (Some(3), "same time", None),
+        Link::Times => (Some(3), "times", None),
+        Link::Order => (Some(3), "order", None),
+        Link::Size(size) => (Some(4), "size", Some(size)),
+        Link::SameMark => (Some(5), "same mark", None),
+        Link::Remains => (None, "remains", None),
     };
     json!({
         "clause": clause,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use bytes::Bytes;
 use phoenix_core::port::{PartitionKey, Snapshot, Space};
 
 use crate::OpenError;
@@ -11,7 +12,8 @@ use crate::failure::Failure;
 use crate::tables::Tables;
 
 /// All that a database holds, as of one instant: each partition with its rows, in the order in which the tables show
-/// them. A partition whose line is gone while rows of it are left has no mark.
+/// them. A partition whose line is gone while rows of it are left has no mark; nor has what stands for long values whose
+/// rows are gone: a partition without a key, with rows that have none either, before all others of its space.
 ///
 /// The file is opened for reading alone, and may be in use. All of it is held in memory. This is for those who have
 /// the file: an auditor, or a thief. The [`Store`](phoenix_core::port::Store) port has no such function.
@@ -25,6 +27,11 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Vec<(PartitionKey, Snapshot)>, 
     let all = || -> Result<_, Failure> {
         let mut found = Vec::new();
         for space in Space::ALL {
+            let mut remains = Snapshot::default();
+            tables.each_remain(space, &connection, |value| remains.rows.push((Bytes::new(), value)))?;
+            if !remains.rows.is_empty() {
+                found.push((PartitionKey::new(space, Bytes::new()), remains));
+            }
             let mut places = HashMap::new();
             tables.each_head(space, &connection, |key, head| {
                 places.insert(key.clone(), found.len());

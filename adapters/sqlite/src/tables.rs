@@ -43,6 +43,7 @@ struct Statements {
     due: String,
     heads: String,
     all_rows: String,
+    remains: String,
     row: String,
     rows_from: String,
     rows_between: String,
@@ -159,6 +160,21 @@ impl Tables {
         Ok(())
     }
 
+    /// Shows every long value of a space that no row has, though it should have gone with its row.
+    pub(crate) fn each_remain(
+        &self,
+        space: Space,
+        from: &Connection,
+        mut show: impl FnMut(Bytes),
+    ) -> Result<(), Failure> {
+        let mut statement = from.prepare(&self.of(space).remains)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            show(blob(row, 0)?);
+        }
+        Ok(())
+    }
+
     pub(crate) fn row(
         &self,
         of: &PartitionKey,
@@ -262,6 +278,10 @@ impl Statements {
             due: format!("SELECT key FROM {heads} WHERE alarm <= ?1 ORDER BY alarm LIMIT ?2"),
             heads: format!("SELECT mark, next, alarm, key FROM {heads}"),
             all_rows: format!("SELECT partition, key, {value} FROM {rows}"),
+            remains: format!(
+                "SELECT content FROM {space}_long \
+                 WHERE id NOT IN (SELECT long FROM {rows} WHERE long IS NOT NULL)"
+            ),
             row: format!("SELECT {value} FROM {rows} WHERE partition = ?1 AND key = ?2"),
             rows_from: format!(
                 "SELECT key, {value} FROM {rows} WHERE partition = ?1 AND key >= ?2 ORDER BY key LIMIT ?3"

@@ -52,6 +52,25 @@ fn rows_whose_partition_is_lost_are_shown_without_a_mark() {
 }
 
 #[test]
+fn long_values_whose_row_is_lost_are_shown_in_a_partition_without_key_and_mark() {
+    // given a long value that has its row, and one that has none
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    drop(SqliteStore::open(&path).unwrap());
+    let connection = Connection::open(&path).unwrap();
+    connection.execute("INSERT INTO queue_long VALUES (7, x'2a'), (8, x'2b')", []).unwrap();
+    connection.execute("INSERT INTO queue_rows VALUES (x'0207', x'72', NULL, 7)", []).unwrap();
+
+    let found = inspect(&path).unwrap();
+
+    let with = |key: Vec<u8>, row: Vec<u8>, value: u8| {
+        let rows = vec![(row.into(), vec![value].into())];
+        (PartitionKey::new(Space::Qs, key.into()), Snapshot { rows, ..Snapshot::default() })
+    };
+    assert_eq!(found, [with(vec![], vec![], 0x2b), with(vec![2, 7], vec![0x72], 0x2a)]);
+}
+
+#[test]
 fn what_is_no_database_of_ours_is_told_and_nothing_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

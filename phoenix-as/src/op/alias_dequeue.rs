@@ -41,7 +41,10 @@ impl Operation for AliasDequeue {
                 check_dequeue(call.request())?;
                 Ok(vec![alias::reading(alias, cx), direct_queue::reading(queue)])
             }
-            2 => Ok(vec![direct_queue::reading_entries(queue, call.request())]),
+            2 => {
+                alias::prove(call, alias::found(found, 0, cx)?.as_ref())?;
+                Ok(vec![direct_queue::reading_entries(queue, call.request())])
+            }
             _ => Ok(Vec::new()),
         }
     }

@@ -9,7 +9,7 @@ use phoenix_core::{
     api::auth::{self, ChangePasswordReply, ChangePasswordRequest, RegisterInitReply},
     credential::VerifiedClientCredential,
     crypto::sha256,
-    operation::{Authorised, Context, Decision, Decoded, Need, Operation, Peers, Proven, Reading, Rows},
+    operation::{Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Reading, Rows},
     port::{Alarm, Wanted, Write},
 };
 
@@ -44,11 +44,6 @@ impl Operation for ChangePassword {
     type Service = AuthService;
     type State = State;
     type Sender = VerifiedClientCredential;
-
-    fn voucher(call: &Decoded<Self>, cx: &Context<AuthService>) -> Result<Option<Need>, Failure> {
-        account::claimed_local(call, cx)?;
-        Ok(None)
-    }
 
     fn locate(
         call: &Decoded<Self>,

@@ -8,7 +8,7 @@ use phoenix_core::{
     api::{Empty, auth},
     credential::VerifiedClientCredential,
     operation::{
-        Authorised, Context, Decision, Decoded, Effort, Local, Need, Operation, Peers, Proven, Reading, Rows,
+        Authorised, Context, Decision, Decoded, Effort, Local, Operation, Peers, Proven, Reading, Rows,
     },
     port::{Alarm, Wanted, Write},
 };
@@ -42,11 +42,6 @@ impl Operation for DeleteUser {
     type Sender = VerifiedClientCredential;
     /// The list of revocations is read and written whole.
     const EFFORT: Effort = Effort::Heavy;
-
-    fn voucher(call: &Decoded<Self>, cx: &Context<AuthService>) -> Result<Option<Need>, Failure> {
-        account::claimed_local(call, cx)?;
-        Ok(None)
-    }
 
     fn locate(
         call: &Decoded<Self>,

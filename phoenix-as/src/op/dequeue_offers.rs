@@ -4,7 +4,7 @@ use phoenix_core::{
     Failure, Reject,
     api::{auth, queue::DequeueReply},
     credential::VerifiedClientCredential,
-    operation::{Authorised, Context, Decision, Decoded, Need, Operation, Peers, Proven, Reading, Rows},
+    operation::{Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Reading, Rows},
     queue::check_dequeue,
 };
 
@@ -30,11 +30,6 @@ impl Operation for DequeueOffers {
     type State = State;
     type Sender = VerifiedClientCredential;
 
-    fn voucher(call: &Decoded<Self>, cx: &Context<AuthService>) -> Result<Option<Need>, Failure> {
-        account::claimed_local(call, cx)?;
-        Ok(None)
-    }
-
     fn locate(
         call: &Decoded<Self>,
         found: &Rows,
@@ -47,7 +42,10 @@ impl Operation for DequeueOffers {
                 check_dequeue(call.request())?;
                 Ok(vec![account::reading(client), direct_queue::reading(queue)])
             }
-            2 => Ok(vec![direct_queue::reading_entries(queue, call.request())]),
+            2 => {
+                account::prove(call.frame()?, account::found(found, 0)?.as_ref(), cx)?;
+                Ok(vec![direct_queue::reading_entries(queue, call.request())])
+            }
             _ => Ok(Vec::new()),
         }
     }

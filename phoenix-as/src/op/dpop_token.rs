@@ -10,7 +10,7 @@ use phoenix_core::{
     api::tokens::{self, DpopTokenReply},
     credential::VerifiedClientCredential,
     dpop::{DpopError, DpopGrant, DpopProof, TOKEN_S, token_target},
-    operation::{Authorised, Context, Decision, Decoded, Need, Operation, Peers, Proven, Reading, Rows},
+    operation::{Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Reading, Rows},
     wire::Opaque,
 };
 
@@ -34,11 +34,6 @@ impl Operation for DpopToken {
     type Service = AuthService;
     type State = State;
     type Sender = VerifiedClientCredential;
-
-    fn voucher(call: &Decoded<Self>, cx: &Context<AuthService>) -> Result<Option<Need>, Failure> {
-        account::claimed_local(call, cx)?;
-        Ok(None)
-    }
 
     fn locate(
         call: &Decoded<Self>,

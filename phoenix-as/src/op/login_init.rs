@@ -6,7 +6,7 @@ use phoenix_core::{
     Failure, Reject,
     api::auth::{self, LoginReply},
     credential::VerifiedClientCredential,
-    operation::{Authorised, Context, Decision, Decoded, Need, Operation, Peers, Proven, Reading, Rows},
+    operation::{Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Reading, Rows},
     port::Wanted,
 };
 
@@ -33,11 +33,6 @@ impl Operation for LoginInit {
     type Service = AuthService;
     type State = State;
     type Sender = VerifiedClientCredential;
-
-    fn voucher(call: &Decoded<Self>, cx: &Context<AuthService>) -> Result<Option<Need>, Failure> {
-        account::claimed_local(call, cx)?;
-        Ok(None)
-    }
 
     fn locate(
         call: &Decoded<Self>,

@@ -7,9 +7,7 @@ use phoenix_core::{
         auth::{self, PublishPackagesRequest},
     },
     credential::{ConnectionPackage, PackagePayload, VerifiedClientCredential},
-    operation::{
-        Authorised, Context, Decision, Decoded, Effort, Need, Operation, Peers, Proven, Reading, Rows,
-    },
+    operation::{Authorised, Context, Decision, Decoded, Effort, Operation, Peers, Proven, Reading, Rows},
 };
 
 use crate::{
@@ -28,11 +26,6 @@ impl Operation for PublishConnectionPackages {
     type Sender = VerifiedClientCredential;
     /// A package takes about 0.3 ms to check.
     const EFFORT: Effort = Effort::Heavy;
-
-    fn voucher(call: &Decoded<Self>, cx: &Context<AuthService>) -> Result<Option<Need>, Failure> {
-        account::claimed_local(call, cx)?;
-        Ok(None)
-    }
 
     fn locate(
         call: &Decoded<Self>,

@@ -6,9 +6,7 @@ use phoenix_core::{
     Failure, Reject,
     api::{Empty, auth},
     credential::VerifiedClientCredential,
-    operation::{
-        Authorised, Context, Decision, Decoded, Effort, Need, Operation, Peers, Proven, Reading, Rows,
-    },
+    operation::{Authorised, Context, Decision, Decoded, Effort, Operation, Peers, Proven, Reading, Rows},
     port::Wanted,
     wire::List,
 };
@@ -45,11 +43,6 @@ impl Operation for RemoveClient {
     type Sender = VerifiedClientCredential;
     /// The list of revocations is read and written whole.
     const EFFORT: Effort = Effort::Heavy;
-
-    fn voucher(call: &Decoded<Self>, cx: &Context<AuthService>) -> Result<Option<Need>, Failure> {
-        account::claimed_local(call, cx)?;
-        Ok(None)
-    }
 
     fn locate(
         call: &Decoded<Self>,

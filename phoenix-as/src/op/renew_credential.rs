@@ -8,7 +8,7 @@ use phoenix_core::{
     Failure, Reject, Timestamp,
     api::auth,
     credential::{ClientCredential, VerifiedClientCredential},
-    operation::{Authorised, Context, Decision, Decoded, Need, Operation, Peers, Proven, Reading, Rows},
+    operation::{Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Reading, Rows},
     port::{Wanted, Write},
     time::Month,
     wire::List,
@@ -34,11 +34,6 @@ impl Operation for RenewCredential {
     type Service = AuthService;
     type State = State;
     type Sender = VerifiedClientCredential;
-
-    fn voucher(call: &Decoded<Self>, cx: &Context<AuthService>) -> Result<Option<Need>, Failure> {
-        account::claimed_local(call, cx)?;
-        Ok(None)
-    }
 
     fn locate(
         call: &Decoded<Self>,

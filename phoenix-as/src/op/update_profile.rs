@@ -10,7 +10,7 @@ use phoenix_core::{
         auth::{self, MAX_PROFILE, Profile},
     },
     credential::VerifiedClientCredential,
-    operation::{Authorised, Context, Decision, Decoded, Need, Operation, Peers, Proven, Reading, Rows},
+    operation::{Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Reading, Rows},
     wire::Opaque,
 };
 
@@ -35,11 +35,6 @@ impl Operation for UpdateProfile {
     type Service = AuthService;
     type State = State;
     type Sender = VerifiedClientCredential;
-
-    fn voucher(call: &Decoded<Self>, cx: &Context<AuthService>) -> Result<Option<Need>, Failure> {
-        account::claimed_local(call, cx)?;
-        Ok(None)
-    }
 
     fn locate(
         call: &Decoded<Self>,

@@ -14,25 +14,52 @@ use super::{
 use crate::{kinds::ALIAS_QUEUE, op};
 
 #[test]
-fn what_nobody_read_for_ninety_days_goes_and_the_queue_begins_again() {
-    // given an alias with an offer of today, and one of 80 days later
+fn what_nobody_read_for_ninety_days_goes_and_younger_offers_open_without_it() {
+    // given an alias with offers of three days of one month, and one of 80 days later
+    let (world, owner) = alias();
+    let mut ratchet = ClientRatchet::new(owner.queue_key.clone());
+    for offer in [b"first", b"other", b"third"] {
+        enqueue(&world, offer).unwrap();
+        world.pass_unswept(DAY);
+    }
+    world.pass_unswept(77 * DAY);
+    enqueue(&world, b"young").unwrap();
+    assert_eq!(read(&world, &owner, 0, 0).entries.len(), 8, "with the ratchet's keys of four days");
+
+    // when their month has been over for 90 days
+    world.pass_unswept(41 * DAY);
+    enqueue(&world, b"fresh").unwrap();
+
+    // then those of later months are there and open, and what is gone is told
+    let reply = read(&world, &owner, 0, 0);
+    assert_eq!((reply.entries[0].seq, reply.gap_before), (6, Some(6)));
+    let opened: Vec<_> = reply.entries.iter().filter_map(|entry| ratchet.open(entry).unwrap()).collect();
+    let opened: Vec<_> = opened.iter().map(|entry| entry.content.as_slice()).collect();
+    assert_eq!(opened, [b"young", b"fresh"]);
+    assert_eq!(rows(&world), 5, "its head, and each month's key and offer");
+    assert_eq!(read(&world, &owner, 10, 10).gap_before, None);
+}
+
+#[test]
+fn who_has_read_some_of_a_month_that_expires_opens_the_next_one() {
+    // given an owner that has read the first of two offers of one month
     let (world, owner) = alias();
     let mut ratchet = ClientRatchet::new(owner.queue_key.clone());
     enqueue(&world, b"first").unwrap();
+    read(&world, &owner, 0, 0).entries.iter().for_each(|entry| drop(ratchet.open(entry).unwrap()));
+    enqueue(&world, b"other").unwrap();
+
+    // when one comes in a later month, and the second of them expires
     world.pass_unswept(80 * DAY);
-    enqueue(&world, b"second").unwrap();
-    assert_eq!(read(&world, &owner, 0, 0).entries.len(), 4, "with two keys of the ratchet");
-
-    // when the first one's month has been over for 90 days
+    enqueue(&world, b"young").unwrap();
     world.pass_unswept(41 * DAY);
-    enqueue(&world, b"third").unwrap();
+    let reply = read(&world, &owner, 2, 2);
 
-    // then what came is all there is, it opens, and what is gone is told
-    let reply = read(&world, &owner, 0, 0);
-    assert_eq!((reply.entries[0].seq, reply.gap_before), (4, Some(4)));
+    // then the later one opens
+    assert_eq!(reply.gap_before, Some(3));
     let opened: Vec<_> = reply.entries.iter().filter_map(|entry| ratchet.open(entry).unwrap()).collect();
-    assert_eq!(opened.iter().map(|entry| entry.content.as_slice()).collect::<Vec<_>>(), [b"third"]);
-    assert_eq!(rows(&world), 3, "its head, the ratchet's new key, and the third");
+    assert_eq!(opened.iter().map(|entry| entry.content.as_slice()).collect::<Vec<_>>(), [b"young"]);
+    assert_eq!(rows(&world), 3, "its head, the month's key, and the offer");
 }
 
 #[test]

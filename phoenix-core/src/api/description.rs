@@ -43,6 +43,12 @@ impl ServiceName {
     pub fn path(self, name: &str) -> String {
         format!("/v1/{}/{name}", self.as_str())
     }
+
+    /// The path of its keys as a JSON document (08).
+    #[must_use]
+    pub fn keys_path(self) -> String {
+        format!("/.well-known/phoenix/{}-keys", self.as_str())
+    }
 }
 
 /// An endpoint: its structs and its description.
@@ -239,3 +245,14 @@ impl Description {
 
 /// Body limit of most endpoints (02).
 const DEFAULT_BODY: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::ServiceName;
+
+    #[test]
+    fn a_service_is_reached_where_the_specification_says() {
+        assert_eq!(ServiceName::Qs.path("dequeue"), "/v1/qs/dequeue");
+        assert_eq!(ServiceName::Ds.keys_path(), "/.well-known/phoenix/ds-keys");
+    }
+}

@@ -21,7 +21,11 @@ pub use streamed::{StreamTopics, Streamed};
 
 use bytes::Bytes;
 
-use crate::{Failure, Reject, api::Endpoint, limit::Loads};
+use crate::{
+    Failure, Reject,
+    api::{Access, Endpoint},
+    limit::Loads,
+};
 
 /// The reply of an operation.
 pub type ReplyOf<O> = <<O as Operation>::Endpoint as Endpoint>::Reply;
@@ -45,9 +49,12 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// The one peer without whose keys the sender cannot be verified. Asked before anything is read.
     ///
     /// # Errors
-    /// Whatever makes the request unacceptable by itself.
+    /// Whatever makes the request unacceptable by itself: [`Reject::Forbidden`] where an endpoint of local clients is
+    /// called by another homeserver's, for whom nobody is asked.
     fn voucher(call: &Decoded<Self>, cx: &Context<Self::Service>) -> Result<Option<Need>, Failure> {
-        Ok(call.frame().ok().and_then(|frame| frame.voucher(&cx.domain)))
+        let need = call.frame().ok().and_then(|frame| frame.voucher(&cx.domain));
+        let is_local = Self::Endpoint::DESCRIPTION.access == Access::Local;
+        if is_local && need.is_some() { Err(Reject::Forbidden.into()) } else { Ok(need) }
     }
 
     /// Peers whose keys help where they are known already; nobody is asked for them.

@@ -6,7 +6,7 @@ use super::ratchet::{self, Fresh};
 use crate::{
     Reject, Timestamp,
     api::queue::{Entry, EntryPayload, QueueEntry},
-    crypto::{Chance, HpkePublicKey},
+    crypto::{Chance, HpkeCiphertext, HpkePublicKey},
     time::DAY,
     wire::Secret,
 };
@@ -122,6 +122,20 @@ impl Head {
         Self::begin(queue_key, self.next_seq.saturating_add(skip), now, chance)
     }
 
+    /// Gives the ratchet a new first key, and keeps what is stored: an entry tells the client. What comes behind it opens
+    /// also for who missed what came before.
+    ///
+    /// # Errors
+    /// As [`Head::create`].
+    pub fn renew(mut self, now: Timestamp, chance: &mut Chance) -> Result<(Self, QueueEntry), Reject> {
+        let (ratchet_key, sealed) = first_key(&self.queue_key, self.next_seq, chance)?;
+        self.ratchet_key = ratchet_key;
+        self.since_update = 0;
+        self.updated_at = RatchetPolicy::DEFAULT.coarse(now);
+        let entry = self.number(EntryPayload::Ratchet(sealed))?;
+        Ok((self, entry))
+    }
+
     /// Adds an entry: advances the ratchet, takes the next number and gives the rows to store, all of which must
     /// happen in one batch. Before the entry there may be an update of the ratchet; a full queue gives no rows.
     ///
@@ -222,8 +236,7 @@ impl Head {
         now: Timestamp,
         chance: &mut Chance,
     ) -> Result<(Self, QueueEntry), Reject> {
-        let ratchet_key = Secret::new(chance.bytes());
-        let sealed = Fresh::Key.seal(&queue_key, seq, &ratchet_key, chance)?;
+        let (ratchet_key, sealed) = first_key(&queue_key, seq, chance)?;
         let mut head = Self {
             queue_key,
             ratchet_key,
@@ -279,6 +292,17 @@ impl Head {
         let is_old = now.millis_since(self.updated_at) >= policy.seconds.saturating_mul(1_000);
         self.since_update >= policy.entries || (is_old && self.since_update > 0)
     }
+}
+
+/// A key that the ratchet begins with, and what tells it to the client under a number.
+fn first_key(
+    to: &HpkePublicKey,
+    seq: u64,
+    chance: &mut Chance,
+) -> Result<(Secret<32>, HpkeCiphertext), Reject> {
+    let key = Secret::new(chance.bytes());
+    let sealed = Fresh::Key.seal(to, seq, &key, chance)?;
+    Ok((key, sealed))
 }
 
 /// The row key of an entry: its number, so that rows stand in order.

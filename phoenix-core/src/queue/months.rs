@@ -22,15 +22,22 @@ impl Months {
     /// Those of a queue whose entry of this number comes now.
     #[must_use]
     pub fn with(self, seq: u64, now: Timestamp) -> Self {
-        let (month, mut marks) = (Month::of(now), self.0.into_vec());
-        if marks.last().is_none_or(|last| last.month < month) {
-            marks.push(Mark { month, first_seq: seq });
+        let begins = self.begin(now);
+        let mut marks = self.0.into_vec();
+        if begins {
+            marks.push(Mark { month: Month::of(now), first_seq: seq });
         }
         if marks.len() > MAX_MONTHS {
             marks.remove(0);
         }
         // It is within its bound.
         Self(List::new(marks).unwrap_or_default())
+    }
+
+    /// Whether an entry that comes now is the first of its month.
+    #[must_use]
+    pub fn begin(&self, now: Timestamp) -> bool {
+        self.0.last().is_none_or(|last| last.month < Month::of(now))
     }
 
     /// The number below which all entries have expired, where some have: of a queue whose next entry has this number.

@@ -8,9 +8,9 @@ use phoenix_core::{
 };
 
 use crate::{
-    callers::claimed_client,
+    callers::{claimed_client, signed},
     kinds::topic,
-    reading::{Found, behind, head},
+    reading::{Found, behind, head, reader},
     record::QueueRecord,
     service::QueueService,
 };
@@ -38,7 +38,10 @@ impl Operation for Dequeue {
                 check_dequeue(request)?;
                 Ok(vec![head(&id, &[])])
             }
-            1 => behind(&id, request.from, (found, cx.now), |queue| page(queue, request.max)),
+            1 => {
+                let record = signed(call, reader(found, cx.now)?)?;
+                behind((&id, &record), request.from, (found, cx.now), |queue| page(queue, request.max))
+            }
             _ => Ok(Vec::new()),
         }
     }

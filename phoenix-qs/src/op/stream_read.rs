@@ -14,7 +14,7 @@ use phoenix_core::{
 
 use crate::{
     kinds::STREAM,
-    reading::{Found, behind, head},
+    reading::{Found, behind, head, reader},
     record::{QueueRecord, from_row},
     service::QueueService,
 };
@@ -43,7 +43,10 @@ impl Operation for StreamRead {
         let StreamReadRequest { opened, from, max, .. } = call.request();
         match found.len() {
             0 => Ok(vec![head(&opened.client, &[STREAM])]),
-            1 => behind(&opened.client, *from, (found, cx.now), |queue| page(queue, *max)),
+            1 => {
+                let record = reader(found, cx.now)?.ok_or(Reject::Unauthenticated)?;
+                behind((&opened.client, &record), *from, (found, cx.now), |queue| page(queue, *max))
+            }
             _ => Ok(Vec::new()),
         }
     }

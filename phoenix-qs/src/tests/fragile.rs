@@ -20,6 +20,7 @@ pub(super) struct Fragile {
     commits: Arc<AtomicUsize>,
     fails_at: Arc<AtomicUsize>,
     reads: Arc<AtomicUsize>,
+    places: Arc<AtomicUsize>,
     race: Arc<Mutex<Option<Race>>>,
     commit_race: Arc<Mutex<Option<Race>>>,
 }
@@ -34,6 +35,7 @@ impl Fragile {
             commits: Arc::default(),
             fails_at: Arc::new(AtomicUsize::new(usize::MAX)),
             reads: Arc::default(),
+            places: Arc::default(),
             race: Arc::default(),
             commit_race: Arc::default(),
         }
@@ -48,6 +50,11 @@ impl Fragile {
     pub(super) fn meanwhile(&self, reads: usize, race: impl Future<Output = ()> + Send + 'static) {
         let at = self.reads.load(Ordering::Relaxed) + reads;
         *self.race.lock().unwrap() = Some((at, Box::pin(race)));
+    }
+
+    /// How often it was read until now, and how many places.
+    pub(super) fn read_so_far(&self) -> [usize; 2] {
+        [&self.reads, &self.places].map(|count| count.load(Ordering::Relaxed))
     }
 
     /// Something else happens between the next call's decision and its commit.
@@ -65,6 +72,7 @@ impl Store for Fragile {
         if let Some((_, race)) = race {
             race.await;
         }
+        self.places.fetch_add(places.len(), Ordering::Relaxed);
         self.inner.read(places).await
     }
 

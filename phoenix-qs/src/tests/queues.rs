@@ -133,6 +133,32 @@ fn only_the_client_reads_its_queue_and_unknown_clients_look_the_same() {
 }
 
 #[test]
+fn t25_before_a_signature_is_right_no_more_is_read_of_a_queue_than_of_none() {
+    // given a client with messages, whose renewal is due
+    let home = Home::alone();
+    let mut client = Client::at(&home, 1);
+    let config = client.config(&home, Some("alpha.test"));
+    home.deliver(home.local(&[&config], "there is something to read"));
+    home.clock.advance_s(31 * DAY);
+    let request = DequeueRequest { from: 0, max: 10, ack_below: 0, wait_s: 0 };
+    let read_of = |mut asking: Client| {
+        let before = home.fragile.read_so_far();
+        let answer = asking.dequeue(&home, &request).map(|reply| reply.entries.len());
+        let after = home.fragile.read_so_far();
+        (answer, [after[0] - before[0], after[1] - before[1]])
+    };
+
+    // when somebody else asks for it, and for one that there is not
+    let forbidden = read_of(Client { id: client.id, ..Client::unknown(2) });
+    let unknown = read_of(Client::unknown(3));
+
+    // then both read the same: its head
+    assert_eq!(unknown, (Err(Reject::Unauthenticated), [1, 1]));
+    assert_eq!(forbidden, unknown);
+    assert_eq!(read_of(client), (Ok(2), [2, 5]));
+}
+
+#[test]
 fn numbers_that_make_no_sense_are_refused() {
     let home = Home::alone();
     let mut client = Client::at(&home, 1);

@@ -12,7 +12,7 @@ use phoenix_core::{
     wire::{Flag, Wire},
 };
 
-use super::{Act, Health, Plan, Receipt, Sent, Standing, members::Tell};
+use super::{Act, Health, Plan, Receipt, Sent, Standing, invite::portions, members::Tell};
 use crate::{
     error::{ClientError, mls},
     event::Event,
@@ -38,23 +38,28 @@ pub(super) enum Try {
 }
 
 impl Session {
-    /// Adds all clients of friends.
+    /// Adds all clients of friends, by as many commits as it takes.
     pub(crate) async fn invite(&mut self, group: &GroupId, users: &[UserId]) -> Result<(), ClientError> {
         self.recover(group).await?;
         // An invitation whose answer was lost may have been accepted.
         self.settle(group, Try::Again).await?;
         self.check_standing(group)?;
         let present: BTreeSet<_> = users.iter().filter(|user| self.is_wholly_in(group, user)).collect();
-        let users: Vec<_> = users.iter().filter(|user| !present.contains(user)).cloned().collect();
-        if users.is_empty() && !present.is_empty() {
-            return Ok(());
+        let users = users.iter().filter(|user| !present.contains(user)).cloned().collect();
+        for portion in portions(users) {
+            self.add(group, &portion).await?;
         }
-        let mut plan = Plan::Add(self.fetch_invitees(group, &users).await?);
+        Ok(())
+    }
+
+    /// Adds all clients of friends by one commit.
+    async fn add(&mut self, group: &GroupId, users: &[UserId]) -> Result<(), ClientError> {
+        let mut plan = Plan::Add(self.fetch_invitees(group, users).await?);
         for _ in 0..DUPLICATES {
             match self.commit(group, &plan).await {
                 // Keys that are in the group already: a last-resort package was served twice.
                 Err(error) if error.code() == Some(ErrorCode::DuplicateKey) => {
-                    plan = Plan::Add(self.fetch_invitees(group, &users).await?);
+                    plan = Plan::Add(self.fetch_invitees(group, users).await?);
                 }
                 other => return other,
             }

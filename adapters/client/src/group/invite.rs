@@ -6,7 +6,13 @@ use openmls::prelude::{KeyPackage, KeyPackageIn, ProtocolVersion};
 use openmls_traits::OpenMlsProvider;
 use phoenix_core::{
     ClientId, GroupId, KeyPackageRef, Pseudonym, Reject, UserId,
-    api::queue::{AddPackage, ClientQueueConfig, GetAddPackages, GetAddPackagesRequest, KeyPackageBatch},
+    api::{
+        delivery::{MAX_ADDS, MAX_BATCH_KEYS},
+        queue::{
+            AddPackage, ClientQueueConfig, GetAddPackages, GetAddPackagesRequest, KeyPackageBatch,
+            MAX_QS_CLIENTS,
+        },
+    },
     credential::IdentityLink,
     crypto::VerifyingKey,
     port::Circuit,
@@ -39,6 +45,29 @@ pub(crate) struct Invitee {
 pub(crate) struct Invitees {
     pub(crate) clients: Vec<Invitee>,
     pub(crate) batches: Vec<KeyPackageBatch>,
+}
+
+/// Users in portions that one commit can add each: with so many keys of QSs, and so many clients.
+pub(super) fn portions(mut users: Vec<UserId>) -> Vec<Vec<UserId>> {
+    // Few portions: those of one homeserver come with one key.
+    users.sort_by(|one, other| one.domain.cmp(&other.domain));
+    let mut portions: Vec<Vec<UserId>> = Vec::new();
+    let mut homeservers = 0_usize;
+    for user in users {
+        let last = portions.last_mut().filter(|it| it.len() < MOST_USERS);
+        let is_beside = last.as_ref().and_then(|it| it.last()).is_some_and(|it| it.domain == user.domain);
+        match last.filter(|_| is_beside || homeservers < MOST_HOMESERVERS) {
+            Some(last) => {
+                homeservers = homeservers.saturating_add(usize::from(!is_beside));
+                last.push(user);
+            }
+            None => {
+                homeservers = 1;
+                portions.push(vec![user]);
+            }
+        }
+    }
+    portions
 }
 
 impl Session {
@@ -144,5 +173,49 @@ impl Session {
             attribution_key: Secret::new([0; 32]),
         };
         Ok((invitee, whose, key))
+    }
+}
+
+/// Homeservers whose users one commit adds: those that change their keys meanwhile vouch with two.
+const MOST_HOMESERVERS: usize = MAX_BATCH_KEYS / 4 * 3;
+/// Users whom one commit adds, with all clients that they may have.
+const MOST_USERS: usize = MAX_ADDS / MAX_QS_CLIENTS;
+
+#[cfg(test)]
+mod tests {
+    use phoenix_core::{UserId, Uuid};
+
+    use super::{MOST_HOMESERVERS, MOST_USERS, portions};
+
+    #[test]
+    fn users_of_many_homeservers_are_added_by_several_commits() {
+        let users = (0..40).map(|number| user(number, number % 20)).collect();
+
+        let portions = portions(users);
+
+        assert_eq!(portions.iter().map(Vec::len).collect::<Vec<_>>(), [2 * MOST_HOMESERVERS, 16]);
+        for portion in &portions {
+            let mut domains: Vec<_> = portion.iter().map(|user| &user.domain).collect();
+            domains.dedup();
+            assert!(domains.len() <= MOST_HOMESERVERS, "{domains:?}");
+        }
+    }
+
+    #[test]
+    fn users_are_added_by_as_few_commits_as_hold_all_their_clients() {
+        let lengths = |users: u8, homeservers: u8| {
+            let users = (0..users).map(|number| user(number, number % homeservers)).collect();
+            portions(users).iter().map(Vec::len).collect::<Vec<_>>()
+        };
+
+        assert_eq!(lengths(0, 1), [0_usize; 0]);
+        assert_eq!(lengths(3, 3), [3]);
+        assert_eq!(lengths(60, 1), [MOST_USERS, MOST_USERS, 10]);
+        assert_eq!(lengths(60, 2), [MOST_USERS, MOST_USERS, 10]);
+    }
+
+    fn user(number: u8, homeserver: u8) -> UserId {
+        let domain = format!("h{homeserver}.test").parse().expect("a domain");
+        UserId { uuid: Uuid([number; 16]), domain }
     }
 }

@@ -17,6 +17,7 @@
 mod declared;
 mod marks;
 mod order;
+mod remains;
 mod report;
 mod shared;
 mod sizes;
@@ -85,6 +86,7 @@ impl Audit {
         order::find(records, &mut findings);
         sizes::find(records, &mut findings);
         marks::find(records, &mut findings);
+        remains::find(records, &mut findings);
         let rows = records.iter().map(|(_, found)| found.rows.len()).sum();
         let bytes = records.iter().map(|record| fields(record).map(|(_, field)| field.len()).sum::<usize>());
         Report {

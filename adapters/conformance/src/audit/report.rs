@@ -62,6 +62,8 @@ pub enum Link {
     Size(usize),
     /// (5) The same mark on two partitions.
     SameMark,
+    /// A row of no partition, which its store should have deleted.
+    Remains,
 }
 
 /// What kind of record, and which part of it.
@@ -161,6 +163,7 @@ impl fmt::Display for Link {
             Self::Order => f.write_str("an order that tells when rows came"),
             Self::Size(size) => write!(f, "a size of {size} bytes, which is no step of the padding,"),
             Self::SameMark => f.write_str("the same mark"),
+            Self::Remains => f.write_str("what should have been deleted"),
         }
     }
 }

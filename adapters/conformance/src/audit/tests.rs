@@ -255,6 +255,18 @@ fn a_mark_on_two_partitions_is_told_also_as_bytes_of_a_row() {
 }
 
 #[test]
+fn what_is_left_of_a_partition_or_of_a_long_value_is_found() {
+    for is_whole in [true, false] {
+        let mut records = store();
+        let (key, found) = partition(Space::Qs, if is_whole { &[2, 7] } else { &[] }, &random(8, 1_000));
+        records.push((key, Snapshot { mark: None, ..found }));
+        records.sort_by(|one, other| one.0.cmp(&other.0));
+
+        assert_eq!(links(&records), [Link::Remains]);
+    }
+}
+
+#[test]
 fn a_finding_tells_where_and_nothing_of_what_is_stored() {
     let mut records = store();
     records.push(partition(Space::Qs, &[&[2], USER.as_slice()].concat(), b""));

@@ -18,15 +18,15 @@ use phoenix_core::{
     api::queue::{PushToken, WebPushSubscription},
     port::{PUSH_DEADLINE_S, Push, PushNotice, TransportError, Urgency},
 };
-use reqwest::Url;
-use tokio::time::Instant;
+use reqwest::{RequestBuilder, Url};
+use tokio::time::{Instant, timeout};
 
 use self::services::{Services, Subscription, WAITING_TIME};
 pub use self::vapid::{VapidError, VapidKey};
 use crate::transport::{
     HttpTransport,
-    exchange::{Answer, exchange},
-    networks::{LOOK_UP_TIME, Networks, Zone},
+    exchange::{Answer, Unanswered, exchange},
+    networks::{LOOK_UP_TIME, Network, Networks, Zone},
 };
 
 /// The `Push` port over the push services of the web.
@@ -34,7 +34,7 @@ use crate::transport::{
 /// A push says that there is something to read, and no more: its content is empty, encrypted all the same, and of one
 /// size. Where a push goes is what a stranger has said, so it goes to public addresses only, over `https` at its own
 /// port, follows no redirect, and learns nothing of what is answered. What a service says of one subscription (that it
-/// is gone) or of itself (that it wants a pause) is remembered in memory, as hashes, within bounds.
+/// is gone, or has enough) or of itself (that it wants a pause) is remembered in memory, as hashes, within bounds.
 pub struct WebPush(Arc<Parts>);
 
 struct Parts {
@@ -51,7 +51,7 @@ enum NotPushed {
     Address,
     #[error("the keys of a subscription are none")]
     Keys,
-    #[error("the subscription is gone, or its service wants a pause, or is busy")]
+    #[error("the subscription is gone, or it or its service wants a pause, or is busy")]
     NoTurn,
     #[error("what is named as a push service must not be talked to, or answers without end")]
     Refused,
@@ -96,21 +96,56 @@ impl Parts {
         let subscription = self.services.subscription(&address.host, to.endpoint.expose(), Instant::now());
         let subscription = subscription.ok_or(NotPushed::NoTurn)?;
         let waits = self.services.wait(Zone::of(&address.host)).ok_or(NotPushed::NoTurn)?;
-        let network = self.networks.of(&address.host).await?;
+        let networks = self.networks.of(&address.host).await?;
         drop(waits);
-        // Held until the answer is there: who does not answer is to cost nobody else.
-        let _turn = self.services.turn(network).await.ok_or(NotPushed::NoTurn)?;
+        let sent = timeout(SENDING_TIME, self.send(&networks, &address, (to, urgency))).await;
+        match sent.unwrap_or(Err(NotPushed::Unanswered)) {
+            Ok(answer) => told(subscription, &answer),
+            Err(error) => {
+                if matches!(error, NotPushed::Unanswered | NotPushed::Refused) {
+                    subscription.pause_service(UNREACHABLE_PAUSE_S, Instant::now());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Sends a push into the first of these networks in which somebody is. What was sent into one goes into no other.
+    async fn send(
+        &self,
+        networks: &[Network],
+        address: &Address,
+        push: (&WebPushSubscription, Urgency),
+    ) -> Result<Answer, NotPushed> {
+        let mut outcome = NotPushed::Unanswered;
+        for network in networks {
+            // Held until the answer is there: who does not answer is to cost nobody else.
+            let Some(_turn) = self.services.turn(*network).await else {
+                outcome = NotPushed::NoTurn;
+                continue;
+            };
+            match exchange(self.request(*network, address, push)?, MAX_ANSWER).await {
+                Ok(answer) => return Ok(answer),
+                Err(Unanswered { error: TransportError::Unreachable, is_unsent: true }) => {
+                    outcome = NotPushed::Unanswered;
+                }
+                Err(Unanswered { error, .. }) => return Err(error.into()),
+            }
+        }
+        Err(outcome)
+    }
+
+    /// A push, sealed, by the client of a network.
+    fn request(
+        &self,
+        network: Network,
+        address: &Address,
+        (to, urgency): (&WebPushSubscription, Urgency),
+    ) -> Result<RequestBuilder, NotPushed> {
         let body = encryption::seal(&to.key, &to.auth, b"").map_err(|_| NotPushed::Keys)?;
         let authorization = self.key.authorization(&address.origin, &self.contact);
         let headers = headers(urgency, &authorization).ok_or(NotPushed::Unmade)?;
-        let request = self.networks.client(network)?.post(address.url).headers(headers).body(body);
-        match exchange(request, MAX_ANSWER).await {
-            Ok(answer) => told(subscription, &answer),
-            Err(error) => {
-                subscription.pause(UNREACHABLE_PAUSE_S, Instant::now());
-                Err(error.into())
-            }
-        }
+        Ok(self.networks.client(network)?.post(address.url.clone()).headers(headers).body(body))
     }
 }
 
@@ -150,12 +185,13 @@ impl Address {
 
 /// What a push service said (RFC 8030 §5, §7.3).
 fn told(to: Subscription<'_>, answer: &Answer) -> Result<(), NotPushed> {
+    let pause = answer.retry_after_s.unwrap_or(BUSY_PAUSE_S);
     match answer.status {
         StatusCode::OK | StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::NO_CONTENT => return Ok(()),
         StatusCode::NOT_FOUND | StatusCode::GONE => to.forget(Instant::now()),
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            to.pause(answer.retry_after_s.unwrap_or(BUSY_PAUSE_S), Instant::now());
-        }
+        // Said of who is pushed to (RFC 8030 §8.4), and of the service.
+        StatusCode::TOO_MANY_REQUESTS => to.pause(pause, Instant::now()),
+        StatusCode::SERVICE_UNAVAILABLE => to.pause_service(pause, Instant::now()),
         _ => {}
     }
     Err(NotPushed::Status(answer.status.as_u16()))
@@ -188,10 +224,12 @@ const MAX_ANSWER: usize = 16 << 10;
 /// does not answer.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 const _: () = assert!(
-    LOOK_UP_TIME.as_secs() + WAITING_TIME.as_secs() + ANSWER_TIME.as_secs() < PUSH_DEADLINE_S,
+    LOOK_UP_TIME.as_secs() + SENDING_TIME.as_secs() < PUSH_DEADLINE_S,
     "it must be noted who does not answer"
 );
-/// For how long a service is left alone that says it has enough, and not for how long,
+/// How long it may take in all networks of a host, with waiting for a turn in each.
+const SENDING_TIME: Duration = WAITING_TIME.saturating_add(ANSWER_TIME);
+/// For how long who says that it has enough is left alone, where it does not say for how long,
 const BUSY_PAUSE_S: u64 = 60;
-/// and one that does not answer.
+/// and a service that does not answer.
 const UNREACHABLE_PAUSE_S: u64 = 10;

@@ -28,8 +28,8 @@ struct Known {
     rooms: HashMap<Owner, Room>,
     /// Until when a service is left alone.
     pauses: LruCache<Fqdn, Instant>,
-    /// Subscriptions that their service said are gone, by hash, and until when that is believed.
-    gone: LruCache<[u8; 32], Instant>,
+    /// Subscriptions that are left alone, by hash, and until when: their service said that they are gone, or have enough.
+    spared: LruCache<[u8; 32], Instant>,
 }
 
 /// Whose doing it is how long a push takes: first of whoever answers for the service's name, then of whoever has its
@@ -69,12 +69,12 @@ pub(super) struct Stay<'a> {
 }
 
 impl Services {
-    /// A subscription that may be pushed to; none where it is gone, or its service wants a pause.
+    /// A subscription that may be pushed to; none where it is gone, or it or its service is to have a pause.
     pub(super) fn subscription(&self, host: &Fqdn, address: &[u8], now: Instant) -> Option<Subscription<'_>> {
         let hash: [u8; 32] = Sha256::digest(address).into();
         let mut known = self.known();
         let is_over = |until: Option<&Instant>| until.is_none_or(|until| *until <= now);
-        let is_left_alone = !is_over(known.gone.get(&hash)) || !is_over(known.pauses.get(host));
+        let is_left_alone = !is_over(known.spared.get(&hash)) || !is_over(known.pauses.get(host));
         (!is_left_alone).then(|| Subscription { services: self, host: host.clone(), hash })
     }
 
@@ -118,23 +118,28 @@ impl Services {
 
 impl Default for Services {
     fn default() -> Self {
-        let (pauses, gone) = (LruCache::new(MAX_PAUSES), LruCache::new(MAX_GONE));
-        let known = Mutex::new(Known { rooms: HashMap::new(), pauses, gone });
+        let (pauses, spared) = (LruCache::new(MAX_PAUSES), LruCache::new(MAX_SPARED));
+        let known = Mutex::new(Known { rooms: HashMap::new(), pauses, spared });
         Self { known, connections: Arc::new(Semaphore::new(MAX_UNDER_WAY)) }
     }
 }
 
 impl Subscription<'_> {
     /// Its service is left alone for so many seconds, within reason.
+    pub(super) fn pause_service(self, seconds: u64, now: Instant) {
+        self.services.known().pauses.put(self.host, now + pause(seconds));
+    }
+
+    /// It is left alone for so many seconds, within reason, and its service is not: one that has had enough is to cost no
+    /// other, and how often its client is woken is up to strangers.
     pub(super) fn pause(self, seconds: u64, now: Instant) {
-        let until = now + Duration::from_secs(seconds.min(LONGEST_PAUSE_S));
-        self.services.known().pauses.put(self.host, until);
+        self.services.known().spared.put(self.hash, now + pause(seconds));
     }
 
     /// It is gone.
     pub(super) fn forget(self, now: Instant) {
         let until = now + Duration::from_secs(GONE_S);
-        self.services.known().gone.put(self.hash, until);
+        self.services.known().spared.put(self.hash, until);
     }
 }
 
@@ -147,6 +152,10 @@ impl Drop for Stay<'_> {
             known.rooms.remove(&self.owner);
         }
     }
+}
+
+fn pause(seconds: u64) -> Duration {
+    Duration::from_secs(seconds.min(LONGEST_PAUSE_S))
 }
 
 /// Pushes under way at a time, in all,
@@ -162,8 +171,8 @@ const MAX_PAUSES: NonZero<usize> = match NonZero::new(1_024) {
     Some(number) => number,
     None => NonZero::<usize>::MIN,
 };
-/// Subscriptions that are remembered to be gone, at 64 bytes each.
-const MAX_GONE: NonZero<usize> = match NonZero::new(16_384) {
+/// Subscriptions that are left alone, at 64 bytes each.
+const MAX_SPARED: NonZero<usize> = match NonZero::new(16_384) {
     Some(number) => number,
     None => NonZero::<usize>::MIN,
 };
@@ -191,11 +200,24 @@ mod tests {
         let (services, now) = (Services::default(), Instant::now());
         let to =
             |name: &str, later| services.subscription(&host(name), b"2", now + Duration::from_secs(later));
-        services.subscription(&host("a.test"), b"1", now).unwrap().pause(u64::MAX, now);
+        services.subscription(&host("a.test"), b"1", now).unwrap().pause_service(u64::MAX, now);
 
         assert!(to("a.test", LONGEST_PAUSE_S - 1).is_none());
         assert!(to("b.test", 0).is_some());
         assert!(to("a.test", LONGEST_PAUSE_S).is_some());
+    }
+
+    #[test]
+    fn a_subscription_that_has_enough_is_left_alone_and_others_of_its_service_are_not() {
+        let (services, now) = (Services::default(), Instant::now());
+        let to = |address: &[u8], later| {
+            services.subscription(&host("a.test"), address, now + Duration::from_secs(later))
+        };
+        to(b"1", 0).unwrap().pause(u64::MAX, now);
+
+        assert!(to(b"1", LONGEST_PAUSE_S - 1).is_none());
+        assert!(to(b"2", 0).is_some());
+        assert!(to(b"1", LONGEST_PAUSE_S).is_some());
     }
 
     #[test]

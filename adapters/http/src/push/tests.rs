@@ -27,6 +27,7 @@ use super::{Address, NotPushed, VapidError, VapidKey, WebPush, encryption::tests
 use crate::{
     HttpTransport, HttpTransportBuilder, ServerLimits,
     tests::{Authority, Running},
+    transport::networks::Network,
 };
 
 #[tokio::test]
@@ -72,15 +73,38 @@ async fn a_subscription_that_is_gone_is_not_pushed_to_again() {
 }
 
 #[tokio::test]
-async fn a_service_that_has_enough_is_left_alone() {
-    let service = Service::start(StatusCode::TOO_MANY_REQUESTS);
-    let push = service.web_push();
+async fn a_service_that_has_enough_is_left_alone_and_a_subscription_that_has_costs_no_other() {
+    for (status, taken) in
+        [(StatusCode::SERVICE_UNAVAILABLE, vec!["1"]), (StatusCode::TOO_MANY_REQUESTS, vec!["1", "2"])]
+    {
+        let service = Service::start(status);
+        let push = service.web_push();
 
-    for number in 0..3 {
-        push.push(&notice(&format!("https://alpha.test/push/{number}"), Urgency::Normal)).await;
+        for name in ["1", "1", "2"] {
+            push.push(&notice(&format!("https://alpha.test/push/{name}"), Urgency::Normal)).await;
+        }
+
+        let to: Vec<_> = service.taken().into_iter().map(|it| it.to).collect();
+        assert_eq!(to, taken, "{status}");
     }
+}
 
-    assert_eq!(service.taken().len(), 1);
+#[tokio::test]
+async fn a_push_goes_into_the_next_network_where_nobody_is_in_the_first() {
+    let service = Service::start(StatusCode::CREATED);
+    let push = service.web_push();
+    let [elsewhere, there] =
+        ["2606:4700:1::1".parse().unwrap(), service.running.address().ip()].map(Network::of);
+    let address = Address::parse(b"https://alpha.test/push/1").unwrap();
+    let (to, urgency) = (subscription("https://alpha.test/push/1"), Urgency::Normal);
+    let sent = async |networks: &[Network]| {
+        push.0.send(networks, &address, (&to, urgency)).await.map(|answer| answer.status)
+    };
+
+    assert_eq!(sent(&[elsewhere]).await, Err(NotPushed::Unanswered));
+    assert_eq!(sent(&[elsewhere, there]).await, Ok(StatusCode::CREATED));
+    assert_eq!(sent(&[there, elsewhere]).await, Ok(StatusCode::CREATED));
+    assert_eq!(service.taken().len(), 2);
 }
 
 #[tokio::test]

@@ -137,10 +137,8 @@ pub(crate) fn routes(home: Arc<dyn Home>, options: RouterOptions) -> Router {
         .route(privacy_pass::DIRECTORY, get(directory))
         .route(privacy_pass::REQUEST, post(token_request));
     let publish = |router: Router<Arc<Gate>>, endpoint: Description| {
-        router.route(
-            &format!("/.well-known/phoenix/{}-keys", endpoint.service.as_str()),
-            get(move |gate, request| document(gate, endpoint, request)),
-        )
+        let path = endpoint.service.keys_path();
+        router.route(&path, get(move |gate, request| document(gate, endpoint, request)))
     };
     published.into_iter().fold(router, publish).with_state(gate)
 }

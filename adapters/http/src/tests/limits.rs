@@ -11,7 +11,7 @@ use http::{
 use phoenix_core::{
     ErrorCode,
     api::{
-        Empty, Endpoint, ServiceName,
+        Description, Empty, Endpoint, ServiceName,
         auth::RegistrationChallenge,
         queue::{FriendshipToken, GetAddPackages, GetAddPackagesRequest, Route},
     },
@@ -35,10 +35,10 @@ async fn a_source_over_its_limit_is_told_when_to_come_back_and_others_are_not() 
     let asked = || call::<RegistrationChallenge>(Empty {}.encode().to_vec());
 
     for _ in 0..3 {
-        assert_eq!(post(&router, "192.0.2.1:1000", "as", asked()).await.status(), StatusCode::OK);
+        assert_eq!(post(&router, "192.0.2.1:1000", &CHALLENGE, asked()).await.status(), StatusCode::OK);
     }
-    let over = post(&router, "192.0.2.1:2000", "as", asked()).await;
-    let other = post(&router, "192.0.2.2:1000", "as", asked()).await;
+    let over = post(&router, "192.0.2.1:2000", &CHALLENGE, asked()).await;
+    let other = post(&router, "192.0.2.2:1000", &CHALLENGE, asked()).await;
 
     assert_eq!(over.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(over.headers()[RETRY_AFTER], "1");
@@ -76,23 +76,21 @@ async fn the_limit_of_a_source_holds_over_real_connections() {
 async fn published_keys_count_as_if_they_were_asked_for_at_their_endpoint() {
     let limits = Limits { tokenless: Some(Rate::new(1, 3)), ..Limits::unlimited() };
     let router = router(builder().limits(limits).build().await.unwrap());
-    let get = async |service: &str, from: &str| {
+    let get = async |service: ServiceName, from: &str| {
         let from: SocketAddr = from.parse().unwrap();
-        let request = Request::get(format!("/.well-known/phoenix/{service}-keys"))
-            .extension(ConnectInfo(from))
-            .body(Body::empty())
-            .unwrap();
+        let request =
+            Request::get(service.keys_path()).extension(ConnectInfo(from)).body(Body::empty()).unwrap();
         router.clone().oneshot(request).await.unwrap()
     };
 
-    for service in ["as", "qs", "ds"] {
+    for service in ServiceName::ALL {
         assert_eq!(get(service, "192.0.2.1:1000").await.status(), StatusCode::OK);
     }
-    let over = get("as", "192.0.2.1:2000").await;
+    let over = get(ServiceName::As, "192.0.2.1:2000").await;
 
     assert_eq!(over.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(over.headers()[RETRY_AFTER], "1");
-    assert_eq!(get("as", "192.0.2.2:1000").await.status(), StatusCode::OK);
+    assert_eq!(get(ServiceName::As, "192.0.2.2:1000").await.status(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -107,7 +105,7 @@ async fn a_changed_cost_is_what_the_challenge_names() {
         let (_, key) = home.challenges(class).remove(0);
         let asked = call::<GetAddPackages>(request.encode().to_vec());
 
-        let response = post(&router(home), "192.0.2.1:1", "qs", asked).await;
+        let response = post(&router(home), "192.0.2.1:1", &GetAddPackages::DESCRIPTION, asked).await;
 
         let wanted = response.headers()[WWW_AUTHENTICATE].to_str().unwrap().to_owned();
         assert!(wanted.contains(&format!("token-key=\"{}\"", URL_SAFE.encode(key))), "{class:?}: {wanted}");
@@ -135,14 +133,14 @@ fn call<E: Endpoint>(body: Vec<u8>) -> Call {
     Call { version: VERSION, endpoint: E::DESCRIPTION.id, auth: None, token: None, body }
 }
 
-async fn post(router: &Router, from: &str, service: &str, call: Call) -> Response {
+async fn post(router: &Router, from: &str, endpoint: &Description, call: Call) -> Response {
     let from: SocketAddr = from.parse().unwrap();
-    let name =
-        if service == "as" { RegistrationChallenge::DESCRIPTION } else { GetAddPackages::DESCRIPTION }.name;
-    let request = Request::post(format!("/v1/{service}/{name}"))
+    let request = Request::post(endpoint.service.path(endpoint.name))
         .header(CONTENT_TYPE, MEDIA_TYPE)
         .extension(ConnectInfo(from))
         .body(Body::from(call.encode()))
         .unwrap();
     router.clone().oneshot(request).await.unwrap()
 }
+
+const CHALLENGE: Description = RegistrationChallenge::DESCRIPTION;

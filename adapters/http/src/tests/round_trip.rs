@@ -75,7 +75,7 @@ async fn published_documents_are_read_up_to_their_bound_and_no_further() {
     for service in ServiceName::ALL {
         for (more, is_read) in [(0, true), (1, false)] {
             let size = max_document(service) + more;
-            let path = format!("/.well-known/phoenix/{}-keys", service.as_str());
+            let path = service.keys_path();
             let router = Router::new().route(&path, get(async move || vec![b' '; size]));
             let running = Running::start(&authority, router);
 

@@ -41,13 +41,14 @@ impl Circuits {
 
     /// A client that shares nothing with any other.
     pub(super) fn client(&self, time: Duration) -> Result<Client, TransportError> {
-        self.client_by(Arc::clone(&self.resolver), time)
+        self.client_by(Arc::clone(&self.resolver), CONNECT_TIME, time)
     }
 
-    /// The same, with names as another resolver has them.
+    /// The same, with names as another resolver has them, whose connections may take so long.
     pub(super) fn client_by<R: Resolve + 'static>(
         &self,
         resolver: Arc<R>,
+        connect_time: Duration,
         time: Duration,
     ) -> Result<Client, TransportError> {
         let client = Client::builder()
@@ -57,7 +58,7 @@ impl Circuits {
             .no_proxy()
             .redirect(Policy::none())
             .referer(false)
-            .connect_timeout(CONNECT_TIME)
+            .connect_timeout(connect_time)
             .timeout(time)
             .pool_idle_timeout(IDLE_TIME)
             .pool_max_idle_per_host(MAX_IDLE)

@@ -23,40 +23,57 @@ pub(crate) struct Answer {
     pub(crate) retry_after_s: Option<u64>,
 }
 
+/// Why nothing came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unanswered {
+    pub(crate) error: TransportError,
+    /// Whether nothing was sent, since no connection came about.
+    pub(crate) is_unsent: bool,
+}
+
 /// Sends the request and reads the answer, of at most so many bytes.
-pub(crate) async fn exchange(request: RequestBuilder, limit: usize) -> Result<Answer, TransportError> {
+pub(crate) async fn exchange(request: RequestBuilder, limit: usize) -> Result<Answer, Unanswered> {
     let (client, request) = request.build_split();
-    let request = request.map_err(|error| reason(&error))?;
+    let request = request.map_err(|error| Unanswered::from(&error))?;
     // The connector asks the resolver for names alone: what reads as an address would go unchecked.
     if request.url().domain().is_none() {
-        return Err(TransportError::Refused);
+        return Err(Unanswered { error: TransportError::Refused, is_unsent: true });
     }
     answered(&client, request, limit).await
 }
 
 /// The same for an address that the operator chose, whatever it is.
-pub(crate) async fn answered(
-    client: &Client,
-    request: Request,
-    limit: usize,
-) -> Result<Answer, TransportError> {
-    let mut response = client.execute(request).await.map_err(|error| reason(&error))?;
+pub(crate) async fn answered(client: &Client, request: Request, limit: usize) -> Result<Answer, Unanswered> {
+    let too_long = Unanswered { error: TransportError::Refused, is_unsent: false };
+    let mut response = client.execute(request).await.map_err(|error| Unanswered::from(&error))?;
     let status = response.status();
     let media_type = media_type(&response);
     let retry_after = response.headers().get(RETRY_AFTER);
     let retry_after_s = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
     let announced = response.content_length().unwrap_or_default();
     if usize::try_from(announced).map_or(true, |length| length > limit) {
-        return Err(TransportError::Refused);
+        return Err(too_long);
     }
     let mut body = BytesMut::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| reason(&error))? {
+    while let Some(piece) = response.chunk().await.map_err(|error| Unanswered::from(&error))? {
         if body.len().saturating_add(piece.len()) > limit {
-            return Err(TransportError::Refused);
+            return Err(too_long);
         }
         body.extend_from_slice(&piece);
     }
     Ok(Answer { status, media_type, body: body.freeze(), retry_after_s })
+}
+
+impl From<&reqwest::Error> for Unanswered {
+    fn from(error: &reqwest::Error) -> Self {
+        Self { error: reason(error), is_unsent: error.is_connect() }
+    }
+}
+
+impl From<Unanswered> for TransportError {
+    fn from(Unanswered { error, is_unsent: _ }: Unanswered) -> Self {
+        error
+    }
 }
 
 /// What a status without the protocol's own answer means. A redirect is not followed, and so a refusal.
@@ -122,7 +139,7 @@ mod tests {
         {
             let answer = exchange(client.get(format!("https://{host}:{port}/")), 10).await;
 
-            assert_eq!(answer.map(|answer| answer.status), Err(TransportError::Refused), "{host}");
+            assert_eq!(answer.unwrap_err().error, TransportError::Refused, "{host}");
             assert_eq!(listener.accept().map(drop).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
         }
     }

@@ -105,7 +105,7 @@ impl HttpTransport {
             Ok(answer) => Err(exchange::verdict(answer.status)),
             Err(error) => {
                 self.0.discovery.doubt(from);
-                Err(error)
+                Err(error.into())
             }
         }
     }
@@ -193,7 +193,7 @@ impl Transport for HttpTransport {
     async fn send(&self, to: &Fqdn, outgoing: Outgoing) -> Result<Result<Bytes, ErrorReply>, TransportError> {
         let Outgoing { service, name, mut call, circuit } = outgoing;
         let client = self.0.circuits.of(circuit)?;
-        let url = self.0.url(to, service, &format!("/v1/{}/{name}", service.as_str())).await?;
+        let url = self.0.url(to, service, &service.path(name)).await?;
         let token = call.token.take();
         let mut request = client
             .post(url)
@@ -207,14 +207,13 @@ impl Transport for HttpTransport {
             Ok(answer) => read(answer),
             Err(error) => {
                 self.0.discovery.doubt(to);
-                Err(error)
+                Err(error.into())
             }
         }
     }
 
     async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
-        let path = format!("/.well-known/phoenix/{}-keys", service.as_str());
-        self.document(from, service, &path, max_document(service)).await
+        self.document(from, service, &service.keys_path(), max_document(service)).await
     }
 }
 

@@ -102,14 +102,15 @@ impl Networks {
         Self { parts, time, directory: Arc::new(directory), clients: Mutex::new(LruCache::new(MAX_CLIENTS)) }
     }
 
-    /// The network that a host is in: that of the address which the system would try first.
+    /// The networks that a host is in, in the order in which they are to be tried: first that of the address which the
+    /// system would try first.
     ///
     /// # Errors
     /// [`TransportError::Refused`] where it must not be connected to, [`TransportError::Unreachable`] where it is not
     /// found, or too many others are being looked up.
-    pub(crate) async fn of(&self, host: &Fqdn) -> Result<Network, TransportError> {
-        let addresses = self.directory.addresses(host).await?;
-        addresses.first().map(|it| Network::of(it.ip())).ok_or(TransportError::Unreachable)
+    pub(crate) async fn of(&self, host: &Fqdn) -> Result<Vec<Network>, TransportError> {
+        let networks = in_order(&self.directory.addresses(host).await?);
+        if networks.is_empty() { Err(TransportError::Unreachable) } else { Ok(networks) }
     }
 
     /// The client of a network, which connects to no address outside it.
@@ -118,7 +119,7 @@ impl Networks {
     /// [`TransportError::Unreachable`] where none can be made.
     pub(crate) fn client(&self, network: Network) -> Result<Client, TransportError> {
         let within = || Within(network, Arc::clone(&self.directory));
-        let client = || self.parts.circuits.client_by(Arc::new(within()), self.time);
+        let client = || self.parts.circuits.client_by(Arc::new(within()), CONNECT_TIME, self.time);
         locked(&self.clients).try_get_or_insert(network, client).cloned()
     }
 }
@@ -187,10 +188,29 @@ impl Resolve for Within {
     }
 }
 
+/// The networks of these addresses. The first one of the other family comes second: where a network cannot be connected
+/// to, mostly its family leads nowhere from here.
+fn in_order(addresses: &[SocketAddr]) -> Vec<Network> {
+    let mut networks: Vec<Network> = Vec::new();
+    for network in addresses.iter().map(|it| Network::of(it.ip())) {
+        if !networks.contains(&network) {
+            networks.push(network);
+        }
+    }
+    let Some(first) = networks.first().copied() else { return networks };
+    let other = networks.iter().position(|it| it.0.is_ipv4() != first.0.is_ipv4());
+    if let Some(skipped) = other.and_then(|other| networks.get_mut(1..=other)) {
+        skipped.rotate_right(1);
+    }
+    networks
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How long a connection into one network may take: less than half of a push's time, so that there is some for another.
+const CONNECT_TIME: Duration = Duration::from_secs(2);
 /// Networks that have a client; the one that was used longest ago gives way.
 const MAX_CLIENTS: NonZero<usize> = match NonZero::new(128) {
     Some(number) => number,
@@ -216,6 +236,7 @@ mod tests {
 
     use std::{
         collections::HashMap,
+        net::SocketAddr,
         sync::{Arc, Mutex},
     };
 
@@ -224,7 +245,9 @@ mod tests {
     use reqwest::dns::Resolve;
     use tokio::time::Instant;
 
-    use super::{Directory, LOOK_UPS_AT_ONCE, LOOK_UPS_OF_ONE, MAX_HOSTS, Network, Within, Zone, locked};
+    use super::{
+        Directory, LOOK_UPS_AT_ONCE, LOOK_UPS_OF_ONE, MAX_HOSTS, Network, Within, Zone, in_order, locked,
+    };
     use crate::transport::resolver::Resolver;
 
     #[test]
@@ -283,6 +306,23 @@ mod tests {
         assert_eq!(connects(216).await, ["93.184.216.34"]);
         assert_eq!(connects(217).await, ["93.184.217.34"]);
         assert!(connects(218).await.is_empty());
+    }
+
+    #[test]
+    fn networks_are_tried_as_addresses_are_and_the_other_family_second() {
+        let order = |addresses: &[&str]| {
+            let addresses: Vec<_> =
+                addresses.iter().map(|it| SocketAddr::new(it.parse().unwrap(), 443)).collect();
+            in_order(&addresses)
+        };
+        let of = |address: &str| Network::of(address.parse().unwrap());
+        let [v6, other_v6] = ["2606:4700:1::1", "2606:4700:2::1"];
+        let [v4, other_v4] = ["93.184.216.34", "93.184.217.34"];
+
+        assert_eq!(order(&[v6, "2606:4700:1::2", v4, "93.184.216.35"]), [of(v6), of(v4)]);
+        assert_eq!(order(&[v6, other_v6, v4, other_v4]), [of(v6), of(v4), of(other_v6), of(other_v4)]);
+        assert_eq!(order(&[v4, other_v4]), [of(v4), of(other_v4)]);
+        assert_eq!(order(&[]), []);
     }
 
     fn directory(addresses: &[&str]) -> Directory {

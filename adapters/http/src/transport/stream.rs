@@ -34,8 +34,7 @@ impl StreamTransport for HttpTransport {
         let Outgoing { service, name, call, circuit: _ } = outgoing;
         let hosts = self.0.discovery.hosts(to).await?;
         let host = hosts.host(service);
-        let path = format!("/v1/{}/{name}", service.as_str());
-        let opened = timeout(OPEN_TIME, self.0.open(host, &path)).await;
+        let opened = timeout(OPEN_TIME, self.0.open(host, &service.path(name))).await;
         let socket = opened.unwrap_or(Err(TransportError::Unreachable));
         if socket.is_err() {
             self.0.discovery.doubt(to);

@@ -89,6 +89,8 @@ pub const MAX_MLS: usize = 1 << 20;
 pub const MAX_TREE: usize = MAX_VALUE;
 /// Joiners in one commit (07).
 pub const MAX_ADDS: usize = 256;
+/// Keys of QSs that vouch for the packages of one commit: as many peers are asked for one call.
+pub const MAX_BATCH_KEYS: usize = 16;
 /// A commit's new leaves: its Adds and its path.
 pub const MAX_ADDS_AND_PATH: usize = MAX_ADDS + 1;
 /// Members of a group (05).

@@ -62,7 +62,7 @@ impl Stage {
             0..22 => self.add(number, &group),
             22..38 => self.change_member(number, &group, Deed::Remove),
             38..56 => self.change_member(number, &group, Deed::Promote),
-            56..74 => self.change_member(number, &group, Deed::Demote),
+            56..74 => self.demote(number, &group),
             74..82 => self.start(vec![number], async move { actor.leave(&group).await }),
             82..90 => self.found(number),
             _ => self.end(number, &group),
@@ -79,15 +79,20 @@ impl Stage {
         self.start(vec![number], async move { actor.add(&group, &other).await });
     }
 
+    /// Someone makes an admin a plain member. Where there is only one, who cannot be, mostly another is made first.
+    fn demote(&mut self, number: usize, group: &GroupId) {
+        let (_, admins) = self.cast.ground.oracle.members(group);
+        let is_early = admins.len() < 2 && self.cast.ground.tape.strikes(EARLY);
+        self.change_member(number, group, if is_early { Deed::Promote } else { Deed::Demote });
+    }
+
     /// Someone removes a member, or changes its role; mostly an admin.
     fn change_member(&mut self, number: usize, group: &GroupId, deed: Deed) {
         let (members, admins) = self.cast.ground.oracle.members(group);
         // Of several admins, anyone may be tried to be made a plain member by anyone.
-        let anyone = || self.cast.actors.get(number).map(|actor| (number, actor.clone()));
         let is_open = deed == Deed::Demote && admins.len() > 1;
-        let Some((number, actor)) = (if is_open { anyone() } else { self.adder(number, group) }) else {
-            return;
-        };
+        let by = if is_open { self.demoter(number, group) } else { self.adder(number, group) };
+        let Some((number, actor)) = by else { return };
         let own = actor.user.clone();
         let is_one = |other: &Actor| match deed {
             Deed::Demote => admins.contains(&other.user) || other.user == own,
@@ -118,6 +123,20 @@ impl Stage {
             && let Some(admin) = self.idle_of(is_admin)
         {
             return Some(admin);
+        }
+        Some((number, self.cast.actors.get(number)?.clone()))
+    }
+
+    /// A member that is no admin in place of whoever was chosen, more often than not: where there are several
+    /// admins, most members are.
+    fn demoter(&self, number: usize, group: &GroupId) -> Option<(usize, Arc<Actor>)> {
+        let (members, admins) = self.cast.ground.oracle.members(group);
+        let is_plain =
+            |it: &Arc<Actor>| members.contains(&it.user) && !admins.contains(&it.user) && !it.is_deaf(group);
+        if self.cast.ground.tape.strikes(PLAIN)
+            && let Some(plain) = self.idle_of(|number| self.cast.actors.get(number).is_some_and(is_plain))
+        {
+            return Some(plain);
         }
         Some((number, self.cast.actors.get(number)?.clone()))
     }
@@ -360,6 +379,10 @@ impl Actor {
 const TRESPASSES: usize = 11;
 /// How many in a thousand changes are made by an admin, where one has nothing else to do.
 const ADMINS: u16 = 650;
+/// How many in a thousand tries to demote one of several admins are made by a member that is none.
+const PLAIN: u16 = 650;
+/// How many in a thousand tries to demote the only admin make another one instead.
+const EARLY: u16 = 650;
 /// Members below which none is taken away.
 const FEWEST: usize = 3;
 /// Groups below which none is ended.
