@@ -8,8 +8,7 @@ use crate::{
         queue::{FanOutMessage, MAX_ENTRY, NotifyClass},
     },
     crypto::{
-        Chance, HpkeCiphertext, HpkePublicKey, HpkeSecretKey, derive, open_with_key, pad, seal_with_key,
-        unpad,
+        Chance, Draft, HpkeCiphertext, HpkePublicKey, HpkeSecretKey, derive, open_with_key, pad, unpad,
     },
     wire::{Flag, Opaque, Secret, Wire},
 };
@@ -43,8 +42,8 @@ impl ContentHead {
         content: &GroupContent,
         chance: &mut Chance,
     ) -> Result<Opaque<MAX_ENTRY>, Reject> {
-        let padded = pad(&content.encode(), LEAST);
-        Ok(Opaque::new(seal_with_key(&content_key(ear_key), &self.aad(), &padded, chance))?)
+        let padded = Draft::padded(&[], content, LEAST);
+        Ok(Opaque::new(padded.seal(&content_key(ear_key), &self.aad(), chance))?)
     }
 
     /// Opens the content of a message of one's group.

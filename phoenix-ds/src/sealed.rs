@@ -4,7 +4,7 @@ use bytes::Bytes;
 use phoenix_core::{
     Fault, Reject,
     api::delivery::GroupAccess,
-    crypto::{AtRestKey, Chance, SEAL_OVERHEAD, pad, unpad},
+    crypto::{AtRestKey, Chance, Draft, SEAL_OVERHEAD, unpad},
     operation::Local,
     port::MAX_VALUE,
     wire::{Wiped, Wire, decode_shared},
@@ -37,11 +37,11 @@ impl Ear {
         floor: usize,
         chance: &mut Chance,
     ) -> Result<Bytes, Reject> {
-        let padded = pad(&versioned(record), floor);
-        if padded.len().saturating_add(SEAL_OVERHEAD) > MAX_VALUE {
+        let padded = Draft::padded(&[VERSION], record, floor);
+        if padded.sealed_len() > MAX_VALUE {
             return Err(Reject::TooLarge("group"));
         }
-        Ok(self.key.seal(&self.record_key(row), &padded, chance))
+        Ok(self.key.seal_draft(&self.record_key(row), padded, chance))
     }
 
     /// Opens a row of a group whose key this is.

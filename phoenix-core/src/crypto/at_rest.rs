@@ -11,7 +11,7 @@ use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
 use super::{
-    Chance,
+    Chance, Draft,
     hash::{derive, labelled},
 };
 use crate::{
@@ -55,6 +55,12 @@ impl AtRestKey {
         seal_with_key(&self.key, record, plaintext, chance)
     }
 
+    /// The same for what was written where it is to be sealed.
+    #[must_use]
+    pub fn seal_draft(&self, record: &[u8], plaintext: Draft, chance: &mut Chance) -> Bytes {
+        plaintext.seal(&self.key, record, chance)
+    }
+
     /// Opens the content of a record.
     ///
     /// # Errors
@@ -93,12 +99,7 @@ impl fmt::Debug for AtRestKey {
 /// messages.
 #[must_use]
 pub fn seal_with_key(key: &Secret<32>, aad: &[u8], plaintext: &[u8], chance: &mut Chance) -> Bytes {
-    let nonce = chance.bytes::<NONCE>();
-    let ciphertext = seal_aes256(key, &nonce, aad, plaintext);
-    let mut sealed = Vec::with_capacity(ciphertext.len().saturating_add(NONCE));
-    sealed.extend_from_slice(&nonce);
-    sealed.extend_from_slice(&ciphertext);
-    sealed.into()
+    Draft::copied(plaintext).seal(key, aad, chance)
 }
 
 /// Opens what [`seal_with_key`] sealed.
@@ -110,14 +111,7 @@ pub fn open_with_key(key: &Secret<32>, aad: &[u8], sealed: &[u8]) -> Result<Wipe
     open_aes256(key, nonce, aad, ciphertext)
 }
 
-/// AES-256-GCM (NIST SP 800-38D) with the nonce given.
-pub(crate) fn seal_aes256(key: &Secret<32>, nonce: &[u8; NONCE], aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
-    let payload = Payload { msg: plaintext, aad };
-    // Sealing fails only for more than 64 GiB, which no bound of the protocol allows; nothing opens then.
-    Aes256Gcm::new(key.expose().into()).encrypt(&Nonce::from(*nonce), payload).unwrap_or_default()
-}
-
-/// Opens what [`seal_aes256`] sealed.
+/// Opens AES-256-GCM (NIST SP 800-38D) with the nonce given.
 pub(crate) fn open_aes256(
     key: &Secret<32>,
     nonce: &[u8; NONCE],
@@ -132,7 +126,7 @@ pub(crate) fn open_aes256(
 /// Bytes by which a sealed message is longer: nonce and tag.
 pub const SEAL_OVERHEAD: usize = NONCE + 16;
 /// Bytes of a nonce.
-const NONCE: usize = 12;
+pub(super) const NONCE: usize = 12;
 
 #[cfg(test)]
 mod tests {

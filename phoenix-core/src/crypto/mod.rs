@@ -5,6 +5,7 @@
 
 mod at_rest;
 mod chance;
+mod draft;
 mod hash;
 mod hpke;
 mod keys;
@@ -13,10 +14,11 @@ mod sign;
 
 pub use at_rest::{AtRestKey, SEAL_OVERHEAD, open_with_key, seal_with_key};
 pub use chance::Chance;
+pub use draft::Draft;
 pub use hash::{derive, labelled, sha256};
 pub use hpke::HpkeSecretKey;
 pub use keys::{HpkeCiphertext, HpkePublicKey, Signature, Suite, VerifyingKey};
 pub use padding::{pad, pad_to, padme, unpad};
 pub use sign::{Signer, SignerError, SigningKey};
 
-pub(crate) use at_rest::{open_aes256, seal_aes256};
+pub(crate) use at_rest::open_aes256;

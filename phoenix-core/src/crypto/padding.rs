@@ -47,18 +47,22 @@ pub fn unpad(padded: &[u8]) -> Result<&[u8], Reject> {
     Ok(plaintext)
 }
 
-fn fill(plaintext: &[u8], size: usize) -> Wiped {
+/// What stands in front of a padded plaintext of this length.
+pub(super) fn prefix(length: usize) -> [u8; LENGTH] {
     // Everything padded is bounded by 02 far below 4 GiB.
-    let length = u32::try_from(plaintext.len()).unwrap_or(u32::MAX);
+    u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes()
+}
+
+fn fill(plaintext: &[u8], size: usize) -> Wiped {
     let mut padded = Vec::with_capacity(size);
-    padded.extend_from_slice(&length.to_be_bytes());
+    padded.extend_from_slice(&prefix(plaintext.len()));
     padded.extend_from_slice(plaintext);
     padded.resize(size, 0);
     padded.into()
 }
 
 /// Bytes of the length in front.
-const LENGTH: usize = 4;
+pub(super) const LENGTH: usize = 4;
 
 #[cfg(test)]
 mod tests {

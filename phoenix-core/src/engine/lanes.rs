@@ -18,14 +18,14 @@ use super::Shared;
 use crate::{
     Failure, Fault, Fqdn, Reject,
     api::{ServiceName, queue::MAX_BACK},
-    crypto::{AtRestKey, Chance},
+    crypto::{AtRestKey, Chance, Draft},
     operation::{Delivery, Fare, Local},
     port::{
         Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, RowKey, Snapshot, Space, StoreError,
         Wanted, Write,
     },
     time::{DAY, HOUR},
-    wire::{MAX_BODY, Opaque, Wire, decode_shared},
+    wire::{MAX_BODY, Opaque, decode_shared},
 };
 
 /// A delivery as it waits on its lane.
@@ -65,8 +65,8 @@ pub(crate) fn seal(
     let partition = super::batch::partition(Space::Lane, &Local::new(LANE, lane.to_vec()));
     let back = Opaque::new(back).map_err(|_| Fault::Broken("an address that is too long"))?;
     let body = Opaque::new(body).map_err(|_| Fault::Broken("a delivery that is too large"))?;
-    let row = LaneRow { to, service, lane, back, body }.encode();
-    let sealed = key.seal(partition.key(), &row, chance);
+    let row = Draft::encoded(&LaneRow { to, service, lane, back, body });
+    let sealed = key.seal_draft(partition.key(), row, chance);
     Ok((partition, sealed))
 }
 

@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 use crate::{
     Reject,
     api::queue::{Entry, SealedEntry},
-    crypto::{Chance, HpkeCiphertext, HpkePublicKey, HpkeSecretKey, open_aes256, pad, seal_aes256},
-    wire::{Opaque, Secret, Wiped, Wire},
+    crypto::{Chance, Draft, HpkeCiphertext, HpkePublicKey, HpkeSecretKey, open_aes256},
+    wire::{Opaque, Secret, Wiped},
 };
 
 /// What one number of the chain gives; only the last of it may stay.
@@ -27,8 +27,8 @@ pub(super) fn seal(
 ) -> Result<(SealedEntry, Secret<32>), Reject> {
     let salt = chance.bytes();
     let step = step(key, seq, &salt);
-    let padded = pad(&entry.encode(), FLOOR);
-    let ciphertext = seal_aes256(&step.message, &step.nonce, &aad(seq, &salt), &padded);
+    let padded = Draft::padded(&[], entry, FLOOR);
+    let ciphertext = padded.seal_under(&step.message, &step.nonce, &aad(seq, &salt));
     Ok((SealedEntry { salt, ciphertext: Opaque::new(ciphertext)? }, step.next))
 }
 

@@ -25,8 +25,11 @@ pub trait Wire: Sized + Send + Sync + 'static {
     /// The one encoding of this value.
     fn encode(&self) -> Bytes;
 
-    /// The same behind a byte that tells which version of it is stored.
-    fn encode_version(&self, version: u8) -> Bytes;
+    /// How many bytes that has.
+    fn encoded_len(&self) -> usize;
+
+    /// Adds the encoding to what is there.
+    fn encode_to(&self, buffer: &mut Vec<u8>);
 
     /// The encoding, in memory that is wiped when it is given back: for what holds secrets.
     fn encode_secret(&self) -> Zeroizing<Vec<u8>>;
@@ -44,12 +47,13 @@ impl<T: Serialize + DeserializeBytes + Send + Sync + 'static> Wire for T {
         self.tls_serialize_detached().map(Bytes::from).unwrap_or_default()
     }
 
-    fn encode_version(&self, version: u8) -> Bytes {
-        let mut stored = Vec::with_capacity(self.tls_serialized_len().saturating_add(1));
-        stored.push(version);
-        // As above; nothing but the version stands for what it is not.
-        let _ = self.tls_serialize(&mut stored);
-        stored.into()
+    fn encoded_len(&self) -> usize {
+        self.tls_serialized_len()
+    }
+
+    fn encode_to(&self, buffer: &mut Vec<u8>) {
+        // As above; what would be left of it decodes to nothing.
+        let _ = self.tls_serialize(buffer);
     }
 
     fn encode_secret(&self) -> Zeroizing<Vec<u8>> {

@@ -1,6 +1,9 @@
 //! Bytes that must not be seen.
 
-use std::{fmt, io, ops::Deref};
+use std::{
+    fmt, io,
+    ops::{Deref, DerefMut},
+};
 
 use bytes::Bytes;
 use subtle::ConstantTimeEq;
@@ -93,6 +96,13 @@ impl Wiped {
     }
 }
 
+impl Wiped {
+    /// The bytes, which are no secret any more: they were encrypted in their place.
+    pub(crate) fn sealed(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.0)
+    }
+}
+
 impl AsRef<[u8]> for Wiped {
     fn as_ref(&self) -> &[u8] {
         &self.0
@@ -117,6 +127,12 @@ impl Deref for Wiped {
 
     fn deref(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl DerefMut for Wiped {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
     }
 }
 

@@ -22,7 +22,10 @@ pub(crate) use user::UserRecord;
 
 /// The row of a record.
 pub(crate) fn to_row(record: &impl Wire) -> Bytes {
-    record.encode_version(VERSION)
+    let mut row = Vec::with_capacity(record.encoded_len().saturating_add(1));
+    row.push(VERSION);
+    record.encode_to(&mut row);
+    row.into()
 }
 
 /// The record of a row.
