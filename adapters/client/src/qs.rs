@@ -171,12 +171,17 @@ impl Session {
         Ok(())
     }
 
-    /// Blocks, mutes or frees what comes for a group.
+    /// Blocks, mutes or frees what comes for a group. One that is freed may have gone on without us, and nothing that
+    /// comes need say so: it is compared with what the DS has, also where it is not known whether the QS heard us.
     pub(crate) async fn rule_group(&mut self, group: &GroupId, rule: ConfigRule) -> Result<(), ClientError> {
         self.group(group)?;
         let used = self.state.configs.iter().filter(|(_, used)| *used == group);
         let configs: Vec<_> = used.map(|(config, _)| *config).collect();
-        self.rule_configs(&configs, rule).await
+        let ruled = self.rule_configs(&configs, rule).await;
+        if rule == ConfigRule::Free {
+            self.doubt(group)?;
+        }
+        ruled
     }
 
     /// Blocks, mutes or frees queue configs of ours, for as long as any is good.

@@ -33,6 +33,7 @@ mod malicious_answers;
 mod malicious_ds;
 mod malicious_members;
 mod malicious_qs;
+mod passing;
 mod pins;
 mod renewal;
 mod rotation;

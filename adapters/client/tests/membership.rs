@@ -158,6 +158,20 @@ fn a_member_is_reported_and_a_group_is_ended() {
 }
 
 #[test]
+fn who_was_removed_meanwhile_is_not_made_admin() {
+    play(&["alpha.test", "beta.test"], async |world| {
+        let (a, b, c, group) = trio(&world).await;
+        a.promote(&group, &[c.user().clone()]).await.expect("promoted");
+        until(&c, |event| matches!(event, Event::EpochChanged { .. }).then_some(())).await;
+        a.remove(&group, &[b.user().clone()]).await.expect("removed");
+
+        let refused = c.promote(&group, &[b.user().clone()]).await;
+
+        assert_eq!(refused, Err(ClientError::State("no such member")));
+    });
+}
+
+#[test]
 fn a_group_that_was_blocked_is_not_heard_and_come_back_into_when_it_is_freed() {
     play(&["alpha.test", "beta.test"], async |world| {
         let (a, b, _, group) = trio(&world).await;
@@ -168,8 +182,8 @@ fn a_group_that_was_blocked_is_not_heard_and_come_back_into_when_it_is_freed() {
         assert!(events.iter().all(|event| text(event).is_none()), "{events:?}");
 
         b.rule_group(&group, ConfigRule::Free).await.expect("freed");
-        a.send(&group, "heard").await.expect("sent");
 
+        // Nobody says anything that would tell it.
         until(&b, |event| matches!(event, Event::Resynced { .. }).then_some(())).await;
         b.send(&group, "back").await.expect("sent");
         assert_eq!(until(&a, text).await, "back");

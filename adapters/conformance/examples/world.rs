@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{}", told.steps.join("\n"));
         return Ok(());
     }
-    let town = Arc::new(Town::build(Size { homes: 3, clients: 6, groups: 3, guests: 2 })?);
+    let town = Arc::new(Town::build(Size { homes: 3, clients: 6, groups: 3, further: 1, guests: 2 })?);
     for seed in seeds {
         let report = town.play(&Tape::of_seed(seed), None);
         println!("{}", report.log);

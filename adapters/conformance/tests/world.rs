@@ -61,6 +61,12 @@ fn everything_that_clients_do_is_accepted_and_refused_for_every_reason_as_the_or
     assert!(missing.is_empty(), "never seen: {missing:?}");
     // Where most was left open, little would be checked.
     assert!(open < told, "{open} were left open, and {told} were not");
+    let hints: usize = reports.values().map(|report| report.hints).sum();
+    println!("{hints} messages of the moment were shown");
+    assert!(hints > FEWEST_HINTS, "{hints} messages of the moment were shown");
+    let expelled: u64 = reports.values().map(|report| report.expelled).sum();
+    println!("{expelled} members were taken out of groups by their delivery service");
+    assert!(expelled > FEWEST_EXPELLED, "{expelled} members were taken out of groups");
 }
 
 #[test]
@@ -73,9 +79,7 @@ fn every_endpoint_is_served_while_faults_strike() {
     }
     println!("{served:?}");
     let endpoints: Vec<_> = descriptions().into_iter().map(|it| (it.service, it.name)).collect();
-    let mut missing: Vec<_> = endpoints.iter().filter(|endpoint| !served.contains_key(endpoint)).collect();
-    // A client comes back by it only where what it missed is lost for good, and runs may go without.
-    missing.retain(|(_, name)| *name != "resync");
+    let missing: Vec<_> = endpoints.iter().filter(|endpoint| !served.contains_key(endpoint)).collect();
     assert!(missing.is_empty(), "never served: {missing:?}");
     assert_eq!(endpoints.len(), 63);
 }
@@ -108,6 +112,11 @@ fn a_retry_with_a_stale_decision_is_found() {
 #[test]
 fn an_authority_that_forgets_what_it_decides_is_found() {
     is_found(Planted::AuthorityForgets, "O");
+}
+
+#[test]
+fn a_delivery_service_that_lets_everybody_remove_members_is_found() {
+    is_found(Planted::RolesIgnored, "O");
 }
 
 #[test]
@@ -191,8 +200,9 @@ fn play(
 
 fn run(seed: u64, planted: Option<Planted>) -> Report {
     static TOWN: OnceLock<Arc<Town>> = OnceLock::new();
-    let town = TOWN
-        .get_or_init(|| Arc::new(Town::build(Size { homes: 3, clients: 6, groups: 3, guests: 2 }).unwrap()));
+    let town = TOWN.get_or_init(|| {
+        Arc::new(Town::build(Size { homes: 3, clients: 6, groups: 3, further: 1, guests: 2 }).unwrap())
+    });
     town.play(&Tape::of_seed(seed), planted)
 }
 
@@ -200,5 +210,9 @@ fn seeds() -> u64 {
     std::env::var("PHOENIX_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(SEEDS)
 }
 
-/// As many runs as see everything often enough: the rarest deed a dozen times.
-const SEEDS: u64 = 60;
+/// As many runs as see everything, and most of it often.
+const SEEDS: u64 = 46;
+/// Messages of the moment that are shown in all runs, at least.
+const FEWEST_HINTS: usize = 10;
+/// Members that delivery services take out of groups by themselves in all runs, at least.
+const FEWEST_EXPELLED: u64 = 20;

@@ -28,7 +28,7 @@ impl Client {
     ///
     /// Before that, this client tells everyone whom it is connected with that it vouches for the other, in a commit of
     /// each connection's group: they take the other client for the user's from then on
-    /// ([`Event::ClientAdded`](crate::Event::ClientAdded)).
+    /// ([`Event::ClientAdded`](crate::Event::ClientAdded)). Who is connected later hears it with [`Client::maintain`].
     ///
     /// # Errors
     /// [`ClientError::Unverified`] where the client that the homeserver names has another key;

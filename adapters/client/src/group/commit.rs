@@ -132,7 +132,7 @@ impl Session {
         Ok(is_done)
     }
 
-    fn check_present(&self, group: &GroupId, users: &[UserId]) -> Result<(), ClientError> {
+    pub(super) fn check_present(&self, group: &GroupId, users: &[UserId]) -> Result<(), ClientError> {
         let members = &self.group(group)?.members;
         match users.iter().all(|user| members.values().any(|it| it.proven.as_ref() == Some(user))) {
             true => Ok(()),

@@ -102,7 +102,7 @@ impl Session {
     }
 
     /// Something does not fit what we have of a group: it is compared with what the DS has.
-    pub(super) fn doubt(&mut self, group: &GroupId) -> Result<(), ClientError> {
+    pub(crate) fn doubt(&mut self, group: &GroupId) -> Result<(), ClientError> {
         let record = self.group_mut(group)?;
         if record.health == Health::Sound {
             record.health = Health::Doubtful;

@@ -122,6 +122,10 @@ impl Session {
         let message = protocol_message(message)?;
         let epoch = message.epoch().as_u64();
         if epoch > self.epoch(group)?.0 {
+            // What is of the moment overtakes what it was sent after.
+            if ephemeral.is_set() {
+                return Err(Reject::Malformed("epoch").into());
+            }
             // The commit that it was sent after has not come, and comes no more: a group's messages are in order.
             return self.lose(group);
         }
@@ -137,8 +141,9 @@ impl Session {
         let processed = match mls_group.process_message(provider, message) {
             Ok(processed) => processed,
             Err(error) => {
-                // Whoever is in the same epoch could open it, if it is the same epoch.
-                if epoch == self.epoch(group)?.0 {
+                // Whoever is in the same epoch could open it, if it is the same epoch; but for what is of the moment,
+                // which comes twice where a request does.
+                if epoch == self.epoch(group)?.0 && !ephemeral.is_set() {
                     self.doubt(group)?;
                 }
                 return Err(mls("open a message")(error));

@@ -98,6 +98,9 @@ impl Session {
         up: &[UserId],
         down: &[UserId],
     ) -> Result<Option<Extensions<GroupContext>>, ClientError> {
+        // Another commit may have removed one while ours was on its way.
+        self.check_present(group, up)?;
+        self.check_present(group, down)?;
         let members = self.group(group)?.members.clone();
         let (mls_group, _) = self.mls(group)?;
         let mut admins: Vec<_> = extensions::roles(mls_group).admins.into_vec();

@@ -238,6 +238,8 @@ impl Session {
         self.group_mut(group)?.connection = ConnectionState::Stands(user.clone());
         let (group_id, is_revoked) = (group.clone(), Flag::No);
         let ours = self.signer.verifying_key();
+        // Nobody else tells a new friend that our user's other clients are no strangers.
+        let vouches = self.state.own_clients.iter().any(|(_, compared)| compared.is_some());
         let friend = Friend {
             keys: friendship,
             key,
@@ -245,7 +247,7 @@ impl Session {
             ours,
             is_told: Flag::No,
             further: Table::default(),
-            is_news_due: Flag::No,
+            is_news_due: vouches.into(),
             shown: None,
             is_revoked,
             group: group_id,

@@ -160,6 +160,26 @@ fn forged_provisions_change_nothing() {
 }
 
 #[test]
+fn who_is_connected_with_a_user_later_is_told_of_its_other_clients() {
+    play(&["alpha.test", "beta.test"], async |world| {
+        let (a, b) = (world.user("alpha.test").await, world.user("beta.test").await);
+        let second = world.another(&a).await;
+        a.provision(second.id().client, &read_out(&second).await).await.expect("given");
+        let (from, _) = until(&second, offered).await;
+        second.accept_provision(from, &read_out(&a).await).await.expect("accepted");
+
+        befriend(&a, &b).await;
+        a.maintain().await.expect("maintained");
+
+        let added = until(&b, |event| match event {
+            Event::ClientAdded { client, .. } => Some(*client),
+            _ => None,
+        });
+        assert_eq!(added.await, second.id().client);
+    });
+}
+
+#[test]
 fn a_provision_counts_once_and_only_by_the_fingerprint_that_the_user_read() {
     play(&["alpha.test"], async |world| {
         let (a, b) = (world.user("alpha.test").await, world.user("alpha.test").await);

@@ -35,6 +35,8 @@ pub(crate) struct Actor {
     pub(crate) user: UserId,
     pub(crate) client: Client,
     pub(crate) ground: Arc<Ground>,
+    /// Whether its user has another client, which looks after the account.
+    pub(crate) is_further: bool,
     diary: Mutex<Diary>,
     /// Offers that wait to be answered, and who made them.
     offers: Mutex<Vec<(OfferId, UserId)>>,
@@ -46,6 +48,8 @@ pub(crate) struct View {
     pub(crate) epoch: u64,
     pub(crate) members: BTreeSet<UserId>,
     pub(crate) admins: BTreeSet<UserId>,
+    /// How many clients there are of them all.
+    pub(crate) clients: usize,
 }
 
 impl Cast {
@@ -71,14 +75,30 @@ impl Cast {
         self.actors.iter().chain(&self.guests)
     }
 
-    /// Users who are in a group, as far as they know.
-    pub(crate) fn present(&self, group: &GroupId) -> Vec<UserId> {
+    /// Users who are in a group, as far as one of their clients knows.
+    pub(crate) fn present(&self, group: &GroupId) -> BTreeSet<UserId> {
         self.actors.iter().filter(|actor| actor.is_member(group)).map(|actor| actor.user.clone()).collect()
     }
 
-    /// Users who are not in a group, as far as they know.
+    /// Users who are not in a group, as far as all of their clients know.
     pub(crate) fn absent(&self, group: &GroupId) -> Vec<UserId> {
-        self.actors.iter().filter(|actor| !actor.is_member(group)).map(|actor| actor.user.clone()).collect()
+        let present = self.present(group);
+        self.first_clients().map(|actor| actor.user.clone()).filter(|user| !present.contains(user)).collect()
+    }
+
+    /// The first client of each user that is in groups.
+    pub(crate) fn first_clients(&self) -> impl Iterator<Item = &Arc<Actor>> {
+        self.actors.iter().filter(|actor| !actor.is_further)
+    }
+
+    /// Whether a client is the only one of its user.
+    pub(crate) fn is_only_client(&self, actor: &Actor) -> bool {
+        self.actors.iter().filter(|other| other.user == actor.user).count() == 1
+    }
+
+    /// Whether a client of a user has a group blocked, or may have.
+    pub(crate) fn is_deaf(&self, user: &UserId, group: &GroupId) -> bool {
+        self.actors.iter().any(|actor| actor.user == *user && actor.is_deaf(group))
     }
 
     /// Everybody reads their queues. True where nobody was told anything new, and everybody could read.
@@ -104,12 +124,20 @@ impl Cast {
 impl Actor {
     pub(crate) fn new(ground: &Arc<Ground>, name: &str, client: Client) -> Self {
         let (user, diary, offers) = (client.user().clone(), Mutex::default(), Mutex::default());
-        Self { name: name.to_owned(), user, client, ground: ground.clone(), diary, offers }
+        let (name, ground, is_further) = (name.to_owned(), ground.clone(), false);
+        Self { name, user, client, ground, is_further, diary, offers }
     }
 
-    /// The same, of whom another client goes on from an older state.
+    /// A further client of a user.
+    pub(crate) fn further(ground: &Arc<Ground>, name: &str, client: Client) -> Self {
+        Self { is_further: true, ..Self::new(ground, name, client) }
+    }
+
+    /// The same, of whom another client goes on from an older state, and need not have been shown everything.
     pub(crate) fn going_on(&self, client: Client) -> Self {
-        let diary = Mutex::new(self.diary().clone());
+        let mut diary = self.diary().clone();
+        diary.groups.values_mut().for_each(|chapter| chapter.missed_some = true);
+        let diary = Mutex::new(diary);
         Self { diary, ..Self::new(&self.ground, &self.name, client) }
     }
 
@@ -167,10 +195,12 @@ impl Actor {
         doing: Doing,
         work: impl Future<Output = Result<T, ClientError>>,
     ) -> Option<T> {
-        let sees = match doing.group.as_ref().filter(|group| self.is_member(group)) {
+        let holds = match &doing.group {
             Some(group) => self.view(group).await,
             None => None,
         };
+        let doing = doing.holding(holds.as_ref());
+        let sees = holds.filter(|_| doing.group.as_ref().is_some_and(|group| self.is_member(group)));
         let what = doing.told();
         let bet = self.ground.oracle.foretell(doing, caller, sees.as_ref());
         let done = work.await;
@@ -209,6 +239,7 @@ impl Actor {
     /// Reads through a stream for a while.
     pub(crate) async fn read_through_a_stream(&self) {
         let transport = Arc::new(Link::of_client(&self.ground, &self.name));
+        self.ground.ledger.listens(&self.name, u64::MAX);
         let mut stream = self.client.stream(transport);
         for _ in 0..STREAMED {
             let doing = Doing::new(Deed::Stream, self.party());
@@ -217,6 +248,8 @@ impl Actor {
                 self.note(&event).await;
             }
         }
+        drop(stream);
+        self.ground.ledger.listens(&self.name, self.ground.clock.elapsed_ms());
     }
 
     /// How the client sees a group.
@@ -224,8 +257,9 @@ impl Actor {
         let epoch = self.client.epoch(group).await.ok()?.0;
         let members = self.client.members(group).await.ok()?;
         let admins = members.iter().filter(|member| member.admin).filter_map(|it| it.user.clone()).collect();
+        let clients = members.len();
         let members = members.into_iter().filter_map(|member| member.user).collect();
-        Some(View { epoch, members, admins })
+        Some(View { epoch, members, admins, clients })
     }
 
     /// Waits.
@@ -308,6 +342,10 @@ impl Actor {
             Event::InvitationRefused => !self.ground.oracle.is_uninvited(&self.user),
             Event::Gap => !self.ground.ledger.has_begun_again(&self.name),
             Event::Revoked { user } => !self.ground.oracle.may_be_revoked(user),
+            // Nobody falls behind who was shown everything.
+            Event::Resynced { group, .. } => {
+                self.diary().groups.get(group).is_some_and(|chapter| !chapter.missed_some)
+            }
             Event::KeyChanged { .. }
             | Event::MemberKeyChanged { .. }
             | Event::OwnClient { .. }
@@ -325,8 +363,14 @@ impl Actor {
         let text = String::from_utf8_lossy(&message.text).into_owned();
         self.ground.log.line(format!("{} is shown {text:?}", self.name));
         let is_private = message.audience == Audience::Us;
-        if is_private != self.ground.ledger.addressee(&text).is_some() {
+        if is_private != self.ground.ledger.addressees(&text).is_some() {
             self.ground.ledger.violated(format!("{} was shown {text:?} as said to others", self.name));
+        }
+        if message.ephemeral.is_set() != self.ground.ledger.is_passing(&text) {
+            self.ground.ledger.violated(format!("{} was shown {text:?}, which passes or not", self.name));
+        }
+        if message.ephemeral.is_set() {
+            self.ground.ledger.overheard(&self.name, &text);
         }
         self.diary().heard(&message.group, text);
     }

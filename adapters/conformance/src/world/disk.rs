@@ -89,7 +89,9 @@ impl Store for Disk {
                 Commit::Conflict => self.store.commit(&rebased(batch)).await,
             },
             Some(Planted::AuthorityForgets) => self.store.commit(&unwritten(batch)).await,
-            Some(Planted::SpentForgotten | Planted::MistakenOracle) | None => self.store.commit(batch).await,
+            Some(Planted::SpentForgotten | Planted::RolesIgnored | Planted::MistakenOracle) | None => {
+                self.store.commit(batch).await
+            }
         };
         self.note(batch, &outcome);
         self.breathe().await;

@@ -1,7 +1,7 @@
 //! What a world stands on: time, chance, the network, and the processes of its homeservers.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -47,6 +47,8 @@ struct Node {
     /// Its replicas, while they run; all of them work on the one store, and end together.
     homes: Vec<Homeserver>,
     replicas: usize,
+    /// Domains whose users its operator lets into no group.
+    blocked: BTreeSet<Fqdn>,
     process: Process,
     /// Counts the starts.
     life: u64,
@@ -60,6 +62,7 @@ struct Life {
     process: Process,
     number: u64,
     replicas: usize,
+    blocked: BTreeSet<Fqdn>,
 }
 
 impl Ground {
@@ -95,14 +98,22 @@ impl Ground {
     /// Puts a homeserver's disk into the world; it does not run yet.
     pub(crate) fn settle(&self, domain: Fqdn, store: MemoryStore) {
         let process = self.spawner.process();
-        self.nodes()
-            .insert(domain, Node { store, homes: Vec::new(), replicas: 1, process, life: 0, fuse: None });
+        let (homes, blocked) = (Vec::new(), BTreeSet::new());
+        let node = Node { store, homes, replicas: 1, blocked, process, life: 0, fuse: None };
+        self.nodes().insert(domain, node);
     }
 
     /// From its next start on, a homeserver has so many replicas on its one store.
     pub(crate) fn replicate(&self, domain: &Fqdn, replicas: usize) {
         if let Some(node) = self.nodes().get_mut(domain) {
             node.replicas = replicas;
+        }
+    }
+
+    /// From its next start on, a homeserver lets no user of a domain into its groups.
+    pub(crate) fn block(&self, domain: &Fqdn, blocked: &Fqdn) {
+        if let Some(node) = self.nodes().get_mut(domain) {
+            node.blocked.insert(blocked.clone());
         }
     }
 
@@ -140,7 +151,8 @@ impl Ground {
             .entropy(self.tape.entropy())
             .compute(Inline)
             .auth_settings(settings::auth())
-            .queue_settings(settings::queue());
+            .queue_settings(settings::queue())
+            .delivery_settings(settings::delivery(&life.blocked));
         home.build().await
     }
 
@@ -157,7 +169,13 @@ impl Ground {
         node.life = node.life.saturating_add(1);
         node.process = process;
         node.fuse = None;
-        Some(Life { store: node.store.clone(), process, number: node.life, replicas: node.replicas })
+        Some(Life {
+            store: node.store.clone(),
+            process,
+            number: node.life,
+            replicas: node.replicas,
+            blocked: node.blocked.clone(),
+        })
     }
 
     /// Ends a homeserver's process, and starts it again after a time.

@@ -35,8 +35,14 @@ pub(crate) struct Ledger {
 struct State {
     /// What each client is about to send.
     speaking: BTreeMap<String, String>,
-    /// Whom alone a text is for.
-    addressees: BTreeMap<String, String>,
+    /// The clients that a text is for alone.
+    addressees: BTreeMap<String, BTreeSet<String>>,
+    /// Texts of the moment, and when they were sent, in milliseconds.
+    passing: BTreeMap<String, u64>,
+    /// Until when each client that ever did so has read through a stream.
+    listened: BTreeMap<String, u64>,
+    /// How often a text of the moment was shown.
+    overheard: usize,
     /// Who must not be shown a text of a group, since they have blocked it.
     hushed: BTreeMap<String, (GroupId, BTreeSet<String>)>,
     /// What a message says, by its group and id.
@@ -48,6 +54,8 @@ struct State {
     /// The epoch that a client joined a group in, last.
     joins: BTreeMap<(String, GroupId), u64>,
     accepted: BTreeMap<String, Spoken>,
+    /// Messages that were accepted.
+    counted: BTreeSet<(GroupId, MessageId)>,
     /// Who made the commit that led to an epoch.
     commits: BTreeMap<(GroupId, u64), String>,
     spent: BTreeMap<(Fqdn, Bytes), &'static str>,
@@ -88,8 +96,10 @@ pub(crate) struct Spoken {
     /// The group's epoch when it was accepted.
     pub(crate) epoch: u64,
     pub(crate) sender: String,
-    /// The client that alone it is for.
-    pub(crate) to: Option<String>,
+    /// The clients that alone it is for.
+    pub(crate) to: Option<BTreeSet<String>>,
+    /// How many messages say it: to a user alone, one for each client.
+    pub(crate) times: usize,
     /// Whether it was the first request for it that was answered: an earlier one may have been accepted in an
     /// earlier epoch, and its answer have ended with the process.
     pub(crate) is_first: bool,
@@ -109,10 +119,48 @@ impl Ledger {
         self.lock().speaking.insert(client.to_owned(), text.to_owned());
     }
 
-    /// A client is about to send another a text that is for that one alone.
-    pub(crate) fn whispers(&self, (client, other): (&str, &str), text: &str) {
+    /// A client is about to send a user a text that is for that one's clients alone.
+    pub(crate) fn whispers(&self, client: &str, to: BTreeSet<String>, text: &str) {
         self.speaks(client, text);
-        self.lock().addressees.insert(text.to_owned(), other.to_owned());
+        self.lock().addressees.insert(text.to_owned(), to);
+    }
+
+    /// A client is about to send a text of the moment.
+    pub(crate) fn hints(&self, client: &str, text: &str, now_ms: u64) {
+        self.speaks(client, text);
+        self.lock().passing.insert(text.to_owned(), now_ms);
+    }
+
+    /// Whether a text is one of the moment.
+    pub(crate) fn is_passing(&self, text: &str) -> bool {
+        self.lock().passing.contains_key(text)
+    }
+
+    /// A client reads through a stream until then.
+    pub(crate) fn listens(&self, client: &str, until_ms: u64) {
+        self.lock().listened.insert(client.to_owned(), until_ms);
+    }
+
+    /// A client is shown a text of the moment: it can have it from a stream alone, else somebody has stored it.
+    pub(crate) fn overheard(&self, client: &str, text: &str) {
+        let mut state = self.lock();
+        state.overheard = state.overheard.saturating_add(1);
+        let (sent, heard) = (state.passing.get(text), state.listened.get(client));
+        if sent.is_none() || heard < sent {
+            state.violations.push(format!("{client} was shown {text:?}, which somebody stored"));
+        }
+    }
+
+    /// How often somebody was shown a text of the moment.
+    pub(crate) fn hints_shown(&self) -> usize {
+        self.lock().overheard
+    }
+
+    /// The last epoch that a commit was accepted to lead to.
+    pub(crate) fn reached(&self, group: &GroupId) -> u64 {
+        let state = self.lock();
+        let reached = state.commits.keys().filter(|(of, _)| of == group).map(|(_, epoch)| *epoch);
+        reached.max().unwrap_or(0)
     }
 
     /// A text is about to be sent to a group that some have blocked.
@@ -144,8 +192,8 @@ impl Ledger {
         self.lock().served.clone()
     }
 
-    /// The client that a text is for, where it is for one alone.
-    pub(crate) fn addressee(&self, text: &str) -> Option<String> {
+    /// The clients that a text is for, where it is for those of one user alone.
+    pub(crate) fn addressees(&self, text: &str) -> Option<BTreeSet<String>> {
         self.lock().addressees.get(text).cloned()
     }
 
@@ -250,6 +298,10 @@ impl Ledger {
             Err(error) => {
                 let count = state.refused.entry(error.code).or_default();
                 *count = count.saturating_add(1);
+                if error.code == ErrorCode::Internal {
+                    let name = outgoing.name;
+                    state.violations.push(format!("R4: {to} answers {name} of {from} that it is broken"));
+                }
                 return;
             }
         };
@@ -326,8 +378,10 @@ impl State {
         let is_first = self.arrivals.get(&key).is_none_or(|count| *count <= 1);
         let made_in = self.made_in.get(&text).copied().unwrap_or(reply.epoch.0);
         let (epoch, sender, to) = (reply.epoch.0, who.to_owned(), self.addressees.get(&text).cloned());
-        let spoken = Spoken { group, made_in, epoch, sender, to, is_first };
-        self.accepted.entry(text).or_insert(spoken);
+        let is_new = self.counted.insert(key);
+        let spoken = Spoken { group, made_in, epoch, sender, to, times: 0, is_first };
+        let spoken = self.accepted.entry(text).or_insert(spoken);
+        spoken.times = spoken.times.saturating_add(usize::from(is_new));
     }
 
     /// Q3, as far as its reader sees: numbers without gap, and the same entry under a number each time.
@@ -399,9 +453,9 @@ fn commit(outgoing: &Outgoing, reply: &[u8]) -> Option<(GroupId, u64)> {
     }
 }
 
-/// The epoch that stands in clear in an MLSMessage with a PrivateMessage (RFC 9420 §6): version, wire format, group
-/// id, epoch.
-fn epoch_of(message: &[u8]) -> Option<u64> {
+/// The epoch that stands in clear in an MLSMessage with a PrivateMessage or PublicMessage (RFC 9420 §6): version, wire
+/// format, group id, epoch.
+pub(crate) fn epoch_of(message: &[u8]) -> Option<u64> {
     let (length, rest) = message.get(4..)?.split_first()?;
     // Group ids of the protocol are longer than 63 bytes or not; the two high bits tell the length's own length.
     let (length, rest) = match length >> 6 {

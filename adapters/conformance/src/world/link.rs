@@ -45,7 +45,8 @@ pub(crate) struct Link {
     arrived: Arc<Mutex<BTreeMap<Fqdn, u64>>>,
 }
 
-type Answer = Result<Bytes, ErrorReply>;
+/// What a call is answered.
+pub(crate) type Answer = Result<Bytes, ErrorReply>;
 
 impl Link {
     /// The way of a homeserver to others.
@@ -95,6 +96,10 @@ impl Link {
         let before = ground.recorder.as_ref().and_then(|recorder| recorder.before(&ground, service, name));
         ground.ledger.arrived(&self.source, &outgoing);
         let reply = home.call(service, name, call, Origin::default()).await;
+        let reply = match ground.planted {
+            Some(planted) => planted.answer(&outgoing, reply),
+            None => reply,
+        };
         drop(home);
         ground.ledger.answered(&self.source, &to, &outgoing, &reply);
         if let (Some(recorder), Some(before), Ok(_)) = (&ground.recorder, before, &reply) {
@@ -226,9 +231,7 @@ impl Ground {
 fn is_unsure(answer: &Result<Answer, TransportError>) -> bool {
     match answer {
         Ok(Ok(_)) => false,
-        Ok(Err(error)) => {
-            matches!(error.code, ErrorCode::Unavailable | ErrorCode::Internal | ErrorCode::TokenSpent)
-        }
+        Ok(Err(error)) => matches!(error.code, ErrorCode::Unavailable | ErrorCode::TokenSpent),
         Err(_) => true,
     }
 }

@@ -25,6 +25,7 @@ mod oracle;
 mod planted;
 mod play;
 mod recorder;
+mod removals;
 mod settings;
 mod story;
 mod stream;

@@ -29,7 +29,9 @@ pub struct Size {
     pub clients: usize,
     /// Groups; each has another client for its admin, and some of the others for members.
     pub groups: usize,
-    /// Further clients, that are in no group and whose users may go for good.
+    /// As many of the admins' users have another client beside it, which is wherever they are.
+    pub further: usize,
+    /// Other clients, that are in no group and whose users may go for good.
     pub guests: usize,
 }
 
@@ -49,6 +51,7 @@ pub struct Town {
 struct Resident {
     name: String,
     sealed: Bytes,
+    is_further: bool,
 }
 
 /// Why a town could not be built.
@@ -118,7 +121,8 @@ impl Town {
             let mut residents = Vec::new();
             for actor in cast.everyone() {
                 let sealed = actor.client.export(&key()).await;
-                residents.push(Resident { name: actor.name.clone(), sealed });
+                let (name, is_further) = (actor.name.clone(), actor.is_further);
+                residents.push(Resident { name, sealed, is_further });
             }
             let (at, disks) = (cast.ground.clock.now(), cast.ground.disks());
             let names = cast.ground.ledger.names();
@@ -159,13 +163,19 @@ impl Town {
             ground.start(&domain).await;
         }
         let mut actors = Vec::new();
-        for Resident { name, sealed } in &self.residents {
+        for Resident { name, sealed, is_further } in &self.residents {
             let client = Client::import(sealed, &key(), Actor::ports(ground, name), habits(), None)?;
-            let actor = Actor::new(ground, name, client);
+            let actor = match is_further {
+                true => Actor::further(ground, name, client),
+                false => Actor::new(ground, name, client),
+            };
             for group in &self.groups {
                 actor.settle(group).await;
             }
-            ground.oracle.settle(&actor.party(), &password(name));
+            match is_further {
+                true => ground.oracle.settle_further(&actor.party()),
+                false => ground.oracle.settle(&actor.party(), &password(name)),
+            }
             actors.push(Arc::new(actor));
         }
         for group in &self.groups {
@@ -201,24 +211,37 @@ async fn found(ground: Arc<Ground>, size: Size) -> Result<Cast, ClientError> {
         let guest = register(&ground, &format!("guest {}", number + 1), domain).await?;
         guests.push(Arc::new(guest));
     }
-    let cast = Cast::new(&ground, (actors, guests), Vec::new());
-    let admins: Vec<_> = cast.actors.iter().take(size.groups).cloned().collect();
+    let admins: Vec<_> = actors.iter().take(size.groups).cloned().collect();
     for (number, admin) in admins.iter().enumerate() {
-        for (place, other) in cast.actors.iter().enumerate() {
+        for (place, other) in actors.iter().enumerate() {
             // Two admins are connected already when the later one's turn comes.
             if place > number {
                 connect(admin, other).await?;
             }
         }
     }
+    // Who makes a group is connected with everybody, and so are its further clients.
+    for main in admins.iter().take(size.further) {
+        actors.push(Arc::new(further(main).await?));
+    }
+    let cast = Cast::new(&ground, (actors, guests), Vec::new());
+    while !cast.everyone_reads().await {}
     for (number, admin) in admins.iter().enumerate() {
         let group = admin.client.create_group().await?;
-        let others = cast.actors.iter().enumerate();
-        // Of each group somebody else is left out.
-        let members =
-            others.filter(|(place, _)| *place != number && (place + number) % cast.actors.len() != 1);
+        let others = cast.first_clients().enumerate();
+        // Of each group somebody else is left out; of the admin itself, there may be another client to be added.
+        let is_invited = |place: usize, actor: &Actor| {
+            (place + number) % size.clients != 1 && (place != number || !cast.is_only_client(actor))
+        };
+        let members = others.filter(|(place, actor)| is_invited(*place, actor));
         let members: Vec<UserId> = members.map(|(_, actor)| actor.user.clone()).collect();
         admin.client.invite(&group, &members).await?;
+        if !cast.is_only_client(admin) {
+            // So is each of its clients, and somebody else.
+            let others = members.last().filter(|user| **user != admin.user);
+            let admins: Vec<UserId> = [&admin.user].into_iter().chain(others).cloned().collect();
+            admin.client.promote(&group, &admins).await?;
+        }
         cast.add_group(&group);
     }
     while !cast.everyone_reads().await {}
@@ -235,6 +258,23 @@ pub(crate) async fn register(ground: &Arc<Ground>, name: &str, domain: &Fqdn) ->
     let client = Client::register(settings, Actor::ports(ground, name)).await?;
     client.set_up().await?;
     Ok(Actor::new(ground, name, client))
+}
+
+/// Another client of a user, that knows what the user's first one knows.
+async fn further(main: &Actor) -> Result<Actor, ClientError> {
+    let name = format!("{}-further", main.name);
+    let settings = Settings {
+        user: Some(main.user.uuid),
+        stretch: Stretch::least(),
+        habits: habits(),
+        ..Settings::new(main.user.domain.clone(), password(&main.name))
+    };
+    let client = Client::log_in(settings, Actor::ports(&main.ground, &name)).await?;
+    client.set_up().await?;
+    main.client.provision(client.id().client, &client.fingerprint().await).await?;
+    client.sync(std::time::Duration::ZERO).await?;
+    client.accept_provision(main.client.id().client, &main.client.fingerprint().await).await?;
+    Ok(Actor::further(&main.ground, &name, client))
 }
 
 /// The password of a client.

@@ -244,7 +244,7 @@ fn random(seed: u64, length: usize) -> Vec<u8> {
 fn towns() -> &'static [(Town, Vec<Logged>)] {
     static TOWNS: OnceLock<Vec<(Town, Vec<Logged>)>> = OnceLock::new();
     TOWNS.get_or_init(|| {
-        let size = Size { homes: 1, clients: 8, groups: 2, guests: 0 };
+        let size = Size { homes: 1, clients: 8, groups: 2, further: 0, guests: 0 };
         let built = |seed| captured(|| Town::build_with(size, &Tape::of_seed(seed)).unwrap());
         (0..3).map(|seed| built(190 + seed)).collect()
     })

@@ -2,7 +2,7 @@
 
 use std::{slice, sync::Arc, time::Duration};
 
-use phoenix_client::{Client, Event, Settings, Stretch};
+use phoenix_client::{Client, Event, Pace, Settings, Stretch};
 use phoenix_core::{
     Fqdn, Uuid,
     api::queue::{FormerTokens, PushToken},
@@ -23,18 +23,23 @@ impl Stage {
         let tape = self.cast.ground.tape.clone();
         let residents = self.cast.actors.len();
         let is_guest = tape.strikes(GUESTS);
-        let Some((number, actor)) = self.idle_of(|it| (it >= residents) == is_guest) else { return };
+        let is_one = |it: usize| (it >= residents) == is_guest && !self.is_further(it);
+        let Some((number, actor)) = self.idle_of(is_one) else { return };
         self.said += 1;
-        let (name, turn) = (format!("{} {}", actor.name, self.said), Turn { wrong: tape.strikes(400) });
+        let (name, turn) = (format!("{} {}", actor.name, self.said), Turn { wrong: tape.strikes(500) });
         if !self.cast.ground.oracle.is_there(&actor.name) {
             return self.start(vec![number], async move { actor.fetch(&turn).await });
         }
-        match (is_guest, tape.below(if is_guest { 20 } else { 5 })) {
+        let pace = if is_guest && tape.strikes(500) { Pace::AtOnce } else { Pace::Gradual };
+        match (is_guest, tape.below(if is_guest { 24 } else { 7 })) {
             (_, 0) => self.keep_aliases(number, actor),
             (_, 1) => self.publish(number, actor),
             (_, 2) => self.start(vec![number], async move { actor.fetch(&turn).await }),
             (_, 3) => self.register(number, &actor, &name),
             (_, 4) => self.start(vec![number], async move { actor.set_push_token().await }),
+            (false, 5..) | (true, 22..) => {
+                self.start(vec![number], async move { actor.rotate_keys(pace).await });
+            }
             (_, 5..9) => {
                 self.start(vec![number], async move { actor.has_a_further_client(&name, &turn).await })
             }
@@ -49,20 +54,23 @@ impl Stage {
     fn publish(&mut self, number: usize, actor: Arc<Actor>) {
         let from = if self.cast.ground.tape.strikes(500) { self.cast.actors.len() } else { 0 };
         // Nobody publishes another version meanwhile.
-        let Some((second, other)) = self.idle_of(|it| it >= from) else { return };
+        let Some((second, other)) = self.idle_of(|it| it >= from && !self.is_further(it)) else { return };
         self.start(vec![number, second], async move {
             actor.update_profile().await;
             actor.read_profile(&other).await;
         });
     }
 
-    /// Someone goes for good; whoever had the key of its profile reads it no more.
+    /// Someone goes for good; whoever had the key of its profile reads it no more, and meets nobody.
     fn go(&mut self, number: usize, actor: Arc<Actor>, turn: Turn) {
         let residents = self.cast.actors.len();
-        let Some((second, reader)) = self.idle_of(|it| it < residents) else { return };
+        let Some((second, reader)) = self.idle_of(|it| it < residents && !self.is_further(it)) else {
+            return;
+        };
         self.start(vec![number, second], async move {
             actor.go(&turn).await;
             reader.read_profile(&actor).await;
+            reader.meet(&actor, false).await;
         });
     }
 
@@ -206,8 +214,17 @@ impl Actor {
     async fn look_after_the_queue(&self) {
         self.attempt(self.own(Deed::ReadRecord), self.client.queue_record()).await;
         self.attempt(self.own(Deed::Rotate), self.client.rotate_friendship(FormerTokens::Grace)).await;
+        self.rotate_keys(Pace::Gradual).await;
         self.renew_queue(Deed::RestartQueue).await;
         self.sync().await;
+    }
+
+    /// Takes other keys at the queuing service, and takes back what was given out before. At once, messages and
+    /// invitations on their way are lost: that is for those who are in no group.
+    async fn rotate_keys(&self, pace: Pace) {
+        self.attempt(self.own(Deed::RotateKey), self.client.rotate_client_key(pace)).await;
+        self.attempt(self.own(Deed::RotateUserKey), self.client.rotate_user_key()).await;
+        self.attempt(self.own(Deed::ReplaceConfigs), self.client.replace_configs(pace)).await;
     }
 
     async fn end_the_queue(&self, name: &str, turn: &Turn) {
@@ -233,6 +250,12 @@ impl Actor {
         };
         self.attempt(self.own(deed), renewed).await;
         self.ground.ledger.begins_again(&self.name);
+    }
+
+    /// Ends the queue for good. Says whether that was done.
+    pub(crate) async fn ends_its_queue(&self) -> bool {
+        self.ground.ledger.begins_again(&self.name);
+        self.attempt(self.own(Deed::DeleteQueue), self.client.delete_queue()).await.is_some()
     }
 
     /// Deletes the user. What its client asks for afterwards, it is refused.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use phoenix_client::ClientError;
 use phoenix_core::{
     GroupId, UserId, Uuid,
@@ -33,6 +33,24 @@ impl Stage {
         self.start(vec![number], async move { actor.whisper(&group, &other, &text).await });
     }
 
+    /// Someone says something of the moment, while another member reads through a stream.
+    pub(super) fn hint(&mut self) {
+        let Some((number, actor, group)) = self.member() else { return };
+        let listens =
+            |it: usize| it != number && self.cast.actors.get(it).is_some_and(|it| it.is_member(&group));
+        let Some((second, listener)) = self.idle_of(listens) else { return };
+        self.said += 1;
+        let text = format!("{} hints {}", actor.name, self.said);
+        self.hush(&group, &text);
+        self.start(vec![number, second], async move {
+            let hints = async {
+                actor.pause(LISTENING_MS).await;
+                actor.hint(&group, &text).await;
+            };
+            join(listener.read_through_a_stream(), hints).await;
+        });
+    }
+
     pub(super) fn update(&mut self) {
         let Some((number, actor, group)) = self.member() else { return };
         self.start(vec![number], async move { actor.update(&group).await });
@@ -54,7 +72,7 @@ impl Stage {
 
     /// Someone changes who is in a group or who is admin: one such thing at a time in each group.
     pub(super) fn change(&mut self) {
-        let Some((number, actor, group)) = self.member() else { return };
+        let Some((number, _, group)) = self.member() else { return };
         if self.cast.ground.oracle.is_changing(&group) {
             return;
         }
@@ -62,8 +80,8 @@ impl Stage {
             0..22 => self.add(number, &group),
             22..38 => self.change_member(number, &group, Deed::Remove),
             38..56 => self.change_member(number, &group, Deed::Promote),
-            56..74 => self.demote(number, &group),
-            74..82 => self.start(vec![number], async move { actor.leave(&group).await }),
+            56..74 => self.change_member(number, &group, Deed::Demote),
+            74..82 => self.leave(number, &group),
             82..90 => self.found(number),
             _ => self.end(number, &group),
         }
@@ -73,34 +91,36 @@ impl Stage {
         let Some(adder) = self.adder(number, group) else { return };
         let absent: Vec<UserId> = self.cast.absent(group);
         let Some(user) = self.cast.ground.tape.pick(&absent).cloned() else { return };
-        let Some(other) = self.cast.actors.iter().find(|actor| actor.user == user).cloned() else { return };
+        let Some(other) = self.cast.first_clients().find(|actor| actor.user == user).cloned() else { return };
         let (number, actor) = adder;
         let group = group.clone();
         self.start(vec![number], async move { actor.add(&group, &other).await });
-    }
-
-    /// Someone makes an admin a plain member. Where there is only one, who cannot be, mostly another is made first.
-    fn demote(&mut self, number: usize, group: &GroupId) {
-        let (_, admins) = self.cast.ground.oracle.members(group);
-        let is_early = admins.len() < 2 && self.cast.ground.tape.strikes(EARLY);
-        self.change_member(number, group, if is_early { Deed::Promote } else { Deed::Demote });
     }
 
     /// Someone removes a member, or changes its role; mostly an admin.
     fn change_member(&mut self, number: usize, group: &GroupId, deed: Deed) {
         let (members, admins) = self.cast.ground.oracle.members(group);
         // Of several admins, anyone may be tried to be made a plain member by anyone.
+        let is_plain = |it: usize| {
+            let actor = self.cast.actors.get(it).filter(|it| !it.is_deaf(group));
+            actor.is_some_and(|it| members.contains(&it.user) && !admins.contains(&it.user))
+        };
+        let anyone = || match self.cast.ground.tape.strikes(500) {
+            true => self.idle_of(is_plain),
+            false => self.cast.actors.get(number).map(|actor| (number, actor.clone())),
+        };
         let is_open = deed == Deed::Demote && admins.len() > 1;
-        let by = if is_open { self.demoter(number, group) } else { self.adder(number, group) };
-        let Some((number, actor)) = by else { return };
+        let Some((number, actor)) = (if is_open { anyone() } else { self.adder(number, group) }) else {
+            return;
+        };
         let own = actor.user.clone();
         let is_one = |other: &Actor| match deed {
             Deed::Demote => admins.contains(&other.user) || other.user == own,
             Deed::Promote => other.user != own,
-            _ => other.user != own && !other.is_deaf(group),
+            _ => other.user != own && !self.cast.is_deaf(&other.user, group),
         };
         let mut others: Vec<UserId> =
-            self.cast.actors.iter().filter(|it| is_one(it)).map(|it| it.user.clone()).collect();
+            self.cast.first_clients().filter(|it| is_one(it)).map(|it| it.user.clone()).collect();
         if deed != Deed::Demote && self.cast.ground.tape.strikes(STRAYS) {
             others.retain(|user| !members.contains(user));
         }
@@ -127,18 +147,13 @@ impl Stage {
         Some((number, self.cast.actors.get(number)?.clone()))
     }
 
-    /// A member that is no admin in place of whoever was chosen, more often than not: where there are several
-    /// admins, most members are.
-    fn demoter(&self, number: usize, group: &GroupId) -> Option<(usize, Arc<Actor>)> {
-        let (members, admins) = self.cast.ground.oracle.members(group);
-        let is_plain =
-            |it: &Arc<Actor>| members.contains(&it.user) && !admins.contains(&it.user) && !it.is_deaf(group);
-        if self.cast.ground.tape.strikes(PLAIN)
-            && let Some(plain) = self.idle_of(|number| self.cast.actors.get(number).is_some_and(is_plain))
-        {
-            return Some(plain);
+    /// Someone leaves, and with its client its user.
+    fn leave(&mut self, number: usize, group: &GroupId) {
+        let Some(actor) = self.cast.actors.get(number).cloned() else { return };
+        if self.cast.is_only_client(&actor) {
+            let group = group.clone();
+            self.start(vec![number], async move { actor.leave(&group).await });
         }
-        Some((number, self.cast.actors.get(number)?.clone()))
     }
 
     fn found(&mut self, number: usize) {
@@ -146,7 +161,7 @@ impl Stage {
             return;
         }
         let Some(actor) = self.cast.actors.get(number).cloned() else { return };
-        let others: Vec<_> = self.cast.actors.iter().filter(|it| it.user != actor.user).cloned().collect();
+        let others: Vec<_> = self.cast.first_clients().filter(|it| it.user != actor.user).cloned().collect();
         let Some(other) = self.cast.ground.tape.pick(&others).cloned() else { return };
         let cast = self.cast.clone();
         self.start(vec![number], async move {
@@ -178,14 +193,14 @@ impl Stage {
             has_been && !oracle.members(group).0.contains(&actor.user)
         };
         groups.retain(|group| self.cast.actors.iter().any(|actor| is_outside(group, actor)));
-        if groups.iter().any(|group| oracle.has_ended(group)) && self.cast.ground.tape.strikes(500) {
+        if groups.iter().any(|group| oracle.has_ended(group)) && self.cast.ground.tape.strikes(600) {
             groups.retain(|group| oracle.has_ended(group));
         }
         let Some(group) = self.cast.ground.tape.pick(&groups).cloned() else { return };
         let is_one = |number: usize| self.cast.actors.get(number).is_some_and(|it| is_outside(&group, it));
         let Some((number, actor)) = self.idle_of(is_one) else { return };
         let Some(user) = self.someone_but(&actor) else { return };
-        let Some(other) = self.cast.actors.iter().find(|it| it.user == user).cloned() else { return };
+        let Some(other) = self.cast.first_clients().find(|it| it.user == user).cloned() else { return };
         self.said += 1;
         let (text, first) =
             (format!("{} says {}", actor.name, self.said), self.cast.ground.tape.below(TRESPASSES));
@@ -202,7 +217,7 @@ impl Stage {
         let Some(other) = self.someone_but(&actor) else { return };
         match self.cast.ground.tape.strikes(500) {
             true => {
-                let publishes = self.cast.ground.tape.strikes(600);
+                let publishes = !actor.is_further && self.cast.ground.tape.strikes(600);
                 self.start(vec![number], async move {
                     if publishes {
                         actor.update_profile().await;
@@ -214,22 +229,39 @@ impl Stage {
         }
     }
 
-    /// Someone stores nothing of a group any more.
+    /// Someone stores nothing of a group any more, which may go on at once.
     pub(super) fn block(&mut self) {
         let Some((number, actor, mut group)) = self.member() else { return };
         if self.cast.ground.tape.strikes(STRAYS) {
             // One that there is not.
             group.uuid = Uuid(self.cast.ground.tape.bytes());
         }
-        self.start(vec![number], async move { actor.block(&group).await });
+        let hears = |it: &Arc<Actor>| it.is_member(&group) && !it.is_deaf(&group);
+        let goes_on = |it: usize| it != number && self.cast.actors.get(it).is_some_and(hears);
+        let other = self.idle_of(goes_on).filter(|_| self.cast.ground.tape.strikes(GOES_ON));
+        let busy = [number].into_iter().chain(other.as_ref().map(|(second, _)| *second)).collect();
+        self.start(busy, async move {
+            actor.block(&group).await;
+            if let Some((_, other)) = other {
+                other.update(&group).await;
+            }
+        });
     }
 
-    /// Someone who did, does so again.
+    /// Someone who did, does so again, and says so in a group that may have gone on meanwhile.
     pub(super) fn free(&mut self) {
         let deaf = |number: usize| self.cast.actors.get(number).is_some_and(|it| !it.deaf_to().is_empty());
         let Some((number, actor)) = self.idle_of(deaf) else { return };
         let Some(group) = actor.deaf_to().pop() else { return };
-        self.start(vec![number], async move { actor.free(&group).await });
+        self.said += 1;
+        let text = format!("{} says {}", actor.name, self.said);
+        self.hush(&group, &text);
+        self.start(vec![number], async move {
+            actor.free(&group).await;
+            if !actor.is_deaf(&group) {
+                actor.come_back(&group, &text).await;
+            }
+        });
     }
 
     /// Who has blocked a group is not shown what is said in it from now on.
@@ -241,7 +273,7 @@ impl Stage {
 
     fn someone_but(&self, actor: &Actor) -> Option<UserId> {
         let others: Vec<&UserId> =
-            self.cast.actors.iter().map(|it| &it.user).filter(|user| **user != actor.user).collect();
+            self.cast.first_clients().map(|it| &it.user).filter(|user| **user != actor.user).collect();
         self.cast.ground.tape.pick(&others).map(|user| (*user).clone())
     }
 }
@@ -257,13 +289,31 @@ impl Actor {
     }
 
     async fn whisper(&self, group: &GroupId, other: &UserId, text: &str) {
-        let names = self.ground.oracle.name_of(other);
-        self.ground.ledger.whispers((&self.name, &names), text);
+        self.ground.ledger.whispers(&self.name, self.ground.oracle.names_of(other), text);
         self.attempt(self.doing(Deed::Whisper, group).to(other), self.client.send_to(group, other, text))
             .await;
     }
 
-    async fn update(&self, group: &GroupId) {
+    async fn hint(&self, group: &GroupId, text: &str) {
+        self.ground.ledger.hints(&self.name, text, self.ground.clock.elapsed_ms());
+        self.attempt(self.doing(Deed::Hint, group), self.client.send_ephemeral(group, text)).await;
+    }
+
+    /// Says something in a group that was not heard for a while: whoever does so has what the others have then.
+    async fn come_back(&self, group: &GroupId, text: &str) {
+        let reached = self.ground.ledger.reached(group);
+        self.ground.ledger.speaks(&self.name, text);
+        let said = async {
+            self.client.send(group, text).await?;
+            match self.client.epoch(group).await?.0 >= reached {
+                true => Ok(()),
+                false => Err(ClientError::State("the others have gone on")),
+            }
+        };
+        self.attempt(self.doing(Deed::ComeBack, group), said).await;
+    }
+
+    pub(crate) async fn update(&self, group: &GroupId) {
         self.attempt(self.doing(Deed::Update, group), self.client.update(group)).await;
     }
 
@@ -284,15 +334,21 @@ impl Actor {
             0 => self.send(group, text).await,
             1 => self.whisper(group, &other.user, &text.replace("says", "whispers")).await,
             2 => self.update(group).await,
-            3 => self.share(group).await,
+            3 => {
+                if !self.is_further {
+                    self.update_profile().await;
+                }
+                self.share(group).await;
+            }
             4 => self.report(group, &other.user).await,
+            5 => self.hint(group, &text.replace("says", "hints")).await,
             // One such thing at a time in each group.
             _ if self.ground.oracle.is_changing(group) => {}
-            5 => self.add(group, other).await,
-            6 => self.change_member(group, &other.user, Deed::Remove).await,
-            7 => self.change_member(group, &other.user, Deed::Promote).await,
-            8 => self.change_member(group, &other.user, Deed::Demote).await,
-            9 => self.leave(group).await,
+            6 => self.add(group, other).await,
+            7 => self.change_member(group, &other.user, Deed::Remove).await,
+            8 => self.change_member(group, &other.user, Deed::Promote).await,
+            9 => self.change_member(group, &other.user, Deed::Demote).await,
+            10 => self.leave(group).await,
             _ => self.end(group).await,
         }
     }
@@ -376,13 +432,13 @@ impl Actor {
 }
 
 /// What a trespasser does, in turn.
-const TRESPASSES: usize = 11;
+const TRESPASSES: usize = 12;
+/// How many in a thousand groups go on as soon as somebody has blocked them.
+const GOES_ON: u16 = 500;
+/// How long a stream is read before something of the moment is said.
+const LISTENING_MS: u64 = 500;
 /// How many in a thousand changes are made by an admin, where one has nothing else to do.
 const ADMINS: u16 = 650;
-/// How many in a thousand tries to demote one of several admins are made by a member that is none.
-const PLAIN: u16 = 650;
-/// How many in a thousand tries to demote the only admin make another one instead.
-const EARLY: u16 = 650;
 /// Members below which none is taken away.
 const FEWEST: usize = 3;
 /// Groups below which none is ended.

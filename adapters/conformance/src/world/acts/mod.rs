@@ -45,22 +45,23 @@ impl Stage {
     fn begin(&mut self) {
         let chosen = self.cast.ground.tape.below(1_000);
         match chosen {
-            0..170 => self.send(),
-            170..220 => self.whisper(),
-            220..320 => self.sync(),
-            320..340 => self.stream(),
-            340..375 => self.update(),
-            375..420 => self.race(),
-            420..615 => self.change(),
-            615..655 => self.trespass(),
-            655..710 => self.say_of_members(),
-            710..735 => self.block(),
-            735..760 => self.free(),
-            760..850 => self.visit(),
-            850..895 => self.meet(),
-            895..925 => self.cut(),
-            925..945 => self.mend(),
-            945..980 => self.crash(),
+            0..120 => self.send(),
+            120..160 => self.whisper(),
+            160..220 => self.sync(),
+            220..235 => self.stream(),
+            235..270 => self.hint(),
+            270..305 => self.update(),
+            305..345 => self.race(),
+            345..545 => self.change(),
+            545..590 => self.trespass(),
+            590..640 => self.say_of_members(),
+            640..680 => self.block(),
+            680..735 => self.free(),
+            735..840 => self.visit(),
+            840..890 => self.meet(),
+            890..920 => self.cut(),
+            920..940 => self.mend(),
+            940..975 => self.crash(),
             _ => self.replay(),
         }
     }
@@ -137,6 +138,11 @@ impl Stage {
         let idle: Vec<usize> = everyone.filter(|it| !self.busy.contains(it) && is_one(*it)).collect();
         let number = self.cast.ground.tape.pick(&idle).copied()?;
         Some((number, self.cast.everyone().nth(number)?.clone()))
+    }
+
+    /// Whether someone is a further client, which leaves its user's account alone.
+    fn is_further(&self, number: usize) -> bool {
+        self.cast.everyone().nth(number).is_some_and(|actor| actor.is_further)
     }
 
     /// Someone who has nothing else to do, and a group: mostly one of theirs, else any, in which they may do nothing.

@@ -15,10 +15,13 @@ impl Stage {
     /// Two who have nothing else to do meet: by their ids, or one by the other's alias.
     pub(super) fn meet(&mut self) {
         let oracle = &self.cast.ground.oracle;
-        let can_meet =
-            |number: usize| self.cast.everyone().nth(number).is_some_and(|it| oracle.has_queue(&it.name));
+        let can_meet = |number: usize| {
+            let actor = self.cast.everyone().nth(number);
+            actor.is_some_and(|it| !it.is_further && oracle.has_queue(&it.name))
+        };
         let Some((first, one)) = self.idle_of(can_meet) else { return };
-        let Some((second, other)) = self.idle_of(|number| number != first) else { return };
+        let is_another = |number: usize| number != first && !self.is_further(number);
+        let Some((second, other)) = self.idle_of(is_another) else { return };
         let tape = &self.cast.ground.tape;
         let (by_alias, declines) = (tape.strikes(500), tape.strikes(350));
         let has_alias = by_alias && oracle.is_there(&other.name) && tape.strikes(800);
@@ -38,10 +41,12 @@ impl Stage {
     pub(super) fn keep_aliases(&mut self, number: usize, actor: Arc<Actor>) {
         let tape = &self.cast.ground.tape;
         let (alias, other) = (tape.below(ALIASES), tape.below(ALIASES));
-        let choice = tape.below(3);
+        let choice = tape.below(4);
         let is_neighbour = |it: &usize| {
             let neighbour = self.cast.everyone().nth(*it);
-            *it != number && neighbour.is_some_and(|it| it.user.domain == actor.user.domain)
+            *it != number
+                && !self.is_further(*it)
+                && neighbour.is_some_and(|it| it.user.domain == actor.user.domain)
         };
         let Some((second, neighbour)) = self.idle_of(|it| is_neighbour(&it)) else { return };
         self.start(vec![number, second], async move {
@@ -63,7 +68,7 @@ impl Stage {
 
 impl Actor {
     /// Offers a connection, which the other accepts or declines; an offer that was answered cannot be answered again.
-    async fn meet(&self, other: &Self, declines: bool) {
+    pub(super) async fn meet(&self, other: &Self, declines: bool) {
         let is_known = self.client.connections().await.contains(&other.user);
         let expected = is_known.then_some(Why::Connected);
         let doing = Doing::new(Deed::Connect, self.party()).to(&other.user).expecting(expected);

@@ -23,13 +23,20 @@ pub(super) struct Accounts {
     revoked: BTreeSet<UserId>,
     /// Clients that are none any more.
     gone: BTreeSet<String>,
+    /// Users whose keys at the queuing service may be others than their clients know: reading finds that out.
+    doubtful_keys: BTreeSet<UserId>,
     /// Clients without a queue.
     without_queue: BTreeSet<String>,
     /// Clients that have published a profile, and those of which nobody knows.
     profiles: BTreeMap<String, bool>,
     /// Whose an alias is, and of which nobody knows.
-    aliases: BTreeMap<(Fqdn, String), Option<String>>,
+    aliases: BTreeMap<Alias, Option<String>>,
+    /// How often something that changes whose an alias is was begun or has ended, and how many such things are under way.
+    under_way: BTreeMap<Alias, (u64, usize)>,
 }
+
+/// An alias of a domain.
+pub(super) type Alias = (Fqdn, String);
 
 impl Accounts {
     /// A user is there from the beginning.
@@ -56,6 +63,28 @@ impl Accounts {
         self.deleted.contains_key(user) || self.revoked.contains(user)
     }
 
+    /// Something about an alias is begun; says how often that has changed.
+    pub(super) fn begin(&mut self, doing: &Doing, alias: Alias) -> u64 {
+        if doing.deed.changes_an_alias() {
+            let (changes, under_way) = self.under_way.entry(alias.clone()).or_default();
+            (*changes, *under_way) = (changes.saturating_add(1), under_way.saturating_add(1));
+        }
+        self.changes_of(&alias)
+    }
+
+    /// Something about an alias has ended.
+    pub(super) fn end(&mut self, doing: &Doing, alias: Alias) {
+        if doing.deed.changes_an_alias() {
+            let (changes, under_way) = self.under_way.entry(alias).or_default();
+            (*changes, *under_way) = (changes.saturating_add(1), under_way.saturating_sub(1));
+        }
+    }
+
+    /// How often whose an alias is may have changed.
+    pub(super) fn changes_of(&self, alias: &Alias) -> u64 {
+        self.under_way.get(alias).map_or(0, |(changes, _)| *changes)
+    }
+
     pub(super) fn is_unclear(&self, client: &str) -> bool {
         self.unclear.contains(client)
     }
@@ -72,7 +101,8 @@ impl Accounts {
 
     /// What comes of something; none where that is open.
     pub(super) fn verdict(&self, doing: &Doing) -> Option<Verdict> {
-        if self.unclear.contains(&doing.by.name) {
+        let is_shut_out = doing.deed.needs_queue_keys() && self.doubtful_keys.contains(&doing.by.user);
+        if is_shut_out || self.unclear.contains(&doing.by.name) {
             return None;
         }
         let refused = self.refusal(doing)?;
@@ -107,9 +137,14 @@ impl Accounts {
             | Deed::TakeAccessToken => when(is_gone, Why::Gone),
             Deed::ReadProfile => when(is_deleted, Why::Unknown),
             Deed::Connect if is_deleted => Some(Some(Why::Unknown)),
-            Deed::Provision | Deed::ReadRecord | Deed::Rotate | Deed::SetPushToken | Deed::RestartQueue => {
-                when(has_no_queue, Why::NotOurs)
-            }
+            Deed::Provision
+            | Deed::ReadRecord
+            | Deed::Rotate
+            | Deed::RotateKey
+            | Deed::RotateUserKey
+            | Deed::ReplaceConfigs
+            | Deed::SetPushToken
+            | Deed::RestartQueue => when(has_no_queue, Why::NotOurs),
             Deed::RegisterAlias => match self.alias(doing)? {
                 Some(owner) => when(*owner != by.name, Why::Taken),
                 None => Some(None),
@@ -123,9 +158,13 @@ impl Accounts {
         }
     }
 
-    /// Whose an alias is: none where that is not known.
+    /// Whose an alias is: none where that is not known, or is changing.
     fn alias(&self, doing: &Doing) -> Option<Option<&String>> {
-        match self.aliases.get(&doing.alias()?) {
+        let alias = doing.alias()?;
+        if self.under_way.get(&alias).is_some_and(|(_, under_way)| *under_way > 0) {
+            return None;
+        }
+        match self.aliases.get(&alias) {
             None => Some(None),
             Some(Some(owner)) => Some(Some(owner)),
             Some(None) => None,
@@ -185,6 +224,9 @@ impl Accounts {
             }
             Deed::UpdateProfile => {
                 self.profiles.entry(doing.by.name.clone()).or_insert(false);
+            }
+            Deed::RotateKey | Deed::RotateUserKey => {
+                self.doubtful_keys.insert(doing.by.user.clone());
             }
             Deed::ChangePassword | Deed::DeleteQueue | Deed::SetUp => {
                 self.unclear.insert(doing.by.name.clone());

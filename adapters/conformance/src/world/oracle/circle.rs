@@ -66,7 +66,9 @@ impl Circle {
         if self.has_ended || is_outside {
             // Who has not heard of that may take it for done already, and ask nobody.
             let why = if self.has_ended { Why::Ended } else { Why::NoMember };
-            return (!seems_done(doing, sees)).then_some(Verdict::Refuse(why));
+            let is_strange = doing.deed == Deed::Add && !doing.are_friends;
+            let is_asked = !seems_done(doing, sees) && !doing.seems_vain && !is_strange;
+            return is_asked.then_some(Verdict::Refuse(why));
         }
         // It may not know yet that it is a member, or who else is.
         if sees.is_none() || doing.deed.is_done_to_someone() && !self.is_seen_by(sees) {
@@ -141,13 +143,21 @@ impl Circle {
         }
     }
 
+    /// Its homeserver takes members out of it by itself, and says how many: they are in it until somebody commits.
+    pub(super) fn expel(&mut self, users: &BTreeSet<UserId>) -> u64 {
+        let before = self.leaving.len();
+        self.leaving.extend(self.members.intersection(users).cloned());
+        u64::try_from(self.leaving.len().saturating_sub(before)).unwrap_or(0)
+    }
+
     /// How members see it, where they see it otherwise than the oracle: in words.
     pub(super) fn differs_from(&self, view: Option<&View>) -> Option<&'static str> {
         if self.is_unclear {
             return None;
         }
         let Some(view) = view else {
-            return (!self.has_ended).then_some("nobody is in a group that has members");
+            let has_members = !self.has_ended && !self.members.is_subset(&self.leaving);
+            return has_members.then_some("nobody is in a group that has members");
         };
         if self.has_ended {
             return Some("somebody is in a group that has ended");
@@ -179,4 +189,13 @@ pub(super) fn seems_done(doing: &Doing, sees: Option<&View>) -> bool {
         Deed::Demote => !view.admins.contains(whom),
         _ => false,
     }
+}
+
+/// Whether there is nobody to do it to, or it may not be done, as the client that does it has the group: it asks nobody
+/// then.
+pub(super) fn seems_vain(doing: &Doing, holds: Option<&View>) -> bool {
+    let (Some(view), Some(whom)) = (holds, &doing.whom) else { return false };
+    let is_last_admin = doing.deed == Deed::Demote && view.admins.iter().eq([whom]);
+    let is_to_member = doing.deed.is_done_to_someone() && doing.deed != Deed::Add;
+    is_last_admin || is_to_member && !view.members.contains(whom)
 }

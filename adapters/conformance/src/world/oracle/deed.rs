@@ -10,6 +10,8 @@ pub enum Deed {
     Send,
     /// Sends a message to one member alone.
     Whisper,
+    /// Sends a message of the moment.
+    Hint,
     /// Updates its leaf.
     Update,
     /// Adds a user to a group.
@@ -34,6 +36,8 @@ pub enum Deed {
     Block,
     /// Stores what comes of it again.
     Free,
+    /// Says something in a group that went on without it, and holds what the others have.
+    ComeBack,
     /// Reads through a stream.
     Stream,
     /// Registers a user.
@@ -86,6 +90,12 @@ pub enum Deed {
     ReadRecord,
     /// Changes its user's friendship keys.
     Rotate,
+    /// Takes another key at the queuing service.
+    RotateKey,
+    /// Gives its user another key there.
+    RotateUserKey,
+    /// Takes all its queue configs back.
+    ReplaceConfigs,
     /// Leaves a push token.
     SetPushToken,
     /// Begins its queue again.
@@ -134,9 +144,10 @@ pub enum Why {
 
 impl Deed {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 48] = [
         Self::Send,
         Self::Whisper,
+        Self::Hint,
         Self::Update,
         Self::Add,
         Self::Remove,
@@ -149,6 +160,7 @@ impl Deed {
         Self::Report,
         Self::Block,
         Self::Free,
+        Self::ComeBack,
         Self::Stream,
         Self::Register,
         Self::LogIn,
@@ -175,6 +187,9 @@ impl Deed {
         Self::SetUp,
         Self::ReadRecord,
         Self::Rotate,
+        Self::RotateKey,
+        Self::RotateUserKey,
+        Self::ReplaceConfigs,
         Self::SetPushToken,
         Self::RestartQueue,
         Self::DeleteQueue,
@@ -184,7 +199,7 @@ impl Deed {
     #[must_use]
     pub const fn refusals(self) -> &'static [Why] {
         match self {
-            Self::Send | Self::Update | Self::Leave => &[Why::NoMember, Why::Ended],
+            Self::Send | Self::Hint | Self::Update | Self::Leave => &[Why::NoMember, Why::Ended],
             Self::Whisper | Self::Report => &[Why::NoMember, Why::Ended, Why::Unknown],
             Self::Add => &[Why::NoMember, Why::Ended, Why::NoAdmin, Why::Stranger],
             Self::Remove => &[Why::NoMember, Why::Ended, Why::NoAdmin, Why::Unknown],
@@ -207,8 +222,10 @@ impl Deed {
             Self::Connect => &[Why::Connected, Why::Unknown],
             Self::Accept | Self::Decline => &[Why::NotOurs],
             Self::ReadRecord | Self::Rotate | Self::SetPushToken | Self::RestartQueue => &[Why::NotOurs],
+            Self::RotateKey | Self::RotateUserKey | Self::ReplaceConfigs => &[Why::NotOurs],
             Self::Found
             | Self::Free
+            | Self::ComeBack
             | Self::Stream
             | Self::CheckAuthority
             | Self::SetUp
@@ -227,6 +244,16 @@ impl Deed {
         matches!(self, Self::Add | Self::Remove | Self::Promote | Self::Demote | Self::Leave | Self::End)
     }
 
+    /// Whether it is about whoever has an alias.
+    pub(super) const fn is_about_an_alias(self) -> bool {
+        matches!(self, Self::RegisterAlias | Self::RenewAlias | Self::DeleteAlias | Self::ConnectAlias)
+    }
+
+    /// Whether it changes who has an alias.
+    pub(super) const fn changes_an_alias(self) -> bool {
+        matches!(self, Self::RegisterAlias | Self::DeleteAlias)
+    }
+
     /// Whether it is nothing to the account of who does it, but costs tokens.
     pub(super) const fn costs_tokens(self) -> bool {
         matches!(
@@ -238,6 +265,28 @@ impl Deed {
                 | Self::Connect
                 | Self::ReadProfile
                 | Self::SetUp
+        )
+    }
+
+    /// Whether it is done with the client's keys at the queuing service.
+    pub(super) const fn needs_queue_keys(self) -> bool {
+        matches!(
+            self,
+            Self::Block
+                | Self::Free
+                | Self::Stream
+                | Self::Provision
+                | Self::TakeOver
+                | Self::Renew
+                | Self::SetUp
+                | Self::ReadRecord
+                | Self::Rotate
+                | Self::RotateKey
+                | Self::RotateUserKey
+                | Self::ReplaceConfigs
+                | Self::SetPushToken
+                | Self::RestartQueue
+                | Self::DeleteQueue
         )
     }
 
@@ -253,20 +302,42 @@ impl Deed {
 }
 
 impl Why {
-    /// Whether an error is what one is told then. What the client knows it says itself; what it does not, its homeserver.
+    /// Whether an error is what one is told then. What the client knows it says itself, in these words; what it does not,
+    /// its homeserver.
     pub(super) fn fits(self, error: &ClientError) -> bool {
-        let says_itself = matches!(error, ClientError::State(_));
         let is = |codes: &[ErrorCode]| error.code().is_some_and(|code| codes.contains(&code));
-        let absent = [ErrorCode::NotFound, ErrorCode::Unauthenticated];
+        let says_itself = matches!(error, ClientError::State(words) if self.words().contains(words));
+        says_itself
+            || match self {
+                Self::NoMember | Self::Ended => is(&[ErrorCode::NotFound, ErrorCode::Unauthenticated]),
+                Self::NoAdmin => is(&[ErrorCode::Forbidden]),
+                Self::Unknown => is(&[ErrorCode::NotFound]),
+                Self::Taken => is(&[ErrorCode::AlreadyExists]),
+                Self::WrongPassword => *error == ClientError::WrongPassword,
+                Self::OtherKey => matches!(error, ClientError::Unverified(_)),
+                Self::Gone => is(&[ErrorCode::Unauthenticated]),
+                Self::LastAdmin | Self::Stranger | Self::Connected | Self::NotOurs => false,
+            }
+    }
+
+    /// What a client says itself.
+    const fn words(self) -> &'static [&'static str] {
         match self {
-            Self::NoMember | Self::Ended => says_itself || is(&absent),
-            Self::NoAdmin => is(&[ErrorCode::Forbidden]),
-            Self::LastAdmin | Self::Stranger | Self::Connected | Self::NotOurs => says_itself,
-            Self::Unknown => says_itself || is(&[ErrorCode::NotFound]),
-            Self::Taken => is(&[ErrorCode::AlreadyExists]),
-            Self::WrongPassword => *error == ClientError::WrongPassword,
-            Self::OtherKey => matches!(error, ClientError::Unverified(_)),
-            Self::Gone => is(&[ErrorCode::Unauthenticated]),
+            Self::NoMember => &["no such group", "not a member any more", "this client has left the group"],
+            // Who had left it before is not told of its end.
+            Self::Ended => &["no such group", "not a member any more", "this client has left the group"],
+            Self::LastAdmin => &["nobody would be admin"],
+            Self::Stranger => &["not connected"],
+            Self::Connected => &["connected already"],
+            Self::Unknown => &["no such group", "no such member"],
+            Self::NotOurs => &[
+                "no profile was published",
+                "no such alias",
+                "no such offer",
+                "no such provision",
+                "the client has no queue yet",
+            ],
+            Self::NoAdmin | Self::Taken | Self::WrongPassword | Self::OtherKey | Self::Gone => &[],
         }
     }
 }

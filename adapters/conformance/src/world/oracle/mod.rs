@@ -11,10 +11,13 @@ use std::{
 };
 
 use phoenix_client::ClientError;
-use phoenix_core::{Fqdn, GroupId, UserId};
+use phoenix_core::{ErrorCode, GroupId, UserId};
 
 pub use self::deed::{Deed, Verdict, Why};
-use self::{account::Accounts, circle::Circle};
+use self::{
+    account::{Accounts, Alias},
+    circle::Circle,
+};
 use super::{cast::View, planted::Planted};
 
 /// How often each deed came to what the oracle had said.
@@ -29,7 +32,7 @@ pub(crate) struct Oracle {
 
 #[derive(Default)]
 struct State {
-    names: BTreeMap<UserId, String>,
+    names: BTreeMap<UserId, BTreeSet<String>>,
     groups: BTreeMap<GroupId, Circle>,
     accounts: Accounts,
     /// Users that may be no member any more by the time when they read that they are.
@@ -39,6 +42,10 @@ struct State {
     seen: Seen,
     /// How often nothing could be said, or faults left open what came of it.
     open: u64,
+    /// How many members homeservers took out of groups by themselves.
+    expelled: u64,
+    /// Whether all faults have ended, and what they left has passed.
+    is_calm: bool,
 }
 
 /// Who does something.
@@ -64,6 +71,8 @@ pub(crate) struct Doing {
     pub(crate) expected: Option<Why>,
     /// Whether the two are connected.
     pub(crate) are_friends: bool,
+    /// Whether its client may see by itself that it cannot be done, and ask nobody.
+    pub(crate) seems_vain: bool,
 }
 
 /// What the oracle said, before it was done.
@@ -75,7 +84,7 @@ pub(crate) struct Bet {
     verdict: Option<Verdict>,
     /// Whether there was nothing to do, as the client saw it.
     seemed_done: bool,
-    /// How often the group had changed.
+    /// How often the group or the alias had changed.
     changes: u64,
     disturbed: u64,
 }
@@ -91,6 +100,7 @@ impl Doing {
             other: None,
             expected: None,
             are_friends: false,
+            seems_vain: false,
         }
     }
 
@@ -114,6 +124,11 @@ impl Doing {
         Self { expected, ..self }
     }
 
+    /// With what its client has of the group, whether or not it knows that it is a member still.
+    pub(crate) fn holding(self, holds: Option<&View>) -> Self {
+        Self { seems_vain: circle::seems_vain(&self, holds), ..self }
+    }
+
     /// In words.
     pub(crate) fn told(&self) -> String {
         let whom = self.whom.as_ref().map(|whom| format!(" to {}", whom.uuid));
@@ -124,7 +139,10 @@ impl Doing {
     }
 
     /// The alias that it is about: of its own domain, unless it names another.
-    fn alias(&self) -> Option<(Fqdn, String)> {
+    fn alias(&self) -> Option<Alias> {
+        if !self.deed.is_about_an_alias() {
+            return None;
+        }
         let domain = self.other.as_ref().and_then(|other| other.parse().ok());
         Some((domain.unwrap_or_else(|| self.by.user.domain.clone()), self.word.clone()?))
     }
@@ -138,13 +156,17 @@ impl Oracle {
 
     /// A user is there from the beginning.
     pub(crate) fn settle(&self, by: &Party, password: &str) {
-        let mut state = self.lock();
-        state.names.insert(by.user.clone(), by.name.clone());
-        state.accounts.settle(&by.user, password);
+        self.settle_further(by);
+        self.lock().accounts.settle(&by.user, password);
     }
 
-    /// The client that a user had from the beginning.
-    pub(crate) fn name_of(&self, user: &UserId) -> String {
+    /// So is a client of a user, beside others perhaps.
+    pub(crate) fn settle_further(&self, by: &Party) {
+        self.lock().names.entry(by.user.clone()).or_default().insert(by.name.clone());
+    }
+
+    /// The clients that a user had from the beginning.
+    pub(crate) fn names_of(&self, user: &UserId) -> BTreeSet<String> {
         self.lock().names.get(user).cloned().unwrap_or_default()
     }
 
@@ -220,10 +242,32 @@ impl Oracle {
         *count = count.saturating_add(1);
     }
 
-    /// What came of everything that was foretold, and how much was left open.
-    pub(crate) fn seen(&self) -> (Seen, u64) {
-        let state = self.lock();
-        (state.seen.clone(), state.open)
+    /// From now on nothing that goes wrong is a fault's doing.
+    pub(crate) fn calm(&self) {
+        self.lock().is_calm = true;
+    }
+
+    /// What came of everything that was foretold.
+    pub(crate) fn seen(&self) -> Seen {
+        self.lock().seen.clone()
+    }
+
+    /// How much was left open.
+    pub(crate) fn open(&self) -> u64 {
+        self.lock().open
+    }
+
+    /// The homeserver of a group takes users out of it by itself.
+    pub(crate) fn expelled(&self, group: &GroupId, users: &BTreeSet<UserId>) {
+        let State { groups, expelled, .. } = &mut *self.lock();
+        if let Some(circle) = groups.get_mut(group) {
+            *expelled = expelled.saturating_add(circle.expel(users));
+        }
+    }
+
+    /// How many members homeservers took out of groups by themselves.
+    pub(crate) fn expelled_in_all(&self) -> u64 {
+        self.lock().expelled
     }
 
     /// Says what must come of something that is about to be done. `sees` is how the client that does it sees the group.
@@ -231,7 +275,10 @@ impl Oracle {
         let mut state = self.lock();
         let verdict = state.verdict(&doing, sees).map(|verdict| self.mistaken(&doing, verdict));
         let mut changes = 0;
-        let State { groups, uninvited, .. } = &mut *state;
+        let State { groups, uninvited, accounts, .. } = &mut *state;
+        if let Some(alias) = doing.alias() {
+            changes = accounts.begin(&doing, alias);
+        }
         if let Some(circle) = doing.group.as_ref().and_then(|group| groups.get_mut(group)) {
             if doing.deed.changes_a_group() {
                 circle.begin();
@@ -253,13 +300,18 @@ impl Oracle {
         let Bet { doing, caller, mut verdict, seemed_done, changes, disturbed } = bet;
         let mut state = self.lock();
         let is_disturbed = state.disturbed_of(&caller) != disturbed;
+        if let Some(alias) = doing.alias() {
+            verdict = verdict.filter(|_| state.accounts.changes_of(&alias) == changes);
+            state.accounts.end(&doing, alias);
+        }
         if let Some(circle) = doing.group.as_ref().and_then(|group| state.groups.get_mut(group)) {
             verdict = verdict.filter(|_| circle.changes == changes);
             if doing.deed.changes_a_group() {
                 circle.end();
             }
         }
-        let is_open = |error: &ClientError| error.is_transient() || *error == ClientError::Outrun;
+        let is_calm = state.is_calm;
+        let is_open = |error: &ClientError| !is_calm && leaves_open(error);
         match done {
             // It is not known whether the client looked again before it did nothing.
             Ok(()) if seemed_done && verdict.is_none() => state.lose(&doing),
@@ -301,6 +353,13 @@ impl Oracle {
     }
 }
 
+/// Whether an error says nothing of what became of a deed. Nothing excuses a homeserver that is broken itself; and no run
+/// does so much that one may find it too much.
+fn leaves_open(error: &ClientError) -> bool {
+    let is_inexcusable = matches!(error.code(), Some(ErrorCode::Internal | ErrorCode::RateLimited));
+    error.is_transient() && !is_inexcusable || *error == ClientError::Outrun
+}
+
 impl State {
     fn verdict(&self, doing: &Doing, sees: Option<&View>) -> Option<Verdict> {
         if let Some(why) = doing.expected {
@@ -310,13 +369,11 @@ impl State {
             return self.accounts.verdict(doing);
         };
         let verdict = self.groups.get(group)?.verdict(doing, sees)?;
-        match (doing.deed, verdict) {
-            (Deed::Share, Verdict::Accept) => match self.accounts.has_profile(&doing.by.name)? {
-                true => Some(verdict),
-                false => Some(Verdict::Refuse(Why::NotOurs)),
-            },
-            _ => Some(verdict),
+        if doing.deed != Deed::Share || self.accounts.has_profile(&doing.by.name)? {
+            return Some(verdict);
         }
+        // Who has none to share may be told that first, or that it is no member any more.
+        (verdict == Verdict::Accept).then_some(Verdict::Refuse(Why::NotOurs))
     }
 
     fn change(&mut self, doing: &Doing) {

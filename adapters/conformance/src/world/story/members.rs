@@ -1,6 +1,6 @@
 //! What members of a group do to each other and of themselves, and how a group ends.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use phoenix_client::{Client, ClientError, Event};
 use phoenix_core::{ErrorCode, GroupId, api::delivery::ReportReason, crypto::AtRestKey, wire::Secret};
@@ -23,7 +23,7 @@ impl Narrator {
             self.client(connect(&d, &other).await)?;
         }
         let group = self.found("d", &["c", "e", "f"]).await?;
-        self.ground.ledger.whispers(("d", "c"), WHISPER);
+        self.ground.ledger.whispers("d", BTreeSet::from(["c".to_owned()]), WHISPER);
         self.client(d.client.send_to(&group, &c.user, WHISPER).await)?;
         self.say("d", &group, "d says it to all of them").await?;
         self.settle(&[]).await?;
