@@ -85,6 +85,10 @@ async fn changed(
     for _ in 0..60 {
         let now = listed(admin, group).await;
         if now != before {
+            if listed(member, group).await != now {
+                // What changed it is on its way still.
+                member.sync(Duration::from_secs(5)).await.expect("synced");
+            }
             assert_eq!(listed(member, group).await, now);
             return now;
         }
