@@ -4,6 +4,7 @@ mod authority;
 mod mailbox;
 mod restored;
 mod secrets;
+mod spread;
 
 use std::sync::{
     Arc,
