@@ -68,7 +68,7 @@ impl Mailboxes {
         };
         let Some(Dispatched { destination, transaction, rows }) = reply.dispatched else { return Ok(()) };
         let id = transaction.payload.transaction;
-        let outcome = post(&self.inner, &destination, transaction).await;
+        let outcome = self.sent(&destination, transaction).await;
         let answered = matches!(outcome, Outcome::Receipt(_));
         let was_cut_off = self.note(&destination, &outcome);
         let settled = SettleRequest { mailbox, transaction: Some(id), rows, outcome };
@@ -77,6 +77,20 @@ impl Mailboxes {
             greet(&self.inner, &destination).await;
         }
         Ok(())
+    }
+
+    /// Sends a transaction, and says what came of it. A delivery that is refused alone is bad only where the destination
+    /// takes an empty transaction: whoever refuses everything must not cost one message after the other.
+    async fn sent(&self, destination: &Fqdn, transaction: QsToQsTransaction) -> Outcome {
+        let is_alone = transaction.payload.deliveries.len() == 1;
+        match post(&self.inner, destination, transaction).await {
+            Outcome::Refused if is_alone && !greet(&self.inner, destination).await => Outcome::Failed(0),
+            Outcome::Refused if is_alone => {
+                tracing::warn!("a homeserver refuses a delivery as bad: it is set aside");
+                Outcome::Refused
+            }
+            outcome => outcome,
+        }
     }
 
     /// Whether the store was restored, and this domain was not greeted since this process began: it was cut off meanwhile,
@@ -92,6 +106,8 @@ impl Mailboxes {
         let mut cut_off = self.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Outcome::Receipt(_) => cut_off.remove(domain),
+            // It is there; it is greeted when it takes something.
+            Outcome::Refused => false,
             Outcome::Failed(_) => {
                 if cut_off.len() < MAX_CUT_OFF {
                     cut_off.insert(domain.clone());
@@ -135,7 +151,7 @@ pub(crate) async fn greet(inner: &Inner, domain: &Fqdn) -> bool {
 /// Sends a transaction, once.
 pub(crate) async fn post(inner: &Inner, to: &Fqdn, transaction: QsToQsTransaction) -> Outcome {
     let id = transaction.payload.transaction;
-    let Ok(body) = Opaque::new(transaction.encode()) else { return Outcome::Failed(0) };
+    let Ok(body) = Opaque::new(transaction.encode()) else { return Outcome::Refused };
     let description = FederatedEnqueue::DESCRIPTION;
     let call = Call { version: VERSION, endpoint: description.id, auth: None, token: None, body };
     let outgoing =
@@ -145,7 +161,7 @@ pub(crate) async fn post(inner: &Inner, to: &Fqdn, transaction: QsToQsTransactio
             Ok(receipt) if receipt.transaction == id => Outcome::Receipt(Box::new(receipt)),
             Ok(_) | Err(_) => Outcome::Failed(0),
         },
-        Ok(Err(refused)) => Outcome::Failed(refused.retry_after_s.unwrap_or_default()),
+        Ok(Err(refused)) => refused.into(),
         Err(_) => Outcome::Failed(0),
     }
 }

@@ -1,8 +1,10 @@
 //! A homeserver's beginnings, and its keys over time.
 
 mod authority;
+mod mailbox;
 mod restored;
 mod secrets;
+mod spread;
 
 use std::sync::{
     Arc,

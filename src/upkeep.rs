@@ -1,25 +1,33 @@
 //! A homeserver's keys over time: rotated, taken over from other replicas, told to its own services.
 
+use futures::future::select;
 use phoenix_core::{Failure, Fault, Timestamp, api::ServiceName, published::PublishedKeys, time::DAY};
+use phoenix_qs::keys_topic;
 use time::OffsetDateTime;
 
 use crate::{Homeserver, homeserver::Rings};
 
 impl Homeserver {
-    /// Keeps the keys in force as they should be: rotates them, and takes over what another replica rotated.
+    /// Keeps the keys in force as they should be: rotates them, and takes over what another replica rotated. From time
+    /// to time, and where somebody named a key that is not known here; then at most once a second.
     pub(crate) async fn keep_keys(&self) {
-        let clock = &self.inner.shared.ports().clock;
+        let ports = self.inner.shared.ports();
+        let mut wanted = ports.wake.subscribe(&keys_topic(&self.inner.queue.ring().at_rest));
+        let mut looked_at = ports.clock.now();
         loop {
-            clock.sleep_until(clock.now().plus_secs(KEYS_EVERY_S)).await;
+            select(wanted.wakened(), ports.clock.sleep_until(looked_at.plus_secs(KEYS_EVERY_S))).await;
+            looked_at = ports.clock.now();
             if let Err(error) = self.refresh_keys().await {
                 tracing::error!(%error, "the keys could not be refreshed");
             }
+            ports.clock.sleep_until(looked_at.plus_secs(KEYS_REST_S)).await;
         }
     }
 
     /// Takes over what another process changed, and rotates what is due.
     pub(crate) async fn refresh_keys(&self) -> Result<(), Fault> {
         let mut revision = self.inner.revision.lock().await;
+        let begun_at = self.inner.shared.ports().clock.now();
         if let Some(keys) = self.inner.keys.refreshed(*revision, &self.inner.root).await? {
             let rings = Rings::from(keys);
             self.inner.auth.rotate(rings.auth);
@@ -28,6 +36,7 @@ impl Homeserver {
             *revision = rings.revision;
             self.remind();
         }
+        self.inner.queue.ring().service.seen(begun_at);
         self.tell_end();
         self.publish().await
     }
@@ -102,3 +111,5 @@ fn day(at: Timestamp) -> String {
 const REMIND_DAYS: u64 = 120;
 /// How often the keys are looked at: another replica's rotation must be known well before a new key issues.
 const KEYS_EVERY_S: u64 = 60;
+/// Seconds between two looks at the keys, however often somebody names one that is not known.
+const KEYS_REST_S: u64 = 1;

@@ -1,12 +1,18 @@
 //! The secret keys of the QS.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{
+    fmt::Debug,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use phoenix_core::{
     Fault, Fqdn, KeyId, Reject, Timestamp,
     api::queue::{MAX_KEYS, QsPublicKeys, QueueConfig, Recipient, SealingKey, ServiceKey},
     crypto::{Chance, HpkeSecretKey, SigningKey, Suite},
-    time::{DAY, HOUR},
+    time::{DAY, HOUR, MINUTE},
     wire::{List, Wire},
 };
 use tls_codec::{DeserializeBytes, Serialize, Size, TlsDeserializeBytes, TlsSerialize, TlsSize};
@@ -18,6 +24,8 @@ use crate::config_cache::{ConfigCache, OpenedConfig};
 pub struct QueueKeys {
     stored: StoredKeys,
     opened: ConfigCache,
+    /// When they were last seen to be those of the store, in milliseconds.
+    seen_at: AtomicU64,
 }
 
 #[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
@@ -91,7 +99,19 @@ impl QueueKeys {
             .map_err(|_| Fault::Broken("the keys of the queuing service"))
     }
 
-    /// What is published of them: all that have not ended.
+    /// Notes that the store held these keys at a time, and no others.
+    pub fn seen(&self, at: Timestamp) {
+        self.seen_at.fetch_max(at.0, Ordering::Relaxed);
+    }
+
+    /// Whether a key that is not among these is nobody's: they were read not long ago, and what anybody seals to was
+    /// in the store for longer.
+    pub(crate) fn are_complete(&self, now: Timestamp) -> bool {
+        now <= Timestamp(self.seen_at.load(Ordering::Relaxed)).plus_secs(COMPLETE_S)
+    }
+
+    /// What is published of them: all that verify and have not ended, so that others know them in time; of those that
+    /// something is sealed to, the ones that every replica can open.
     #[must_use]
     pub fn public(&self, now: Timestamp) -> QsPublicKeys {
         let now = now.as_secs();
@@ -110,7 +130,7 @@ impl QueueKeys {
     /// [`Fault::Broken`] where all have ended.
     pub(crate) fn signer(&self, now: Timestamp) -> Result<(KeyId, &SigningKey), Fault> {
         let now = now.as_secs();
-        let valid = self.stored.signing.iter().filter(|it| (it.not_before..=it.not_after).contains(&now));
+        let valid = spread(&self.stored.signing, now).filter(|it| it.not_before <= now);
         let signer = valid.max_by_key(|it| it.not_after).ok_or(Fault::Broken("no signing key is valid"))?;
         Ok((signer.id, &signer.key))
     }
@@ -141,7 +161,7 @@ impl QueueKeys {
     }
 
     fn of(stored: StoredKeys) -> Self {
-        Self { stored, opened: ConfigCache::default() }
+        Self { stored, opened: ConfigCache::default(), seen_at: AtomicU64::default() }
     }
 }
 
@@ -191,8 +211,7 @@ fn rotated<K: Secret>(
     }
     if is_due {
         let key = fresh();
-        // An hour early, for those whose clocks are behind.
-        let not_before = now.as_secs().saturating_sub(HOUR);
+        let not_before = now.as_secs().saturating_sub(EARLY_S);
         rotated.push(Timed {
             id: key.id(),
             key,
@@ -204,14 +223,29 @@ fn rotated<K: Secret>(
 }
 
 fn published(keys: &[Timed<HpkeSecretKey>], now: u64) -> List<SealingKey, MAX_KEYS> {
-    let valid = keys.iter().filter(|it| now <= it.not_after).map(SealingKey::from);
-    List::new(valid.collect()).unwrap_or_default()
+    List::new(spread(keys, now).map(SealingKey::from).collect()).unwrap_or_default()
+}
+
+/// The keys that have not ended and that every replica has read by now; where there are none, as in a homeserver's
+/// first minutes, all that have not ended.
+fn spread<K: Secret>(keys: &[Timed<K>], now: u64) -> impl Iterator<Item = &Timed<K>> {
+    let lasting = keys.iter().filter(move |it| now <= it.not_after);
+    let has_spread = move |it: &Timed<K>| it.not_before.saturating_add(EARLY_S + SPREAD_S) <= now;
+    let is_any = lasting.clone().any(has_spread);
+    lasting.filter(move |it| !is_any || has_spread(it))
 }
 
 fn find<'a>(keys: &'a [Timed<HpkeSecretKey>], id: &KeyId) -> Option<&'a HpkeSecretKey> {
     keys.iter().find(|it| it.id == *id).map(|it| &it.key)
 }
 
+/// Seconds by which a key is valid before it was made, for those whose clocks are behind.
+const EARLY_S: u64 = HOUR;
+/// Seconds after which every replica has read a key that one of them made: each reads the keys every minute.
+const SPREAD_S: u64 = 2 * MINUTE;
+/// Seconds for which keys that were read are taken for complete: well below the time in which they spread, so that
+/// replicas' clocks may differ.
+const COMPLETE_S: u64 = MINUTE / 2;
 /// Days for which a key is valid.
 const VALID_DAYS: u64 = 365;
 /// Days before its end at which the next key comes.
@@ -225,7 +259,7 @@ const DELIVERY_KEY_KEPT_DAYS: u64 = 10;
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use phoenix_core::{Timestamp, crypto::Chance};
+    use phoenix_core::{Timestamp, crypto::Chance, published::longest_valid};
 
     use super::QueueKeys;
 
@@ -250,6 +284,34 @@ mod tests {
         assert_eq!(counts, [(2, 2, 2), (1, 2, 2), (1, 2, 1), (1, 1, 1)]);
         assert_eq!(two.public(days(340)).verifying.len(), 2);
         assert_eq!(ended.public(days(366)).queue_config.len(), 1);
+    }
+
+    #[test]
+    fn a_further_key_is_used_when_every_replica_has_read_it_and_a_first_one_at_once() {
+        let now = Timestamp(1_700_000_000_000);
+        let domain = "alpha.test".parse().unwrap();
+        let mut chance = Chance::from_seed([1; 32]);
+        let keys = QueueKeys::generate(&domain, now, &mut chance);
+        let made_at = now.plus_secs(340 * 86_400);
+        let two = keys.rotated(made_at, &mut chance).unwrap();
+        let used = |keys: &QueueKeys, at| {
+            let public = keys.public(at);
+            let sealing =
+                [&public.queue_config, &public.delivery].map(|it| longest_valid(it, at).unwrap().id);
+            (keys.signer(at).unwrap().0, sealing)
+        };
+
+        let (soon, later) = (made_at.plus_secs(119), made_at.plus_secs(120));
+
+        assert_eq!(used(&two, soon), used(&keys, now));
+        let counts = |at| {
+            let public = two.public(at);
+            (public.verifying.len(), public.queue_config.len(), public.delivery.len())
+        };
+        assert_eq!([counts(soon), counts(later)], [(2, 1, 1), (2, 2, 2)]);
+        let (signer, [config, delivery]) = used(&two, later);
+        let (old_signer, [old_config, old_delivery]) = used(&two, soon);
+        assert!(signer != old_signer && config != old_config && delivery != old_delivery);
     }
 
     #[test]

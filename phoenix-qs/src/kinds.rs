@@ -122,6 +122,12 @@ pub(crate) fn topic(key: &AtRestKey, client: &QsClientId) -> Topic {
     Topic(key.prf("queue topic", client.as_bytes()).to_vec().into())
 }
 
+/// What wakes whoever keeps this process's keys: one was named that it does not know, and another replica may.
+#[must_use]
+pub fn keys_topic(key: &AtRestKey) -> Topic {
+    Topic(key.prf("keys topic", &[]).to_vec().into())
+}
+
 /// When something ends that was last used in a month: 90 d after that month (09).
 pub(crate) fn end_of_use(month: Month) -> Timestamp {
     month.plus(1).start().plus_secs(UNUSED_DAYS * DAY)

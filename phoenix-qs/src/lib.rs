@@ -32,7 +32,7 @@ use std::sync::Arc;
 use phoenix_core::engine::{Engine, Handler, bind, bind_parts, bind_stream};
 
 pub use keys::QueueKeys;
-pub use kinds::{LATER, MAILBOX, mailbox};
+pub use kinds::{LATER, MAILBOX, keys_topic, mailbox};
 pub use service::{QueueService, QueueSettings};
 
 /// The handlers of all endpoints that are reached from outside.

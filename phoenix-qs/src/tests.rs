@@ -13,6 +13,7 @@ mod later;
 mod limits;
 mod mailboxes;
 mod packages;
+mod poison;
 mod push;
 mod queues;
 mod races;

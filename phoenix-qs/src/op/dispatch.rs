@@ -109,7 +109,7 @@ impl Operation for Dispatch {
                 Reading::glance(mailbox(key), numbered(FIRST_PAGE)),
             ]),
             3 if found.rows(2)?.is_empty() => Ok(vec![Reading::change(mailbox(key), numbered(1))]),
-            3 if found.place(2)?.more && is_small(found.rows(2)?) => {
+            3 if found.place(2)?.more && is_small(found.rows(2)?) && takes_more(found)? => {
                 Ok(vec![Reading::glance(mailbox(key), numbered(FULL_PAGE))])
             }
             _ => Ok(Vec::new()),
@@ -195,7 +195,7 @@ impl Packing<'_> {
     fn decide(self, state: State) -> Result<Decision<DispatchReply>, Failure> {
         let (mut rows, mut deliveries, mut resealed, mut bytes) =
             (Vec::new(), Vec::new(), Vec::new(), 0_usize);
-        for (number, record) in state.ready {
+        for (number, record) in state.ready.into_iter().take(state.round.width.deliveries()) {
             let (delivery, fresh) = self.sealed(number, record)?;
             bytes = bytes.saturating_add(delivery.sealed.ciphertext.len());
             if bytes > MAX_BYTES && !deliveries.is_empty() {
@@ -258,6 +258,11 @@ fn given_up(
 
 fn round_of(found: &Rows) -> Result<RoundRecord, Failure> {
     Ok(found.row(0, &RECORD)?.map(from_row).transpose()?.unwrap_or_default())
+}
+
+/// Whether the next transaction may hold more than what was read first.
+fn takes_more(found: &Rows) -> Result<bool, Failure> {
+    Ok(round_of(found)?.width.deliveries() > found.rows(2)?.len())
 }
 
 fn is_small(rows: &[(RowKey, Bytes)]) -> bool {

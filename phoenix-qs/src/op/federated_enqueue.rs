@@ -12,7 +12,7 @@ use phoenix_core::{
     },
     crypto::sha256,
     operation::{
-        Authorised, Context, Decision, Decoded, Effort, Hint, Need, Operation, Partwise, Peers, Proven,
+        Authorised, Context, Decision, Decoded, Effort, Hint, Need, Next, Operation, Partwise, Peers, Proven,
         Reading, Rows,
     },
     port::{Alarm, Wanted, Write},
@@ -23,7 +23,7 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use super::deliver::Deliver;
 use crate::{
-    kinds::{RECORD, SHARDS, mailbox, mailbox_key, round},
+    kinds::{RECORD, SHARDS, keys_topic, mailbox, mailbox_key, round},
     outgoing::{DELIVERY_INFO, TRANSACTION_LABEL},
     record::{RoundRecord, from_row, to_row},
     service::QueueService,
@@ -137,6 +137,11 @@ impl Operation for FederatedEnqueue {
         cx: &Context<QueueService>,
     ) -> Result<Decision<Plan>, Failure> {
         let payload = &call.request().payload;
+        if payload.deliveries.iter().any(|delivery| may_open_later(delivery, cx)) {
+            // Before any part is carried out, so that order holds.
+            let refusal = Reject::Unavailable(KEYS_RETRY_S).into();
+            return Ok(Decision::new(Next::Refuse(refusal)).hint(Hint::Wake(keys_topic(&cx.keys.at_rest))));
+        }
         let deliveries = payload.deliveries.iter().map(|delivery| planned(call.sender(), delivery, cx));
         let plan = Plan {
             transaction: payload.transaction,
@@ -215,6 +220,12 @@ fn planned(
     Ok(Planning { id: delivery.id, repeats, parts })
 }
 
+/// Whether a delivery is sealed to a key that is not known here, but perhaps to another replica, which made it.
+fn may_open_later(delivery: &SealedDelivery, cx: &Context<QueueService>) -> bool {
+    let keys = &cx.keys.service;
+    keys.delivery_key(&delivery.key).is_err() && !keys.are_complete(cx.now)
+}
+
 fn opened(source: &Fqdn, delivery: &SealedDelivery, cx: &Context<QueueService>) -> Option<FanOutMessage> {
     let key = cx.keys.service.delivery_key(&delivery.key).ok()?;
     let aad = DeliveryAad { source: source.clone(), destination: cx.domain.clone(), id: delivery.id };
@@ -246,5 +257,7 @@ fn mailboxes(source: &Fqdn, cx: &Context<QueueService>) -> Vec<[u8; 32]> {
 const WINDOW_S: u64 = HOUR;
 /// When the source is to come again after something broke here, in seconds.
 const BROKEN_RETRY_S: u32 = 1;
+/// When the source is to come again where keys are read before its deliveries can be opened, in seconds.
+const KEYS_RETRY_S: u32 = 1;
 /// Days after which it is forgotten how often a mailbox could not be sent.
 const FORGET_DAYS: u64 = 8;

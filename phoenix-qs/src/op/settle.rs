@@ -1,7 +1,7 @@
 //! `settle`: takes what was delivered or put off out of a mailbox, and says when to go on.
 
 use phoenix_core::{
-    Delay, Failure, Fault, Fqdn, Timestamp,
+    Delay, ErrorCode, ErrorReply, Failure, Fault, Fqdn, Timestamp,
     api::{
         Description, Empty, Endpoint, ServiceName,
         delivery::Undeliverable,
@@ -19,7 +19,7 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 use crate::{
     delivering::{lane_back, undelivered},
     kinds::{RECORD, aside, later, mailbox, round},
-    record::{LaterKey, MailboxRecord, RoundRecord, entry_key, from_row, to_row},
+    record::{LaterKey, MailboxRecord, RoundRecord, Width, entry_key, from_row, to_row},
     service::QueueService,
 };
 
@@ -52,9 +52,34 @@ pub enum Outcome {
     /// The destination answered.
     #[tls_codec(discriminant = 1)]
     Receipt(Box<QsToQsReceipt>),
-    /// It did not answer, or refused the transaction as a whole; it asked for so many seconds of rest, or 0.
+    /// It did not answer, or not for now, or it refuses this homeserver; it asked for so many seconds of rest, or 0.
     #[tls_codec(discriminant = 2)]
     Failed(u32),
+    /// It refused the transaction as a whole for what it holds: at least one of the deliveries is bad.
+    #[tls_codec(discriminant = 3)]
+    Refused,
+}
+
+impl From<ErrorReply> for Outcome {
+    fn from(refused: ErrorReply) -> Self {
+        match refused.code {
+            ErrorCode::Malformed | ErrorCode::TooLarge => Self::Refused,
+            ErrorCode::UnsupportedVersion
+            | ErrorCode::Unauthenticated
+            | ErrorCode::TokenRequired
+            | ErrorCode::TokenInvalid
+            | ErrorCode::TokenSpent
+            | ErrorCode::Forbidden
+            | ErrorCode::NotFound
+            | ErrorCode::Conflict
+            | ErrorCode::PendingProposals
+            | ErrorCode::DuplicateKey
+            | ErrorCode::AlreadyExists
+            | ErrorCode::RateLimited
+            | ErrorCode::Internal
+            | ErrorCode::Unavailable => Self::Failed(refused.retry_after_s.unwrap_or_default()),
+        }
+    }
 }
 
 /// What was found of the mailbox.
@@ -80,13 +105,13 @@ impl Operation for Settle {
         if !found.is_empty() {
             return Ok(Vec::new());
         }
-        let SettleRequest { mailbox: key, rows, outcome, .. } = call.request();
+        let SettleRequest { mailbox: key, rows, .. } = call.request();
         let mut readings = vec![
             Reading::change(round(key), Wanted::Keys(vec![RECORD])),
             // Not checked, since messages are appended all the time; a row is taken, or makes a conflict.
             Reading::glance(mailbox(key), Wanted::Keys(vec![RECORD])),
         ];
-        if matches!(outcome, Outcome::Receipt(_)) {
+        if call.request().is_of_messages() {
             let sent = Wanted::Keys(rows.iter().map(|row| entry_key(*row)).collect());
             readings.push(Reading::glance(mailbox(key), sent));
             readings.push(Reading::change(later(key), Wanted::Mark));
@@ -133,33 +158,55 @@ impl Operation for Settle {
             // It came to no transaction: another may be under way.
             None => round.transaction.is_none() || cx.now >= Timestamp(round.until),
         };
-        let receipt = receipt(&request.outcome, &messages);
+        let came = Came::of(request, &messages);
         let mut settling = Settling::new(request.mailbox, is_ours, cx);
         let mut decision = Decision::reply(Empty {});
-        if let Ok(receipt) = receipt {
-            for (number, record) in messages {
-                let back = record.back.clone();
-                let (cause, unreached) = settling.settled(number, record, receipt);
-                let lane = lane_back(&cx.keys.at_rest, &request.mailbox);
-                let told = undelivered(cx, lane, &back, (cause, &unreached))?;
-                decision = told.into_iter().fold(decision, Decision::deliver);
-            }
+        for (number, record) in messages {
+            let back = record.back.clone();
+            let (cause, unreached) = settling.settled(number, record, came);
+            let lane = lane_back(&cx.keys.at_rest, &request.mailbox);
+            let told = undelivered(cx, lane, &back, (cause, &unreached))?;
+            decision = told.into_iter().fold(decision, Decision::deliver);
         }
         let decision = settling.write(decision, &destination, first_later);
         let of = (request.mailbox, destination);
-        Ok(if is_ours { scheduled(decision, of, &round, receipt, cx) } else { decision })
+        Ok(if is_ours { scheduled(decision, of, &round, came, cx) } else { decision })
     }
 }
 
-/// The receipt; none where the destination did not answer, or for nothing of what was sent: then for how many
-/// seconds it wants to be left alone.
-fn receipt<'a>(outcome: &'a Outcome, messages: &[(u64, MailboxRecord)]) -> Result<&'a QsToQsReceipt, u32> {
-    match outcome {
-        Outcome::Failed(rest) => Err(*rest),
-        Outcome::Receipt(receipt) => {
-            let is_named =
-                |(_, record): &(u64, MailboxRecord)| receipt.results.iter().any(|it| it.id == record.id);
-            if messages.is_empty() || messages.iter().any(is_named) { Ok(receipt) } else { Err(0) }
+impl SettleRequest {
+    /// Whether the outcome says of a message what becomes of it: a receipt does, and a refusal of what was sent alone.
+    fn is_of_messages(&self) -> bool {
+        match self.outcome {
+            Outcome::Receipt(_) => true,
+            Outcome::Refused => self.rows.len() == 1,
+            Outcome::Failed(_) => false,
+        }
+    }
+}
+
+/// What came of a transaction, seen beside what it held.
+#[derive(Clone, Copy)]
+enum Came<'a> {
+    /// An answer.
+    Receipt(&'a QsToQsReceipt),
+    /// A refusal of so many deliveries together.
+    Refused(usize),
+    /// No answer, or one for nothing of what was sent; for so many seconds the destination wants to be left alone.
+    Failed(u32),
+}
+
+impl<'a> Came<'a> {
+    fn of(request: &'a SettleRequest, messages: &[(u64, MailboxRecord)]) -> Self {
+        match &request.outcome {
+            Outcome::Failed(rest) => Self::Failed(*rest),
+            Outcome::Refused => Self::Refused(request.rows.len()),
+            Outcome::Receipt(receipt) => {
+                let is_named =
+                    |(_, record): &(u64, MailboxRecord)| receipt.results.iter().any(|it| it.id == record.id);
+                let is_answer = messages.is_empty() || messages.iter().any(is_named);
+                if is_answer { Self::Receipt(receipt) } else { Self::Failed(0) }
+            }
         }
     }
 }
@@ -187,8 +234,17 @@ impl<'a> Settling<'a> {
         Self { mailbox, is_ours, cx, taken, put_off, first_later: None, aside }
     }
 
-    /// Takes a message out, for good where nothing of it is open; tells then which recipients it did not reach, and why.
-    fn settled(&mut self, number: u64, record: MailboxRecord, receipt: &QsToQsReceipt) -> Unreached {
+    /// What becomes of a message; where it is taken out for good, tells which recipients it did not reach, and why.
+    fn settled(&mut self, number: u64, record: MailboxRecord, came: Came<'_>) -> Unreached {
+        match came {
+            Came::Receipt(receipt) => self.answered(number, record, receipt),
+            // Read only where it was sent alone: then it is this one that is bad.
+            Came::Refused(_) if self.is_ours => self.set_aside(number, &record),
+            Came::Refused(_) | Came::Failed(_) => NOBODY,
+        }
+    }
+
+    fn answered(&mut self, number: u64, record: MailboxRecord, receipt: &QsToQsReceipt) -> Unreached {
         let longest = self.cx.settings.max_pause_s;
         let Some(answer) = receipt.results.iter().find(|it| it.id == record.id) else {
             // An answer that comes late is not about what lies there now.
@@ -196,8 +252,7 @@ impl<'a> Settling<'a> {
         };
         let results = &answer.results;
         if results.len() != record.recipients.len() || results.is_empty() {
-            self.set_aside(number, &record);
-            return NOBODY;
+            return self.set_aside(number, &record);
         }
         let record = record.reached(results);
         let rest = results.iter().filter_map(|result| match result {
@@ -232,10 +287,10 @@ impl<'a> Settling<'a> {
     }
 
     /// Keeps for the operator what the destination refuses as bad: it must not block what comes after it.
-    fn set_aside(&mut self, number: u64, record: &MailboxRecord) {
+    fn set_aside(&mut self, number: u64, record: &MailboxRecord) -> Unreached {
         let mut chance = self.cx.chance(&format!("aside {number}"));
-        self.taken.push(Write::Take(entry_key(number)));
         self.aside.push(Write::Append(record.seal(&self.cx.keys.at_rest, b"aside", &mut chance)));
+        (Undeliverable::GivenUp, self.take_out(number, record))
     }
 
     /// Writes what becomes of the messages.
@@ -262,29 +317,38 @@ impl<'a> Settling<'a> {
     }
 }
 
-/// When to send again: at once after a success, since more may have come; after a failure with full jitter, so that
-/// many servers do not come back to one at the same moment. What goes there is delayed until then, which senders are
-/// told.
+/// When to send again, and how much at a time. At once after a success, since more may have come. After a refusal of
+/// what was sent soon, and half of it: the destination is there, and a bad message must not count against it. After a
+/// failure with full jitter, so that many servers do not come back to one at the same moment; what goes there is
+/// delayed until then, which senders are told.
 fn scheduled(
     decision: Decision<Empty>,
     (key, domain): ([u8; 32], Fqdn),
     before: &RoundRecord,
-    receipt: Result<&QsToQsReceipt, u32>,
+    came: Came<'_>,
     cx: &Context<QueueService>,
 ) -> Decision<Empty> {
     let rest = |seconds: u32| u64::from(seconds).min(cx.settings.max_pause_s).saturating_mul(1_000);
-    let (attempts, failing_since, pause) = match receipt {
-        Ok(receipt) => (0, None, rest(receipt.limits.retry_after_s)),
-        Err(seconds) => {
+    let (next, pause) = match came {
+        Came::Receipt(receipt) => {
+            let next = RoundRecord { width: before.width.grown(), ..RoundRecord::default() };
+            (next, rest(receipt.limits.retry_after_s))
+        }
+        Came::Refused(sent) => {
+            let next = RoundRecord { width: Width::half_of(sent), ..RoundRecord::default() };
+            (next, pause_ms(1, cx))
+        }
+        Came::Failed(seconds) => {
             let attempts = before.attempts.saturating_add(1);
-            let since = before.failing_since.unwrap_or(cx.now.0);
-            (attempts, Some(since), pause_ms(attempts, cx).max(rest(seconds)))
+            let failing_since = Some(before.failing_since.unwrap_or(cx.now.0));
+            let next = RoundRecord { attempts, failing_since, transaction: None, ..before.clone() };
+            (next, pause_ms(attempts, cx).max(rest(seconds)))
         }
     };
     let until = cx.now.plus_millis(pause);
-    let next = RoundRecord { transaction: None, until: until.0, attempts, failing_since };
+    let next = RoundRecord { until: until.0, ..next };
     let over = until.plus_secs(cx.settings.in_flight_s).plus_secs(KNOWN_S);
-    let delay = failing_since.map(|since| Delay { since: Timestamp(since), until: over });
+    let delay = next.failing_since.map(|since| Delay { since: Timestamp(since), until: over });
     let forget = Alarm::At(cx.now.plus_secs(FORGET_DAYS * DAY));
     decision
         .change(mailbox(&key), Vec::new(), Alarm::At(until))

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use phoenix_core::{
     Fault, Timestamp,
     api::{
-        federation::{RecipientResult, SealedDelivery},
+        federation::{MAX_DELIVERIES, RecipientResult, SealedDelivery},
         queue::{FanOutMessage, MAX_BACK, MAX_RECIPIENTS},
     },
     crypto::{AtRestKey, Chance},
@@ -101,7 +101,41 @@ pub(crate) struct RoundRecord {
     pub(crate) attempts: u32,
     /// When the first of those failed, in milliseconds.
     pub(crate) failing_since: Option<u64>,
+    /// How many deliveries the next transaction may hold.
+    pub(crate) width: Width,
 }
+
+/// How many deliveries a transaction may hold: fewer after one was refused as bad, so that the bad delivery is found
+/// and the others are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Width(u16);
+
+impl Width {
+    /// Half of the deliveries that were refused together; at least one.
+    pub(crate) fn half_of(deliveries: usize) -> Self {
+        let half = deliveries.div_ceil(2).clamp(1, MAX_DELIVERIES);
+        Self(u16::try_from(half).unwrap_or(FULL))
+    }
+
+    /// What may be tried after so many were taken.
+    pub(crate) fn grown(self) -> Self {
+        Self(self.0.saturating_mul(2).min(FULL))
+    }
+
+    pub(crate) fn deliveries(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl Default for Width {
+    fn default() -> Self {
+        Self(FULL)
+    }
+}
+
+/// As many as a transaction holds.
+const FULL: u16 = 256;
+const _: () = assert!(FULL as usize == MAX_DELIVERIES);
 
 #[cfg(test)]
 mod tests {
@@ -119,7 +153,7 @@ mod tests {
         wire::{List, Opaque},
     };
 
-    use super::{MailboxBody, MailboxRecord};
+    use super::{MailboxBody, MailboxRecord, Width};
 
     #[test]
     fn whom_a_message_has_reached_once_is_never_told_to_be_gone() {
@@ -139,5 +173,22 @@ mod tests {
         let record = record.reached(&[Delivered, Gone, Later(60)]);
         assert_eq!(record.unreached(), [[2; 32], [3; 32]]);
         assert_eq!(record.reached(&[Gone, Gone, Delivered]).unreached(), [[2; 32]]);
+    }
+
+    #[test]
+    fn what_is_refused_together_is_halved_down_to_one_and_what_is_taken_doubles_up_to_the_full_width() {
+        let mut narrower = vec![Width::default().deliveries()];
+        while narrower.last() != Some(&1) {
+            narrower.push(Width::half_of(*narrower.last().unwrap()).deliveries());
+        }
+        let wider = std::iter::successors(Some(Width::half_of(1)), |width| Some(width.grown()));
+
+        assert_eq!(narrower, [256, 128, 64, 32, 16, 8, 4, 2, 1]);
+        assert_eq!(Width::half_of(1).deliveries(), 1);
+        assert_eq!(Width::half_of(3).deliveries(), 2);
+        assert_eq!(
+            wider.take(10).map(Width::deliveries).collect::<Vec<_>>(),
+            [1, 2, 4, 8, 16, 32, 64, 128, 256, 256]
+        );
     }
 }

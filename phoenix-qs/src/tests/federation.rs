@@ -1,5 +1,6 @@
 //! `federated_enqueue`: what another homeserver may send.
 
+use futures::FutureExt;
 use phoenix_core::{
     ErrorCode, KeyId, Reject,
     api::{
@@ -11,13 +12,13 @@ use phoenix_core::{
         queue::ClientQueueConfig,
     },
     crypto::{Chance, SigningKey, Suite},
-    time::HOUR,
+    time::{DAY, HOUR, MINUTE},
     wire::{List, Opaque, Wire},
 };
 
 use super::{client::Client, world::Home};
 use crate::{
-    kinds::RECEIPT,
+    kinds::{RECEIPT, keys_topic},
     op::{
         dispatch::Dispatched,
         forward::{Forward, ForwardRequest},
@@ -140,12 +141,44 @@ fn a_delivery_that_does_not_open_is_refused_as_bad_and_harms_no_other() {
     // A delivery cannot be given another id either: its seal is bound to it.
     let renamed = SealedDelivery { id: [1; 16], ..delivery.clone() };
     let unknown_key = SealedDelivery { key: KeyId([3; 16]), ..delivery.clone() };
+    beta.engine.ring().service.seen(beta.clock_now());
 
     let receipt = beta.take(&resigned(&alpha, &good, vec![torn, renamed, unknown_key, delivery])).unwrap();
 
     let results: Vec<usize> = receipt.results.iter().map(|it| it.results.len()).collect();
     assert_eq!(results, [0, 0, 0, 1]);
     assert_eq!(client.read_texts(&beta), ["hello"]);
+}
+
+#[test]
+fn a_delivery_that_another_replica_can_open_comes_again_until_this_one_has_read_the_keys() {
+    // given a key that another replica made, and that is published by now
+    let (alpha, beta) = Home::pair();
+    beta.clock.advance_s(340 * DAY);
+    let mut client = Client::at(&beta, 1);
+    let config = client.config(&beta, Some("alpha.test"));
+    let ring = beta.engine.ring();
+    ring.service.seen(beta.clock_now());
+    let newer = ring.service.rotated(beta.clock_now(), &mut Chance::from_seed([6; 32])).unwrap();
+    beta.clock.advance_s(2 * MINUTE);
+    beta.show(&newer.public(beta.clock_now()));
+    let first = sent(&alpha, &beta, &[&config], "hello");
+    let mut wanted = beta.engine.shared().ports().wake.subscribe(&keys_topic(&ring.at_rest));
+
+    // when this one has not read it yet
+    let refused = beta.take(&first.transaction).unwrap_err();
+
+    // then the whole transaction is to come again, and the keys are asked for
+    assert_eq!((refused.code, refused.retry_after_s), (ErrorCode::Unavailable, Some(1)));
+    assert!(wanted.wakened().now_or_never().is_some());
+    beta.turn_to(newer);
+    assert_eq!(beta.take(&first.transaction).unwrap().results[0].results.to_vec(), [Delivered]);
+    // and a key that nobody has is bad as soon as the keys have been read
+    let nobodys = SealedDelivery { key: KeyId([3; 16]), ..first.transaction.payload.deliveries[0].clone() };
+    let nobodys = resigned(&alpha, &first.transaction, vec![nobodys]);
+    assert_eq!(beta.take(&nobodys).unwrap_err().code, ErrorCode::Unavailable);
+    beta.engine.ring().service.seen(beta.clock_now());
+    assert!(beta.take(&nobodys).unwrap().results[0].results.is_empty());
 }
 
 #[test]

@@ -198,7 +198,7 @@ fn the_ds_is_told_that_a_queue_is_gone_only_where_its_qs_has_said_so() {
 }
 
 /// What the DS is told of queues, and why.
-fn told(home: &Home) -> Vec<(Undeliverable, Vec<[u8; 32]>)> {
+pub(super) fn told(home: &Home) -> Vec<(Undeliverable, Vec<[u8; 32]>)> {
     heard(home).into_iter().map(|it| (it.cause, it.queues.into_vec())).collect()
 }
 

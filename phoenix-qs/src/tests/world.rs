@@ -17,7 +17,7 @@ use phoenix_core::{
     api::{
         Endpoint, ServiceName,
         federation::{QsToQsReceipt, QsToQsTransaction, RecipientResult},
-        queue::{DeliverRequest, PushToken},
+        queue::{DeliverRequest, PushToken, QsPublicKeys},
     },
     crypto::{AtRestKey, Chance},
     engine::{Alarms, Engine, Pushes, Rules, Shared, Ticker},
@@ -172,10 +172,15 @@ impl Home {
 
     pub(super) fn publish(&self) {
         let keys = self.engine.ring().service.public(self.clock.now());
-        let document = QsDocument::encode(&self.domain, &keys).unwrap();
-        self.wire.documents.lock().unwrap().insert(self.domain.clone(), document);
+        self.show(&keys);
         let own = PublishedKeys::Qs(Box::new(keys));
         self.engine.shared().directory().publish(ServiceName::Qs, own);
+    }
+
+    /// Others find these keys from now on, whichever are in force here.
+    pub(super) fn show(&self, keys: &QsPublicKeys) {
+        let document = QsDocument::encode(&self.domain, keys).unwrap();
+        self.wire.documents.lock().unwrap().insert(self.domain.clone(), document);
     }
 
     /// Nobody finds this homeserver's keys any more.

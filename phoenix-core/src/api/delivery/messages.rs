@@ -119,6 +119,6 @@ pub struct UndeliveredRequest {
 pub enum Undeliverable {
     /// Its QS answered that there is no such queue.
     Gone = 1,
-    /// Its homeserver did not take it for too long, which says nothing of the queue.
+    /// Its homeserver did not take it for too long, or refused it as bad, which says nothing of the queue.
     GivenUp = 2,
 }

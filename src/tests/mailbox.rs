@@ -1,0 +1,140 @@
+//! Transactions that another homeserver refuses.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::executor::block_on;
+use phoenix_core::{
+    ErrorReply, Fqdn, KeyId, Refusal, Reject,
+    api::{
+        ServiceName,
+        federation::{QsToQsReceipt, QsToQsTransaction},
+        queue::{FanOutMessage, NotifyClass, Recipient, SealedQueueConfig},
+    },
+    crypto::HpkeCiphertext,
+    engine::Alarms,
+    limit::Limits,
+    operation::Fare,
+    port::{Inline, Outgoing, Transport, TransportError},
+    store::MemoryStore,
+    wire::{Flag, List, Opaque, Wire},
+};
+use phoenix_qs::op::forward::{Forward, ForwardRequest};
+
+use super::{Nowhere, TestClock};
+use crate::{Homeserver, mailbox::Mailboxes};
+
+#[test]
+fn what_is_refused_alone_is_bad_where_an_empty_transaction_is_taken() {
+    let (alpha, clock, beta) = pair(Refuses::Deliveries);
+    forward(&alpha);
+
+    for _ in 0..3 {
+        ring(&alpha);
+        clock.advance_s(300);
+    }
+
+    let [first, empty] = &beta.taken()[..] else { panic!("{:?}", beta.taken()) };
+    assert_eq!((first.len(), empty.len()), (1, 0));
+}
+
+#[test]
+fn who_refuses_everything_costs_no_message() {
+    let (alpha, clock, beta) = pair(Refuses::Everything);
+    forward(&alpha);
+
+    for _ in 0..3 {
+        ring(&alpha);
+        clock.advance_s(300);
+    }
+    let refused = beta.taken();
+    beta.refuses_nothing.store(true, Ordering::Relaxed);
+    ring(&alpha);
+
+    let deliveries: Vec<_> = refused.iter().filter(|it| !it.is_empty()).collect();
+    assert_eq!((deliveries.len(), refused.len()), (3, 6));
+    assert!(deliveries.iter().all(|it| *it == deliveries[0]), "the same delivery waits");
+    assert_eq!(beta.taken()[6], *deliveries[0]);
+}
+
+/// A homeserver, and another that it sends to.
+fn pair(refuses: Refuses) -> (Homeserver, TestClock, Arc<Beta>) {
+    let clock = TestClock::default();
+    let of = |domain: &str| {
+        let builder = Homeserver::builder(domain.parse().unwrap()).store(MemoryStore::new());
+        builder.clock(clock.clone()).compute(Inline)
+    };
+    let home = block_on(of("beta.test").transport(Nowhere).build()).unwrap();
+    let beta = Beta { home, refuses, refuses_nothing: AtomicBool::new(false), taken: Mutex::default() };
+    let beta = Arc::new(beta);
+    let alpha = block_on(of("alpha.test").transport(beta.clone()).build()).unwrap();
+    (alpha, clock, beta)
+}
+
+fn forward(from: &Homeserver) {
+    let sealed = HpkeCiphertext { enc: Opaque::default(), ciphertext: Opaque::default() };
+    let config = SealedQueueConfig { key: KeyId([1; 16]), sealed };
+    let message = FanOutMessage {
+        notify: NotifyClass::Normal,
+        ephemeral: Flag::No,
+        accepted_at: from.inner.shared.ports().clock.now().as_secs(),
+        recipients: List::new(vec![Recipient { any: Flag::No, config }]).unwrap(),
+        content: Opaque::default(),
+    };
+    let (to, back) = ("beta.test".parse().unwrap(), Opaque::default());
+    let request = ForwardRequest { to, lane: [1; 32], back, message };
+    block_on(from.inner.queue.internal::<Forward>(request, Fare::Free)).unwrap();
+}
+
+/// Sends what is due.
+fn ring(home: &Homeserver) {
+    let mailboxes = Arc::new(Mailboxes::new(home.inner.clone()));
+    block_on(Alarms::new(home.inner.shared.clone(), mailboxes).run_once());
+}
+
+#[derive(Clone, Copy)]
+enum Refuses {
+    Deliveries,
+    Everything,
+}
+
+/// A homeserver that does not understand what it is sent.
+struct Beta {
+    home: Homeserver,
+    refuses: Refuses,
+    refuses_nothing: AtomicBool,
+    /// The ids of the deliveries of each transaction that came.
+    taken: Mutex<Vec<Vec<[u8; 16]>>>,
+}
+
+impl Beta {
+    fn taken(&self) -> Vec<Vec<[u8; 16]>> {
+        self.taken.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Transport for Beta {
+    async fn send(&self, _: &Fqdn, sent: Outgoing) -> Result<Result<Bytes, ErrorReply>, TransportError> {
+        let payload = QsToQsTransaction::decode(sent.call.body.as_slice()).unwrap().payload;
+        let ids: Vec<_> = payload.deliveries.iter().map(|it| it.id).collect();
+        self.taken.lock().unwrap().push(ids.clone());
+        let is_refused = match self.refuses {
+            Refuses::Deliveries => !ids.is_empty(),
+            Refuses::Everything => true,
+        };
+        if is_refused && !self.refuses_nothing.load(Ordering::Relaxed) {
+            return Ok(Err(Refusal::from(Reject::Malformed("transaction")).into()));
+        }
+        let (results, limits) = (List::default(), Limits::default().advertised());
+        Ok(Ok(QsToQsReceipt { transaction: payload.transaction, results, limits }.encode()))
+    }
+
+    async fn fetch(&self, _: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
+        self.home.document(service).await.map_err(|_| TransportError::Unreachable)
+    }
+}
