@@ -28,7 +28,7 @@ use crate::{
     config_cache::OpenedConfig,
     keys::Closed,
     kinds::{PUSH, QUEUE, RECORD, RULE, rule, stream_topic},
-    record::{ClientRecord, QueueRecord, RuleRecord, from_row},
+    record::{ClientRecord, QueueRecord, RuleRecord, from_row, read_row},
     service::QueueService,
 };
 
@@ -76,7 +76,7 @@ impl Reached {
         let Some((record, queue)) = record.zip(queue) else { return Ok(None) };
         let Some(record) = from_row::<ClientRecord>(record)?.current(now) else { return Ok(None) };
         let queue = from_row(queue)?;
-        let push_token = found.row(place, &PUSH)?.map(from_row).transpose()?;
+        let push_token = read_row(found, place, &PUSH)?;
         let mut rules = BTreeMap::new();
         for (key, row) in found.rows(place)? {
             let Some(Ok(config)) = key.strip_prefix(RULE.as_ref()).map(ConfigId::decode) else { continue };

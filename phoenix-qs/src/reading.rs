@@ -9,7 +9,7 @@ use phoenix_core::{
 
 use crate::{
     kinds::{ABOVE_NUMBERS, QUEUE, RECORD, client},
-    record::{ClientRecord, QueueRecord, entry_key, from_row},
+    record::{ClientRecord, QueueRecord, entry_key, from_row, read_row},
     renewal::{self, Renewal},
     service::QueueService,
 };
@@ -29,7 +29,7 @@ pub(crate) fn head(id: &QsClientId, besides: &[RowKey]) -> Reading {
 
 /// The client at the head, if there is one that has not expired.
 pub(crate) fn reader(head: &Rows, now: Timestamp) -> Result<Option<ClientRecord>, Failure> {
-    let record = head.row(0, &RECORD)?.map(from_row).transpose()?;
+    let record = read_row(head, 0, &RECORD)?;
     Ok(record.and_then(|record: ClientRecord| record.current(now)))
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn behind(
     (head, now): (&Rows, Timestamp),
     limit: impl FnOnce(Option<&QueueRecord>) -> u32,
 ) -> Result<Vec<Reading>, Failure> {
-    let queue = head.row(0, &QUEUE)?.map(from_row::<QueueRecord>).transpose()?;
+    let queue = read_row::<QueueRecord>(head, 0, &QUEUE)?;
     let limit = limit(queue.as_ref());
     // What comes after the first read is read too, or not: either is right.
     let wanted = Wanted::Range { from: entry_key(from), below: ABOVE_NUMBERS, limit };
@@ -53,7 +53,7 @@ pub(crate) fn behind(
 impl Found {
     /// What the places of [`head`] and [`behind`] hold.
     pub(crate) fn open(found: &Rows, now: Timestamp) -> Result<Self, Failure> {
-        let queue = found.row(0, &QUEUE)?.map(from_row).transpose()?;
+        let queue = read_row(found, 0, &QUEUE)?;
         let entries = found.rows(1)?.iter().map(|(_, row)| from_row(row)).collect::<Result<_, _>>()?;
         Ok(Self { known: reader(found, now)?.zip(queue), entries, renewal: Renewal::open(found, 2, now)? })
     }

@@ -13,7 +13,7 @@ use crate::{
     kinds::{ABOVE_RULES, RECORD, RULE, client, end_of_use, packages, topic, user},
     record::{
         ClientRecord, MAX_RULES, PackageIndex, QueueRecord, RuleRecord, UserRecord, from_row, packages_low,
-        to_row,
+        read_row, to_row,
     },
     service::QueueService,
 };
@@ -46,8 +46,8 @@ impl Renewal {
         if found.len() <= place {
             return Ok(None);
         }
-        let user = found.row(place, &RECORD)?.map(from_row).transpose()?;
-        let index = found.row(place.saturating_add(1), &RECORD)?.map(from_row).transpose()?;
+        let user = read_row(found, place, &RECORD)?;
+        let index = read_row(found, place.saturating_add(1), &RECORD)?;
         let mut ended = Vec::new();
         for (key, row) in found.rows(place.saturating_add(2))? {
             if !from_row::<RuleRecord>(row)?.holds(now) && ended.len() < MOST_ENDED {

@@ -33,10 +33,7 @@ fn what_is_refused_alone_is_bad_where_an_empty_transaction_is_taken() {
     let (alpha, clock, beta) = pair(Refuses::Deliveries);
     forward(&alpha);
 
-    for _ in 0..3 {
-        ring(&alpha);
-        clock.advance_s(300);
-    }
+    ring_thrice(&alpha, &clock);
 
     let [first, empty] = &beta.taken()[..] else { panic!("{:?}", beta.taken()) };
     assert_eq!((first.len(), empty.len()), (1, 0));
@@ -47,10 +44,7 @@ fn who_refuses_everything_costs_no_message() {
     let (alpha, clock, beta) = pair(Refuses::Everything);
     forward(&alpha);
 
-    for _ in 0..3 {
-        ring(&alpha);
-        clock.advance_s(300);
-    }
+    ring_thrice(&alpha, &clock);
     let refused = beta.taken();
     beta.refuses_nothing.store(true, Ordering::Relaxed);
     ring(&alpha);
@@ -94,6 +88,13 @@ fn forward(from: &Homeserver) {
 fn ring(home: &Homeserver) {
     let mailboxes = Arc::new(Mailboxes::new(home.inner.clone()));
     block_on(Alarms::new(home.inner.shared.clone(), mailboxes).run_once());
+}
+
+fn ring_thrice(home: &Homeserver, clock: &TestClock) {
+    for _ in 0..3 {
+        ring(home);
+        clock.advance_s(300);
+    }
 }
 
 #[derive(Clone, Copy)]

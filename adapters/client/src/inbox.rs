@@ -78,16 +78,14 @@ impl Inbox {
             let skipped = Some(entry.seq).filter(|seq| *seq > self.ratchet.next_seq());
             let begins = self.begins_again();
             match self.ratchet.open(entry) {
-                Ok(opened) if begins => {
-                    // All that is missing before it is known, and nothing of what is behind it.
-                    (self.told_gap, self.has_moved) = (self.told_gap.max(entry.seq), Flag::Yes);
-                    self.waiting.extend(opened.map(|opened| (entry.seq, opened)));
-                }
                 Ok(opened) => {
-                    gap = gap.max(skipped);
-                    if let Some(opened) = opened {
-                        self.waiting.insert(entry.seq, opened);
-                        self.has_moved = Flag::Yes;
+                    self.has_moved = (self.has_moved.is_set() || begins || opened.is_some()).into();
+                    self.waiting.extend(opened.map(|opened| (entry.seq, opened)));
+                    if begins {
+                        // All that is missing before it is known, and nothing of what is behind it.
+                        self.told_gap = self.told_gap.max(entry.seq);
+                    } else {
+                        gap = gap.max(skipped);
                     }
                 }
                 Err(RatchetError::Replayed) => {}

@@ -39,7 +39,7 @@ use phoenix_homeserver::{
     auth::{AuthorityChange, Root, RootKey},
 };
 
-use support::{Net, joined, settings, text, until};
+use support::{Net, group_of, joined, settings, text, until};
 
 #[test]
 fn clients_of_both_suites_under_authorities_of_both_suites_connect_and_share_a_group() {
@@ -101,9 +101,7 @@ fn an_authority_is_rotated_from_another_process_while_it_serves_and_nobody_is_cu
         let late = world.user("alpha.test", Suite::Ed25519).await;
 
         // Who had a credential goes on, also with whoever knows the old keys only; who comes anew is believed.
-        let group = early.create_group().await.expect("created");
-        early.invite(&group, &[peer.user().clone()]).await.expect("invited");
-        until(&peer, joined).await;
+        let group = group_of(&early, &peer).await;
         early.send(&group, "still here").await.expect("sent");
         assert_eq!(until(&peer, text).await, "still here");
         befriend(&late, &peer).await;

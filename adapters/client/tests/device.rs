@@ -21,16 +21,14 @@ use phoenix_core::{
     wire::Secret,
 };
 
-use support::{befriend, joined, play, text, until};
+use support::{befriend, group_of, play, text, until};
 
 #[test]
 fn a_client_goes_on_from_what_it_saved() {
     play(&["alpha.test"], async |world| {
         let (a, b) = (world.user("alpha.test").await, world.user("alpha.test").await);
         befriend(&a, &b).await;
-        let group = a.create_group().await.expect("created");
-        a.invite(&group, &[b.user().clone()]).await.expect("invited");
-        until(&b, joined).await;
+        let group = group_of(&a, &b).await;
         let (store, key) = (MemoryStore::new(), AtRestKey::new(Secret::new([7; 32])));
         b.save(&store, b"bob", &key).await.expect("saved");
         drop(b);
@@ -55,9 +53,7 @@ fn who_joins_by_a_last_resort_package_takes_another_leaf_before_writing() {
         befriend(&a, &b).await;
         let mut groups = Vec::new();
         for _ in 0..8 {
-            let group = a.create_group().await.expect("created");
-            a.invite(&group, &[b.user().clone()]).await.expect("invited");
-            until(&b, joined).await;
+            let group = group_of(&a, &b).await;
             groups.push(group);
         }
 
@@ -82,9 +78,7 @@ fn keys_may_be_of_the_suite_that_hardware_holds() {
         let b = Client::register(settings, world.ports()).await.expect("registered");
         b.set_up().await.expect("set up");
         befriend(&a, &b).await;
-        let group = a.create_group().await.expect("created");
-        a.invite(&group, &[b.user().clone()]).await.expect("invited");
-        until(&b, joined).await;
+        let group = group_of(&a, &b).await;
 
         b.send(&group, "hello").await.expect("sent");
 

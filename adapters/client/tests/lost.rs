@@ -15,9 +15,8 @@ mod support;
 use std::time::Duration;
 
 use phoenix_client::{Client, Event};
-use phoenix_core::GroupId;
 
-use support::{World, befriend, joined, play, text, until};
+use support::{World, befriend, group_of, joined, play, text, until};
 
 #[test]
 fn an_invitation_that_is_repeated_adds_nobody_twice() {
@@ -170,11 +169,4 @@ async fn pair(world: &World) -> (Client, Client) {
     let (a, b) = (world.user("alpha.test").await, world.user("alpha.test").await);
     befriend(&a, &b).await;
     (a, b)
-}
-
-async fn group_of(a: &Client, b: &Client) -> GroupId {
-    let group = a.create_group().await.expect("created");
-    a.invite(&group, &[b.user().clone()]).await.expect("invited");
-    until(b, joined).await;
-    group
 }

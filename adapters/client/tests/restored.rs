@@ -42,14 +42,14 @@ use phoenix_core::{
 };
 use phoenix_homeserver::{Builder, Era, Homeserver};
 
-use support::{Later, Net, World, befriend, joined, text, until};
+use support::{Later, Net, World, befriend, group_of, text, until};
 
 #[test]
 fn after_a_declared_restore_clients_come_back_and_nothing_is_handed_out_twice() {
     Town::play(async |town| {
         // given friends at two homeservers, a group at each, and a copy of one's store
         let (a, b) = town.friends().await;
-        let (here, there) = (group(&a, &b).await, group(&b, &a).await);
+        let (here, there) = (group_of(&a, &b).await, group_of(&b, &a).await);
         let copy = town.alpha.fork();
 
         // when it goes on, and the copy is brought back
@@ -74,7 +74,7 @@ fn after_a_declared_restore_clients_come_back_and_nothing_is_handed_out_twice() 
             told.extend(arrives(from, to, group).await);
         }
         assert_eq!(told.iter().filter(|event| matches!(event, Event::Gap)).count(), 2, "{told:?}");
-        group(&b, &a).await;
+        group_of(&b, &a).await;
 
         // and no number of the queue is used twice, which goes on under a new key behind 2^32 of them
         let since = town.tape.take_read();
@@ -91,7 +91,7 @@ fn after_a_declared_restore_clients_come_back_and_nothing_is_handed_out_twice() 
 fn an_older_copy_is_found_by_itself_where_its_era_was_kept_elsewhere() {
     Town::play(async |town| {
         let (a, b) = town.friends().await;
-        let group = group(&b, &a).await;
+        let group = group_of(&b, &a).await;
         town.world.admin("alpha.test").count().await.expect("counted");
         let copy = town.alpha.fork();
         let seen = town.world.admin("alpha.test").count().await.expect("counted");
@@ -118,7 +118,7 @@ fn a_group_that_went_back_with_its_homeserver_is_given_up_and_another_can_be_mad
             client.send(&behind, "into the past").await.expect_err("it went back");
             assert_eq!(until(client, given_up(&behind)).await, Distrust::WentBack);
         }
-        let new = group(&a, &b).await;
+        let new = group_of(&a, &b).await;
         arrives(&a, &b, &new).await;
     });
 }
@@ -251,7 +251,7 @@ impl Town {
 
     /// A group of two at the first homeserver, which was restored since from before the epoch that both are in.
     async fn group_that_went_back(&self, a: &Client, b: &Client) -> GroupId {
-        let behind = group(a, b).await;
+        let behind = group_of(a, b).await;
         let copy = self.alpha.fork();
         a.update(&behind).await.expect("a later epoch");
         let epoch = a.epoch(&behind).await.expect("a group");
@@ -274,14 +274,6 @@ fn given_up(group: &GroupId) -> impl FnMut(&Event) -> Option<Distrust> {
         Event::GivenUp { group, cause } if *group == wanted => Some(*cause),
         _ => None,
     }
-}
-
-/// A group of two at the first one's homeserver.
-async fn group(by: &Client, other: &Client) -> GroupId {
-    let group = by.create_group().await.expect("created");
-    by.invite(&group, &[other.user().clone()]).await.expect("invited");
-    until(other, joined).await;
-    group
 }
 
 /// Lets a message come from one to the other: again, as a person would, where the homeserver has forgotten who they are

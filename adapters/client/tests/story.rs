@@ -17,7 +17,7 @@ use std::time::Duration;
 use phoenix_client::{Client, Event};
 use phoenix_core::{Epoch, UserId};
 
-use support::{befriend, connected, joined, offer, play, text, until};
+use support::{befriend, connected, group_of, joined, offer, play, text, until};
 
 #[test]
 fn two_users_of_one_homeserver_connect_and_write_to_each_other() {
@@ -178,9 +178,7 @@ fn a_message_whose_answer_never_came_arrives_once_when_it_is_sent_again() {
     play(&["alpha.test"], async |world| {
         let (a, b) = (world.user("alpha.test").await, world.user("alpha.test").await);
         befriend(&a, &b).await;
-        let group = a.create_group().await.expect("created");
-        a.invite(&group, &[b.user().clone()]).await.expect("invited");
-        until(&b, joined).await;
+        let group = group_of(&a, &b).await;
 
         world.net.cut("send_message", true);
         let lost = a.send(&group, "hello").await.expect_err("cut");
@@ -201,9 +199,7 @@ fn members_are_told_who_comes_and_who_goes() {
             (world.user("alpha.test").await, world.user("beta.test").await, world.user("beta.test").await);
         befriend(&a, &b).await;
         befriend(&a, &c).await;
-        let group = a.create_group().await.expect("created");
-        a.invite(&group, &[b.user().clone()]).await.expect("invited");
-        until(&b, joined).await;
+        let group = group_of(&a, &b).await;
 
         a.invite(&group, &[c.user().clone()]).await.expect("invited");
         let added = until(&b, |event| match event {

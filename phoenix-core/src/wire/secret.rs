@@ -94,9 +94,7 @@ impl Wiped {
     pub fn as_slice(&self) -> &[u8] {
         &self.0
     }
-}
 
-impl Wiped {
     /// The bytes, which are no secret any more: they were encrypted in their place.
     pub(crate) fn sealed(mut self) -> Vec<u8> {
         std::mem::take(&mut self.0)

@@ -15,7 +15,7 @@ use crate::{
     callers::{claimed_user, signed},
     clients::lives,
     kinds::{RECORD, client, end_of_use, user},
-    record::{ClientRecord, QueueRecord, UserRecord, from_row, to_row},
+    record::{ClientRecord, QueueRecord, UserRecord, read_row, to_row},
     service::QueueService,
 };
 
@@ -111,6 +111,6 @@ impl Operation for CreateClient {
 }
 
 fn record(found: &Rows, cx: &Context<QueueService>) -> Result<Option<UserRecord>, Failure> {
-    let record = found.row(0, &RECORD)?.map(from_row).transpose()?;
+    let record = read_row(found, 0, &RECORD)?;
     Ok(record.and_then(|record: UserRecord| record.current(cx.now)))
 }

@@ -12,7 +12,7 @@ use crate::{
     callers::signed,
     clients::{ended, lives},
     kinds::{RECORD, client, user},
-    record::{ClientRecord, UserRecord, from_row, to_row},
+    record::{ClientRecord, UserRecord, read_row, to_row},
     service::QueueService,
 };
 
@@ -115,12 +115,12 @@ fn glance(id: &QsClientId) -> Reading {
 }
 
 fn target(found: &Rows, cx: &Context<QueueService>) -> Result<Option<ClientRecord>, Failure> {
-    let record = found.row(0, &RECORD)?.map(from_row).transpose()?;
+    let record = read_row(found, 0, &RECORD)?;
     Ok(record.and_then(|record: ClientRecord| record.current(cx.now)))
 }
 
 fn user_record(found: &Rows) -> Result<Option<UserRecord>, Failure> {
-    Ok(found.row(1, &RECORD)?.map(from_row).transpose()?)
+    Ok(read_row(found, 1, &RECORD)?)
 }
 
 /// The user's other clients.

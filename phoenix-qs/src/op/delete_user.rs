@@ -11,7 +11,7 @@ use crate::{
     callers::{claimed_user, signed},
     clients::ended,
     kinds::{RECORD, client, user},
-    record::{ClientRecord, UserRecord, from_row},
+    record::{ClientRecord, UserRecord, from_row, read_row},
     service::QueueService,
 };
 
@@ -82,5 +82,5 @@ impl Operation for DeleteUser {
 }
 
 fn record(found: &Rows) -> Result<Option<UserRecord>, Failure> {
-    Ok(found.row(0, &RECORD)?.map(from_row).transpose()?)
+    Ok(read_row(found, 0, &RECORD)?)
 }

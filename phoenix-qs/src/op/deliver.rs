@@ -29,7 +29,7 @@ use crate::{
     },
     kinds::{self, RECORD, client, receipt, stream_topic},
     loads,
-    record::{HeldRecord, Reason, ReceiptRecord, from_row, to_row},
+    record::{HeldRecord, Reason, ReceiptRecord, from_row, read_row, to_row},
     service::QueueService,
 };
 
@@ -101,7 +101,7 @@ impl Operation for Deliver {
             State { fates: Vec::new(), reached: Vec::new(), earlier: None, held: HeldRecord::default() };
         let mut place = 0;
         if request.receipt.is_some() && !request.message.ephemeral.is_set() {
-            state.earlier = found.row(0, &RECORD)?.map(from_row).transpose()?;
+            state.earlier = read_row(&found, 0, &RECORD)?;
             if let Some(row) = found.row(1, &RECORD)? {
                 state.held = from_row::<HeldRecord>(row)?.current(cx.now);
             }

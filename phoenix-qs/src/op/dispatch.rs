@@ -22,7 +22,7 @@ use crate::{
     delivering::{lane_back, undelivered},
     kinds::{ABOVE_NUMBERS, RECORD, mailbox, round},
     outgoing::{seal_delivery, sign_transaction},
-    record::{MailboxBody, MailboxRecord, RoundRecord, entry_key, from_row, to_row},
+    record::{MailboxBody, MailboxRecord, RoundRecord, entry_key, read_row, to_row},
     service::QueueService,
 };
 
@@ -123,7 +123,7 @@ impl Operation for Dispatch {
         if found.len() == 1 {
             return Ok(state);
         }
-        state.destination = found.row(1, &RECORD)?.map(from_row).transpose()?;
+        state.destination = read_row(&found, 1, &RECORD)?;
         state.content = match (found.rows(2)?.is_empty(), found.len()) {
             (false, _) => Content::Messages,
             (true, 4) if found.rows(3)?.is_empty() => Content::Nothing,
@@ -257,7 +257,7 @@ fn given_up(
 }
 
 fn round_of(found: &Rows) -> Result<RoundRecord, Failure> {
-    Ok(found.row(0, &RECORD)?.map(from_row).transpose()?.unwrap_or_default())
+    Ok(read_row(found, 0, &RECORD)?.unwrap_or_default())
 }
 
 /// Whether the next transaction may hold more than what was read first.

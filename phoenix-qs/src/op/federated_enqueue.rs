@@ -25,7 +25,7 @@ use super::deliver::Deliver;
 use crate::{
     kinds::{RECORD, SHARDS, keys_topic, mailbox, mailbox_key, round},
     outgoing::{DELIVERY_INFO, TRANSACTION_LABEL},
-    record::{RoundRecord, from_row, to_row},
+    record::{RoundRecord, read_row, to_row},
     service::QueueService,
 };
 
@@ -106,8 +106,7 @@ impl Operation for FederatedEnqueue {
         let keys = mailboxes(&call.request().payload.source, cx);
         for (place, key) in keys.into_iter().enumerate() {
             let exists = found.place(place.saturating_add(usize::from(SHARDS)))?.mark.is_some();
-            let round: RoundRecord =
-                found.row(place, &RECORD)?.map(from_row).transpose()?.unwrap_or_default();
+            let round: RoundRecord = read_row(&found, place, &RECORD)?.unwrap_or_default();
             let under_way = round.transaction.is_some() && cx.now < Timestamp(round.until);
             if exists && !under_way {
                 waiting.push(key);

@@ -16,7 +16,7 @@ use crate::{
     friendship,
     key_package::KeyPackage,
     kinds::{QUEUE, RECORD, client, packages, topic, user},
-    record::{PackageIndex, PackageNote, QueueRecord, UserRecord, from_row, packages_low, to_row},
+    record::{PackageIndex, PackageNote, QueueRecord, UserRecord, from_row, packages_low, read_row, to_row},
     service::QueueService,
 };
 
@@ -84,11 +84,11 @@ impl Operation for GetAddPackages {
         let mut place = clients(call, &found, cx)?.len().saturating_mul(2).saturating_add(1);
         let mut all = Vec::new();
         for Choice { client, note, index, void, is_low } in choices(call, &found, cx)? {
-            let package = found.row(place, &note.row())?.map(from_row).transpose()?;
+            let package = read_row(&found, place, &note.row())?;
             place = place.saturating_add(1);
             let mut queue = None;
             if is_low {
-                queue = found.row(place, &QUEUE)?.map(from_row).transpose()?;
+                queue = read_row(&found, place, &QUEUE)?;
                 place = place.saturating_add(1);
             }
             all.push(Served { client, note, index, void, package, queue });

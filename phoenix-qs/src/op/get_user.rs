@@ -11,7 +11,7 @@ use phoenix_core::{
 use crate::{
     callers::{claimed_user, signed},
     kinds::{PUSH, QUEUE, RECORD, client, packages, user},
-    record::{ClientRecord, PackageIndex, QueueRecord, UserRecord, from_row},
+    record::{ClientRecord, PackageIndex, QueueRecord, UserRecord, from_row, read_row},
     service::QueueService,
 };
 
@@ -79,7 +79,7 @@ impl Operation for GetUser {
 }
 
 fn record(found: &Rows, cx: &Context<QueueService>) -> Result<Option<UserRecord>, Failure> {
-    let record = found.row(0, &RECORD)?.map(from_row).transpose()?;
+    let record = read_row(found, 0, &RECORD)?;
     Ok(record.and_then(|record: UserRecord| record.current(cx.now)))
 }
 
@@ -95,7 +95,7 @@ fn shown(
     let Some(record) = from_row::<ClientRecord>(record)?.current(cx.now) else { return Ok(None) };
     let (queue, _) = from_row::<QueueRecord>(queue)?.restored(cx, &mut cx.chance("restored queue"))?;
     let queue = queue.expire(cx.now);
-    let index = found.row(at.saturating_add(1), &RECORD)?.map(from_row::<PackageIndex>).transpose()?;
+    let index = read_row::<PackageIndex>(found, at.saturating_add(1), &RECORD)?;
     let left = index
         .filter(|index| index.user == owner)
         .map(|index| index.restored(cx.keys.generation).0.left(cx.now));

@@ -19,7 +19,7 @@ use crate::{
     delivering::is_genuine,
     key_package::{KeyPackage, Lifetime},
     kinds::{RECORD, client, end_of_use, packages},
-    record::{ClientRecord, PackageIndex, PackageNote, from_row, to_row},
+    record::{ClientRecord, PackageIndex, PackageNote, read_row, to_row},
     service::QueueService,
 };
 
@@ -62,9 +62,9 @@ impl Operation for PublishAddPackages {
     }
 
     fn open(_: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
-        let record = found.row(0, &RECORD)?.map(from_row).transpose()?;
+        let record = read_row(&found, 0, &RECORD)?;
         let record = record.and_then(|record: ClientRecord| record.current(cx.now));
-        let index = found.row(1, &RECORD)?.map(from_row).transpose()?;
+        let index = read_row(&found, 1, &RECORD)?;
         let is_own = |index: &PackageIndex| record.as_ref().is_some_and(|record| record.user == index.user);
         Ok(State { index: index.filter(is_own), record })
     }

@@ -14,7 +14,7 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::{
     kinds::{ABOVE_NUMBERS, RECORD, later, mailbox},
-    record::{LaterKey, from_row, to_row},
+    record::{LaterKey, read_row, to_row},
     service::QueueService,
 };
 
@@ -71,7 +71,7 @@ impl Operation for Resume {
     }
 
     fn open(_: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
-        let destination = found.row(1, &RECORD)?.map(from_row).transpose()?;
+        let destination = read_row(&found, 1, &RECORD)?;
         let (mut due, mut next, mut bytes) = (Vec::new(), None, 0_usize);
         for (row, sealed) in found.rows(0)? {
             let key = LaterKey::decode(row).map_err(|_| Fault::Broken("a row of what was put off"))?;

@@ -13,7 +13,7 @@ use phoenix_core::{
 use crate::{
     callers::claimed_client,
     kinds::{PUSH, RECORD, client},
-    record::{ClientRecord, from_row, to_row},
+    record::{ClientRecord, read_row, to_row},
     service::QueueService,
 };
 
@@ -45,7 +45,7 @@ impl Operation for SetPushToken {
     }
 
     fn open(_: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
-        let record = found.row(0, &RECORD)?.map(from_row).transpose()?;
+        let record = read_row(&found, 0, &RECORD)?;
         Ok(State(record.and_then(|record: ClientRecord| record.current(cx.now))))
     }
 

@@ -19,7 +19,7 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 use crate::{
     delivering::{lane_back, undelivered},
     kinds::{RECORD, aside, later, mailbox, round},
-    record::{LaterKey, MailboxRecord, RoundRecord, Width, entry_key, from_row, to_row},
+    record::{LaterKey, MailboxRecord, RoundRecord, Width, entry_key, read_row, to_row},
     service::QueueService,
 };
 
@@ -120,8 +120,8 @@ impl Operation for Settle {
     }
 
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
-        let round = found.row(0, &RECORD)?.map(from_row).transpose()?.unwrap_or_default();
-        let destination = found.row(1, &RECORD)?.map(from_row).transpose()?;
+        let round = read_row(&found, 0, &RECORD)?.unwrap_or_default();
+        let destination = read_row(&found, 1, &RECORD)?;
         let mut state = State { round, destination, messages: Vec::new(), first_later: None };
         if found.len() == 2 {
             return Ok(state);

@@ -16,7 +16,7 @@ use super::stream_read::StreamRead;
 use crate::{
     callers::claimed_client,
     kinds::{RECORD, STREAM, client, place_topic, stream_topic, topic},
-    record::{ClientRecord, from_row, to_row},
+    record::{ClientRecord, read_row, to_row},
     service::QueueService,
 };
 
@@ -46,7 +46,7 @@ impl Operation for Stream {
     }
 
     fn open(_: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
-        let record = found.row(0, &RECORD)?.map(from_row::<ClientRecord>).transpose()?;
+        let record = read_row::<ClientRecord>(&found, 0, &RECORD)?;
         Ok(State(record.and_then(|record| record.current(cx.now))))
     }
 

@@ -15,7 +15,7 @@ use phoenix_core::{
 use crate::{
     kinds::STREAM,
     reading::{Found, behind, head, reader},
-    record::{QueueRecord, from_row},
+    record::{QueueRecord, read_row},
     service::QueueService,
 };
 
@@ -52,7 +52,7 @@ impl Operation for StreamRead {
     }
 
     fn open(_: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
-        let stream = found.row(0, &STREAM)?.map(from_row).transpose()?;
+        let stream = read_row(&found, 0, &STREAM)?;
         Ok(State { queue: Found::open(&found, cx.now)?, stream })
     }
 

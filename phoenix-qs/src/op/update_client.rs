@@ -10,7 +10,7 @@ use phoenix_core::{
 use crate::{
     callers::claimed_client,
     kinds::{QUEUE, RECORD, client, packages, place_topic, topic},
-    record::{ClientRecord, PackageIndex, QueueRecord, from_row, to_row},
+    record::{ClientRecord, PackageIndex, QueueRecord, from_row, read_row, to_row},
     service::QueueService,
 };
 
@@ -56,7 +56,7 @@ impl Operation for UpdateClient {
             let record: ClientRecord = from_row(record)?;
             Ok::<_, Failure>(record.current(cx.now).zip(Some(from_row(queue)?)))
         });
-        let index = found.row(1, &RECORD)?.map(from_row).transpose()?;
+        let index = read_row(&found, 1, &RECORD)?;
         Ok(State { known: known.transpose()?.flatten(), index })
     }
 

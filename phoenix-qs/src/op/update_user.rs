@@ -11,7 +11,7 @@ use crate::{
     callers::claimed_user,
     friendship,
     kinds::{RECORD, user},
-    record::{UserRecord, from_row, to_row},
+    record::{UserRecord, read_row, to_row},
     service::QueueService,
 };
 
@@ -42,7 +42,7 @@ impl Operation for UpdateUser {
     }
 
     fn open(_: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
-        let record = found.row(0, &RECORD)?.map(from_row).transpose()?;
+        let record = read_row(&found, 0, &RECORD)?;
         Ok(State(record.and_then(|record: UserRecord| record.current(cx.now))))
     }
 

@@ -10,6 +10,7 @@ mod user;
 use bytes::Bytes;
 use phoenix_core::{
     Fault,
+    operation::Rows,
     wire::{Wire, decode_shared},
 };
 
@@ -37,6 +38,14 @@ pub(crate) fn from_row<T: Wire>(row: &Bytes) -> Result<T, Fault> {
         return Err(Fault::Broken("the version of a record of the queuing service"));
     }
     decode_shared(&row.slice(1..)).map_err(|_| Fault::Broken("a record of the queuing service"))
+}
+
+/// The record of a row at a place, where there is one.
+///
+/// # Errors
+/// [`Fault::Broken`] where fewer places were read, or the row is not what was written.
+pub(crate) fn read_row<T: Wire>(found: &Rows, place: usize, key: &[u8]) -> Result<Option<T>, Fault> {
+    found.row(place, key)?.map(from_row).transpose()
 }
 
 /// The version of all records.

@@ -1,8 +1,12 @@
 //! What a mailbox's destination refuses as a whole.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
-use phoenix_core::{ErrorCode, ErrorReply, Reject, api::delivery::Undeliverable, wire::Opaque};
+use phoenix_core::{
+    ErrorCode, ErrorReply, Reject,
+    api::{delivery::Undeliverable, queue::ClientQueueConfig},
+    wire::Opaque,
+};
 
 use super::{federation::forward, later::told, mailboxes::town, world::Home};
 use crate::{
@@ -13,14 +17,7 @@ use crate::{
 #[test]
 fn one_bad_delivery_among_many_is_found_by_halves_and_costs_no_other() {
     let (alpha, beta, mut client, config) = town();
-    for number in 0..40 {
-        forward(&alpha, &beta, &[&config], &format!("{number}"));
-    }
-    let mut peer = Picky { takes: &beta, bad: Vec::new(), seen: BTreeSet::new() };
-    let mailbox = alpha.due_mailboxes()[0];
-    let first = alpha.dispatch(mailbox).unwrap().unwrap();
-    peer.bad.push(first.transaction.payload.deliveries[17].id);
-    alpha.settle(mailbox, &first, peer.answer(&first));
+    let mut peer = refused_first((&alpha, &beta), &config, 40, 17..18);
     let before = alpha.clock_now();
 
     let rounds = peer.send_all(&alpha);
@@ -38,14 +35,7 @@ fn one_bad_delivery_among_many_is_found_by_halves_and_costs_no_other() {
 #[test]
 fn bad_deliveries_one_behind_the_other_are_each_set_aside_and_the_width_comes_back() {
     let (alpha, beta, mut client, config) = town();
-    for number in 0..20 {
-        forward(&alpha, &beta, &[&config], &format!("{number}"));
-    }
-    let mut peer = Picky { takes: &beta, bad: Vec::new(), seen: BTreeSet::new() };
-    let mailbox = alpha.due_mailboxes()[0];
-    let first = alpha.dispatch(mailbox).unwrap().unwrap();
-    peer.bad.extend(first.transaction.payload.deliveries[..3].iter().map(|it| it.id));
-    alpha.settle(mailbox, &first, peer.answer(&first));
+    let mut peer = refused_first((&alpha, &beta), &config, 20, 0..3);
     while alpha.partitions(ASIDE).first().is_none_or(|(_, found)| found.rows.len() < 3) {
         peer.send_once(&alpha);
     }
@@ -91,6 +81,24 @@ fn a_refusal_that_comes_late_sets_nothing_aside() {
     let receipt = beta.take(&again.transaction).unwrap();
     alpha.settle(mailbox, &again, Outcome::Receipt(Box::new(receipt)));
     assert_eq!(client.read_texts(&beta), ["one"]);
+}
+
+/// Messages of which some are bad to the destination, and that it has refused together once.
+fn refused_first<'a>(
+    (from, to): (&Home, &'a Home),
+    config: &ClientQueueConfig,
+    messages: usize,
+    bad: Range<usize>,
+) -> Picky<'a> {
+    for number in 0..messages {
+        forward(from, to, &[config], &number.to_string());
+    }
+    let mailbox = from.due_mailboxes()[0];
+    let first = from.dispatch(mailbox).unwrap().unwrap();
+    let bad = first.transaction.payload.deliveries[bad].iter().map(|it| it.id).collect();
+    let mut peer = Picky { takes: to, bad, seen: BTreeSet::new() };
+    from.settle(mailbox, &first, peer.answer(&first));
+    peer
 }
 
 /// A homeserver that refuses every transaction which holds something bad.

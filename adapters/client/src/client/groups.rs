@@ -23,9 +23,10 @@ impl Client {
     }
 
     /// Adds all clients of users that this one is connected with, after verifying who is behind their packages (03; 07,
-    /// `add_users`). Those who are members already stay as they are. Users of more homeservers than one commit takes are added
-    /// by several; where one of these fails, those before it are in, and a repeated call adds the rest. They have joined when their own clients have read the
-    /// invitation; others learn of it by [`Event::MemberAdded`](crate::Event::MemberAdded).
+    /// `add_users`). Those who are members already stay as they are. Users of more homeservers than one commit takes are
+    /// added by several; where one of these fails, those before it are in, and a repeated call adds the rest. They have
+    /// joined when their own clients have read the invitation; others learn of it by
+    /// [`Event::MemberAdded`](crate::Event::MemberAdded).
     ///
     /// # Errors
     /// [`ClientError::State`] where one is not connected; [`ClientError::Refused`] with `forbidden` where this

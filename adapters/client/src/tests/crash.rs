@@ -6,7 +6,7 @@ use phoenix_core::{GroupId, crypto::AtRestKey, wire::Secret};
 
 use super::{
     scene::resynced,
-    support::{self, World, befriend, joined, play, text, until},
+    support::{self, World, befriend, group_of, joined, play, text, until},
 };
 use crate::{Acknowledge, Client, Event, Pace, group::Health};
 
@@ -212,13 +212,6 @@ async fn pair(world: &World) -> (Client, Client) {
     let a = users.pop().expect("two");
     befriend(&a, &b).await;
     (a, b)
-}
-
-async fn group_of(a: &Client, b: &Client) -> GroupId {
-    let group = a.create_group().await.expect("created");
-    a.invite(&group, &[b.user().clone()]).await.expect("invited");
-    until(b, joined).await;
-    group
 }
 
 async fn save(client: &Client) -> bytes::Bytes {

@@ -14,7 +14,7 @@ use phoenix_core::{
     wire::{List, Opaque, Wire},
 };
 
-use super::support::{befriend, evil::Evil, joined, play, text, until};
+use super::support::{befriend, evil::Evil, group_of, joined, play, text, until};
 use crate::{
     Client, ClientError, Event, KeyFingerprint,
     direct::DirectMessage,
@@ -53,9 +53,7 @@ fn a_further_client_takes_over_friendship_keys_and_friends() {
         let group = second.create_group().await.expect("created");
         second.invite(&group, &[b.user().clone()]).await.expect("invited");
         assert_eq!(until(&b, joined).await, *a.user());
-        let group = b.create_group().await.expect("created");
-        b.invite(&group, &[a.user().clone()]).await.expect("invited");
-        until(&a, joined).await;
+        let group = group_of(&b, &a).await;
         until(&second, joined).await;
         assert_eq!(b.members(&group).await.expect("members").len(), 3);
         b.send(&group, "to both").await.expect("sent");

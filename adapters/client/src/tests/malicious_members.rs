@@ -14,7 +14,7 @@ use phoenix_core::{
 use super::{
     between::{Between, forge, invent, open},
     scene::{Scene, drain, given_up, reach, resynced, scene},
-    support::{World, befriend, joined, play, text, until},
+    support::{World, befriend, group_of, joined, play, text, until},
 };
 use crate::{
     Client, ClientError, Distrust, Event,
@@ -103,9 +103,7 @@ fn t14_who_twice_commits_what_an_admin_cannot_process_is_removed() {
     play(&["alpha.test"], async |world| {
         let (c, (a, between)) = (world.user("alpha.test").await, Between::user(&world, "alpha.test").await);
         befriend(&a, &c).await;
-        let group = a.create_group().await.expect("created");
-        a.invite(&group, &[c.user().clone()]).await.expect("invited");
-        until(&c, joined).await;
+        let group = group_of(&a, &c).await;
         c.update(&group).await.expect("updated");
         reach(&[&a], &group, c.epoch(&group).await.expect("a group")).await;
         let mut queue = between.take_over(&a).await;
@@ -150,9 +148,7 @@ fn t14_who_gets_the_leaf_of_an_admin_is_no_admin() {
             (world.user("alpha.test").await, world.user("alpha.test").await, world.user("alpha.test").await);
         befriend(&a, &b).await;
         befriend(&c, &b).await;
-        let group = a.create_group().await.expect("created");
-        a.invite(&group, &[b.user().clone()]).await.expect("invited");
-        until(&b, joined).await;
+        let group = group_of(&a, &b).await;
         b.update(&group).await.expect("updated");
         reach(&[&a], &group, b.epoch(&group).await.expect("a group")).await;
         a.promote(&group, &[b.user().clone()]).await.expect("promoted");

@@ -17,7 +17,7 @@ use phoenix_core::{
 use super::{
     between::Between,
     scene::{Scene, drain, health, pass, scene},
-    support::{World, befriend, joined, play, text, texts, until},
+    support::{World, befriend, group_of, joined, play, text, texts, until},
 };
 use crate::{Client, ClientError, Event, group::Health};
 
@@ -357,9 +357,7 @@ fn text_by(user: &UserId) -> impl FnMut(&Event) -> Option<String> {
 async fn pair(world: &World) -> (Client, Client, phoenix_core::GroupId) {
     let (a, b) = (world.user("alpha.test").await, world.user("alpha.test").await);
     befriend(&a, &b).await;
-    let group = a.create_group().await.expect("created");
-    a.invite(&group, &[b.user().clone()]).await.expect("invited");
-    until(&b, joined).await;
+    let group = group_of(&a, &b).await;
     b.update(&group).await.expect("updated");
     (a, b, group)
 }

@@ -9,7 +9,7 @@ use phoenix_core::{
     wire::{Flag, Wire},
 };
 
-use super::support::{befriend, joined, play, until};
+use super::support::{befriend, group_of, play};
 use crate::{Event, group::Health};
 
 #[test]
@@ -17,9 +17,7 @@ fn a_message_of_the_moment_says_nothing_of_what_was_missed() {
     play(&["alpha.test"], async |world| {
         let (a, b) = (world.user("alpha.test").await, world.user("alpha.test").await);
         befriend(&a, &b).await;
-        let group = a.create_group().await.expect("created");
-        a.invite(&group, &[b.user().clone()]).await.expect("invited");
-        until(&b, joined).await;
+        let group = group_of(&a, &b).await;
         a.update(&group).await.expect("updated");
         let typing = a.prepare_message(&group, "typing", None).await.expect("made");
         let message = SendMessageRequest::decode(typing.call.body.as_slice()).expect("a request").message;

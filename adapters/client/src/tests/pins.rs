@@ -10,13 +10,13 @@ use crate::{
     group::{Effort, Tell, Trust},
 };
 
-use support::{connected, joined, offer, play, text, until};
+use support::{connected, group_of, offer, play, text, until};
 
 #[test]
 fn what_a_client_says_whose_key_is_not_the_pinned_one_is_not_shown_until_it_was_compared() {
     play(&["alpha.test"], async |world| {
         let (a, b, c) = trio(&world).await;
-        let group = group_of(&a, &b).await;
+        let group = read_group_of(&a, &b).await;
         a.lock().await.state.friends.get_mut(b.user()).expect("friends").key =
             c.lock().await.signer.verifying_key();
         forget_who_is_there(&a, &b, &group).await;
@@ -85,7 +85,7 @@ fn another_client_of_our_own_user_is_told_once() {
 fn a_leaf_that_is_first_seen_after_its_chain_has_ended_proves_nothing() {
     play(&["alpha.test"], async |world| {
         let (a, b, _) = trio(&world).await;
-        let group = group_of(&a, &b).await;
+        let group = read_group_of(&a, &b).await;
         world.clock.forward(91).await;
         forget_who_is_there(&a, &b, &group).await;
 
@@ -129,10 +129,8 @@ fn a_client_is_revoked_by_the_credential_it_has_though_its_leaf_shows_the_one_be
     });
 }
 
-async fn group_of(one: &Client, other: &Client) -> GroupId {
-    let group = one.create_group().await.expect("created");
-    one.invite(&group, &[other.user().clone()]).await.expect("invited");
-    until(other, joined).await;
+async fn read_group_of(one: &Client, other: &Client) -> GroupId {
+    let group = group_of(one, other).await;
     one.sync(Duration::ZERO).await.expect("synced");
     group
 }

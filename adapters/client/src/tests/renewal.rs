@@ -13,7 +13,7 @@ use phoenix_homeserver::{
 };
 
 use super::scene::reach;
-use super::support::{World, befriend, joined, play, play_with, text, until};
+use super::support::{World, befriend, group_of, joined, play, play_with, text, until};
 use crate::{Client, Event, group::Trust, mls::extensions};
 
 #[test]
@@ -71,9 +71,7 @@ fn a_group_outlives_the_keys_of_its_ds_which_goes_on_to_remove_who_is_away() {
         async |world| {
             let (a, b) = (world.user("alpha.test").await, world.user("alpha.test").await);
             befriend(&a, &b).await;
-            let group = a.create_group().await.expect("created");
-            a.invite(&group, &[b.user().clone()]).await.expect("invited");
-            until(&b, joined).await;
+            let group = group_of(&a, &b).await;
             assert!(!is_behind(&a, &group).await, "it begins with the published keys");
 
             for number in 0..12 {

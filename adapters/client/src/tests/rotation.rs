@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use phoenix_core::{ErrorCode, GroupId, crypto::AtRestKey, wire::Secret};
 
-use super::support::{self, World, befriend, joined, play, text, until};
+use super::support::{self, World, befriend, group_of, joined, play, text, until};
 use crate::{Client, Pace};
 
 #[test]
@@ -136,9 +136,7 @@ async fn copy(world: &World, client: &Client) -> Client {
 async fn pair(world: &World) -> (Client, Client, GroupId) {
     let (a, b) = (world.user("alpha.test").await, world.user("beta.test").await);
     befriend(&a, &b).await;
-    let group = a.create_group().await.expect("created");
-    a.invite(&group, &[b.user().clone()]).await.expect("invited");
-    until(&b, joined).await;
+    let group = group_of(&a, &b).await;
     b.update(&group).await.expect("updated");
     (a, b, group)
 }

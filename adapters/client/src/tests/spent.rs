@@ -10,7 +10,7 @@ use phoenix_core::{
     port::{Outgoing, Transport, TransportError},
 };
 
-use super::support::{Net, World, befriend, connected, joined, offer, play, text, texts, until};
+use super::support::{Net, World, befriend, connected, group_of, offer, play, text, texts, until};
 use crate::{Client, ClientError, group::Standing};
 
 #[test]
@@ -39,9 +39,7 @@ fn a_message_whose_token_is_called_spent_arrives_once_when_it_is_sent_again() {
     play(&["alpha.test"], async |world| {
         let (a, b, spender) = pair(&world).await;
         befriend(&a, &b).await;
-        let group = a.create_group().await.expect("created");
-        a.invite(&group, &[b.user().clone()]).await.expect("invited");
-        until(&b, joined).await;
+        let group = group_of(&a, &b).await;
 
         spender.begin("send_message");
         assert_spent(a.send(&group, "once").await.map(|_| ()));

@@ -15,7 +15,7 @@ use phoenix_core::{
     wire::Wire as _,
 };
 
-use super::support::{World, befriend, joined, play, until};
+use super::support::{World, befriend, group_of, play, until};
 use crate::Client;
 
 #[test]
@@ -101,9 +101,7 @@ async fn changed(
 async fn pair(world: &World) -> (Client, Client, GroupId) {
     let (a, b) = (world.user("alpha.test").await, world.user("alpha.test").await);
     befriend(&a, &b).await;
-    let group = a.create_group().await.expect("created");
-    a.invite(&group, std::slice::from_ref(b.user())).await.expect("invited");
-    until(&b, joined).await;
+    let group = group_of(&a, &b).await;
     (a, b, group)
 }
 

@@ -20,7 +20,7 @@ use futures::{
 };
 use phoenix_client::{Client, ClientPorts, Event, OfferId, Settings, Stretch};
 use phoenix_core::{
-    ErrorReply, Fqdn, Origin, Timestamp, UserId,
+    ErrorReply, Fqdn, GroupId, Origin, Timestamp, UserId,
     api::ServiceName,
     crypto::Chance,
     port::{Clock, Outgoing, Transport, TransportError},
@@ -305,6 +305,14 @@ pub async fn befriend(one: &Client, other: &Client) {
     other.accept(offer).await.expect("accepted");
     let connected = until(one, connected).await;
     assert_eq!(connected, *other.user());
+}
+
+/// A group that one makes, and that another has joined.
+pub async fn group_of(by: &Client, other: &Client) -> GroupId {
+    let group = by.create_group().await.expect("created");
+    by.invite(&group, &[other.user().clone()]).await.expect("invited");
+    until(other, joined).await;
+    group
 }
 
 pub fn connected(event: &Event) -> Option<UserId> {

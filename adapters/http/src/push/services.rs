@@ -133,12 +133,15 @@ impl Subscription<'_> {
     /// It is left alone for so many seconds, within reason, and its service is not: one that has had enough is to cost no
     /// other, and how often its client is woken is up to strangers.
     pub(super) fn pause(self, seconds: u64, now: Instant) {
-        self.services.known().spared.put(self.hash, now + pause(seconds));
+        self.spare(now + pause(seconds));
     }
 
     /// It is gone.
     pub(super) fn forget(self, now: Instant) {
-        let until = now + Duration::from_secs(GONE_S);
+        self.spare(now + Duration::from_secs(GONE_S));
+    }
+
+    fn spare(self, until: Instant) {
         self.services.known().spared.put(self.hash, until);
     }
 }

@@ -323,9 +323,10 @@ impl Why {
     /// What a client says itself.
     const fn words(self) -> &'static [&'static str] {
         match self {
-            Self::NoMember => &["no such group", "not a member any more", "this client has left the group"],
             // Who had left it before is not told of its end.
-            Self::Ended => &["no such group", "not a member any more", "this client has left the group"],
+            Self::NoMember | Self::Ended => {
+                &["no such group", "not a member any more", "this client has left the group"]
+            }
             Self::LastAdmin => &["nobody would be admin"],
             Self::Stranger => &["not connected"],
             Self::Connected => &["connected already"],

@@ -60,15 +60,13 @@ struct Sabotaged {
     store: Option<(Side, Arc<dyn StoreBreaker>)>,
     wire: Option<(Side, Arc<dyn TransportBreaker>)>,
     road: Option<Arc<dyn TransportBreaker>>,
-    /// The step that what is broken may reach, too.
-    reached: Option<usize>,
 }
 
 impl Sabotaged {
     /// Nothing is broken, and what will be is so in this step.
     fn in_step(step: u8) -> Self {
         let switch = Switch { step, now: Arc::default(), armed: Arc::default() };
-        Self { switch, store: None, wire: None, road: None, reached: None }
+        Self { switch, store: None, wire: None, road: None }
     }
 
     fn store(mut self, of: Side, breaker: impl StoreBreaker) -> Self {
@@ -86,17 +84,9 @@ impl Sabotaged {
         self
     }
 
-    /// The failing step ends before all that is on its way has come, and some of it may come in this step: it may fail,
-    /// too.
-    fn may_reach(mut self, step: usize) -> Self {
-        self.reached = Some(step);
-        self
-    }
-
     /// Plays all steps, and sees exactly one print FAIL, for this reason, and those be skipped that need what it
     /// should have made; all others print ok.
     async fn fails(self, failing: usize, skipped: &[usize], because: &str) {
-        let reached = self.reached;
         let (lines, code) = play(Format::Text, Arc::new(self)).await;
         let steps = lines.get(..Step::ALL.len()).unwrap_or_default();
         let verdicts: Vec<&str> = steps.iter().map(|line| verdict(line)).collect();
@@ -104,7 +94,6 @@ impl Sabotaged {
             .map(|step| match step {
                 step if step == failing => "FAIL",
                 step if skipped.contains(&step) => "skipped",
-                step if reached == Some(step) => verdicts.get(step - 1).copied().unwrap_or_default(),
                 _ => "ok",
             })
             .collect();

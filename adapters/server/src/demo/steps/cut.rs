@@ -23,12 +23,17 @@ pub(super) async fn play(play: &mut Play) -> Result<Told, Stop> {
     outcome
 }
 
-/// Lets what still lies in alpha's mailbox go, as far as it will.
+/// Lets what still lies in alpha's mailbox go, as far as it will, and everybody get over what came of it: whoever was sent
+/// something twice compares its groups with their homeserver, and would do so in the midst of what comes next.
 async fn clear(play: &Play) {
     let until = Instant::now() + ON_ITS_WAY;
     play.stage.beta.home.admin().greet(&play.stage.alpha.domain).await;
     while Instant::now() < until && held(&play.stage.alpha.file).is_ok_and(|held| held > 0) {
         sleep(Duration::from_millis(20)).await;
+    }
+    for player in &play.players {
+        // What is wrong with what came was told already.
+        let _ = player.read().await;
     }
 }
 
