@@ -152,6 +152,21 @@ fn fine_times_in_values_of_two_services_are_told_though_no_two_are_equal() {
 }
 
 #[test]
+fn counters_beside_each_other_are_no_times() {
+    // given an AS that keeps a time in a kind of row, as it may alone
+    let mut records = store();
+    let time = [b"\x01".as_slice(), &1_790_000_001_u64.to_be_bytes()].concat();
+    records.push(partition(Space::As, &random(Space::As as u8, 33), &time));
+
+    // when queues hold 27,313 bytes, and have dropped nothing: shifted by two bytes that reads as a second of 2026
+    let counters = [b"\x01".as_slice(), &27_313_u64.to_be_bytes(), &0_u64.to_be_bytes()].concat();
+    records.push(partition(Space::Qs, &random(Space::Qs as u8, 33), &counters));
+    records.sort_by(|one, other| one.0.cmp(&other.0));
+
+    assert!(links(&records).is_empty());
+}
+
+#[test]
 fn alarms_of_one_day_with_one_jitter_are_told_and_those_that_meet_by_chance_are_not() {
     let mut chance = Chance::from_seed([3; 32]);
     let mut draw = |below: u64| u64::from_be_bytes(chance.bytes()) % below;
