@@ -48,6 +48,8 @@ struct Statements {
     rows_from: String,
     rows_between: String,
     has_rows: String,
+    add_row: String,
+    change_row: String,
     put_row: String,
     put_long: String,
     delete_row: String,
@@ -216,21 +218,52 @@ impl Tables {
         Ok(from.prepare_cached(&self.of(of.space()).has_rows)?.exists([of.key().as_ref()])?)
     }
 
+    /// Appends a row, at a number that is new.
+    pub(crate) fn add_row(
+        &self,
+        of: &PartitionKey,
+        row: (&[u8], &[u8]),
+        to: &Connection,
+    ) -> Result<(), Failure> {
+        let (key, value) = row;
+        let is_added = is_short(value) && Self::is_done(&self.of(of.space()).add_row, (of, key, value), to)?;
+        if is_added { Ok(()) } else { self.replace_row(of, row, to) }
+    }
+
+    /// Puts a row, in place of what it was where there is one.
     pub(crate) fn put_row(
         &self,
         of: &PartitionKey,
         row: (&[u8], &[u8]),
         to: &Connection,
     ) -> Result<(), Failure> {
+        let (key, value) = row;
+        let is_changed =
+            is_short(value) && Self::is_done(&self.of(of.space()).change_row, (of, key, value), to)?;
+        if is_changed { Ok(()) } else { self.replace_row(of, row, to) }
+    }
+
+    /// Whatever was there and whatever comes. That a trigger may run costs more than the whole of a write without one:
+    /// SQLite keeps each page as it was until the statement has ended.
+    fn replace_row(&self, of: &PartitionKey, row: (&[u8], &[u8]), to: &Connection) -> Result<(), Failure> {
         let statements = self.of(of.space());
         let (key, value) = row;
-        let (short, long) = if value.len() <= LONGEST_SHORT {
+        let (short, long) = if is_short(value) {
             (Some(value), None)
         } else {
             (None, Some(to.prepare_cached(&statements.put_long)?.insert([value])?))
         };
         to.prepare_cached(&statements.put_row)?.execute(params![of.key().as_ref(), key, short, long])?;
         Ok(())
+    }
+
+    /// Whether a statement found a row that it may write.
+    fn is_done(
+        statement: &str,
+        (of, key, value): (&PartitionKey, &[u8], &[u8]),
+        to: &Connection,
+    ) -> Result<bool, Failure> {
+        Ok(to.prepare_cached(statement)?.execute(params![of.key().as_ref(), key, value])? > 0)
     }
 
     pub(crate) fn delete_row(&self, of: &PartitionKey, key: &RowKey, to: &Connection) -> Result<(), Failure> {
@@ -290,6 +323,12 @@ impl Statements {
                 "SELECT key, {value} FROM {rows} WHERE partition = ?1 AND key >= ?2 AND key < ?4 ORDER BY key LIMIT ?3"
             ),
             has_rows: format!("SELECT 1 FROM {rows} WHERE partition = ?1 LIMIT 1"),
+            add_row: format!(
+                "INSERT OR IGNORE INTO {rows} (partition, key, value) VALUES (?1, ?2, ?3)"
+            ),
+            change_row: format!(
+                "UPDATE {rows} SET value = ?3 WHERE partition = ?1 AND key = ?2 AND long IS NULL"
+            ),
             put_row: format!(
                 "INSERT OR REPLACE INTO {rows} (partition, key, value, long) VALUES (?1, ?2, ?3, ?4)"
             ),
@@ -305,6 +344,11 @@ fn head(row: &Row<'_>) -> Result<Head, Failure> {
     let mark = row.get_ref(0)?.as_blob()?.try_into().map_err(|_| Failure::DAMAGED)?;
     let alarm: Option<i64> = row.get(2)?;
     Ok(Head { mark: Mark(mark), next: row.get::<_, i64>(1)?.cast_unsigned(), alarm: alarm.map(time) })
+}
+
+/// Whether a value stands in its row.
+const fn is_short(value: &[u8]) -> bool {
+    value.len() <= LONGEST_SHORT
 }
 
 fn blob(row: &Row<'_>, column: usize) -> Result<Bytes, Failure> {

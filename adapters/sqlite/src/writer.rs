@@ -122,7 +122,7 @@ impl<'a> Writer<'a> {
                 Write::Delete(row) | Write::Take(row) => tables.delete_row(partition, row, to)?,
                 Write::DeleteBelow(row) => tables.delete_below(partition, row, to)?,
                 Write::Append(value) => {
-                    tables.put_row(partition, (&number_key(next), value), to)?;
+                    tables.add_row(partition, (&number_key(next), value), to)?;
                     next = next.saturating_add(1);
                 }
                 Write::Drop => {
