@@ -20,6 +20,7 @@ use phoenix_core::{
 use crate::{
     accept::{Invitation, Newcomer},
     commit::Staged,
+    fanout::MAX_DECISION,
     mls::{self, frames::Welcome},
     rules,
     service::DeliveryService,
@@ -58,6 +59,10 @@ pub(crate) fn newcomers(
     let welcome = Welcome::decode(&request.welcome, staged.group.tree.suite()?)?;
     if packages.len() != request.joiners.len() || welcome.len() != packages.len() {
         return Err(Reject::Malformed("joiners").into());
+    }
+    // Before there is one for each joiner.
+    if welcome.whole_len() > MAX_DECISION {
+        return Err(Reject::TooLarge("welcome").into());
     }
     let mut seen = Seen::default();
     // The committer's own, which may be as new as those of who is added.

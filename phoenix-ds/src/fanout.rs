@@ -191,7 +191,7 @@ const TOO_LARGE: Reject = Reject::TooLarge("message");
 /// Bytes of one delivery: as a row of a mailbox, and in a transaction, it is longer by seals, names and signatures.
 const MAX_DELIVERY: usize = MAX_VALUE - (16 << 10);
 /// Bytes of a decision: a batch, but for the little that its token and the marks of its partitions take.
-const MAX_DECISION: usize = MAX_BATCH_BYTES - (64 << 10);
+pub(crate) const MAX_DECISION: usize = MAX_BATCH_BYTES - (64 << 10);
 /// What a row of a lane takes beside the delivery's body: names, the return address, a seal.
 const MAX_ROW_OVERHEAD: usize = 1 << 10;
 

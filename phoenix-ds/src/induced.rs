@@ -1,6 +1,6 @@
 //! Removals that the DS proposes itself, as an external sender (07, "DS-induced removals").
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openmls::prelude::StagedCommit;
 use openmls_rust_crypto::RustCrypto;
@@ -57,6 +57,10 @@ pub(crate) fn propose(
     let reason = |member: &Member| reason(member, wishes, &gone, sender, cx);
     let mut found: Vec<_> = roster.members.iter().filter_map(|it| Some((it.leaf, reason(it)?))).collect();
     found.retain(|(leaf, _)| tree.pending(*leaf).is_none());
+    if nobody_stays(roster, tree, &found) {
+        // Nobody could take the proposals along: where all queues are gone, more likely a QS has forgotten them.
+        found.retain(|(_, reason)| *reason != Reason::Gone);
+    }
     let before = tree.pending.len();
     // Most commits find nobody, and cost nothing more.
     if !found.is_empty() {
@@ -127,6 +131,14 @@ fn reason(
         return Some(Reason::Blocked);
     }
     (member.leaf != sender && is_inactive(member.active, cx.now)).then_some(Reason::Inactive)
+}
+
+/// Whether all members would be on their way out, by what is stored and what was found: whose commit would be taken is
+/// whoever is proposed for nothing, or for inactivity alone.
+fn nobody_stays(roster: &Roster, tree: &Tree, found: &[(LeafIndex, Reason)]) -> bool {
+    let found: BTreeMap<_, _> = found.iter().copied().collect();
+    let reason = |leaf| tree.pending(leaf).map(|it| it.reason).or_else(|| found.get(&leaf).copied());
+    roster.members.iter().all(|member| reason(member.leaf).is_some_and(|it| it != Reason::Inactive))
 }
 
 /// A month counts to its end: within it, nobody knows when.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use phoenix_core::{
-    Epoch, GroupId, LeafIndex, MessageId,
+    Epoch, GroupId, MessageId,
     crypto::AtRestKey,
     operation::{Local, OnAlarm},
     wire::Wire,
@@ -45,9 +45,10 @@ pub(crate) fn group(at_rest: &AtRestKey, group: &GroupId) -> Local {
     Local::new(GROUP, at_rest.prf("group", &group.encode()).to_vec())
 }
 
-/// The partition that says that a message was accepted.
-pub(crate) fn receipt(at_rest: &AtRestKey, group: &GroupId, leaf: LeafIndex, id: MessageId) -> Local {
-    Local::new(RECEIPT, at_rest.prf("message", &(group.clone(), leaf, id).encode()).to_vec())
+/// The partition that says that a message was accepted. Not under its sender's leaf, which is another once the sender
+/// came back.
+pub(crate) fn receipt(at_rest: &AtRestKey, group: &GroupId, id: MessageId) -> Local {
+    Local::new(RECEIPT, at_rest.prf("message", &(group.clone(), id).encode()).to_vec())
 }
 
 /// The lane on which a group's messages travel in order; related to no other key.

@@ -50,7 +50,8 @@ impl<E: Post> Operation for Sends<E> {
         found: &Rows,
         cx: &Context<DeliveryService>,
     ) -> Result<Vec<Reading>, Failure> {
-        E::letter(call.request()).readings(call.frame()?, found, cx)
+        named(call.frame()?)?;
+        E::letter(call.request()).readings(found, cx)
     }
 
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<DeliveryService>) -> Result<Sending, Failure> {
@@ -111,12 +112,7 @@ pub struct Sending {
 impl<'a> Letter<'a> {
     /// What is read, round by round: the group's door, and what is kept of the message if it was accepted before; then
     /// the members, to rely on them.
-    fn readings(
-        self,
-        frame: &Frame,
-        found: &Rows,
-        cx: &Context<DeliveryService>,
-    ) -> Result<Vec<Reading>, Failure> {
+    fn readings(self, found: &Rows, cx: &Context<DeliveryService>) -> Result<Vec<Reading>, Failure> {
         if self.message.len() > cx.settings.max_message_bytes {
             return Err(Reject::TooLarge("message").into());
         }
@@ -124,7 +120,7 @@ impl<'a> Letter<'a> {
         Ok(match found.len() {
             0 => {
                 let door = Site::door(self.access, Purpose::Watch, cx)?;
-                vec![door, beside(self.receipt(named(frame)?, cx))]
+                vec![door, beside(self.receipt(cx))]
             }
             2 => {
                 vec![Site::entered(self.access, found, cx)?.reading(&[kinds::ROSTER], Purpose::Watch)]
@@ -190,7 +186,7 @@ impl<'a> Letter<'a> {
         }
         let mut fan_out = FanOut::new(self.access, &site.at, cx);
         fan_out.send(self.notify, &content, configs)?;
-        let (at, until) = (self.receipt(sender, cx), Alarm::At(cx.now.plus_secs(REPEAT_S)));
+        let (at, until) = (self.receipt(cx), Alarm::At(cx.now.plus_secs(REPEAT_S)));
         Ok(fan_out.decide(accepted, at, vec![Write::Put(RECEIPT, receipt)], until)?)
     }
 
@@ -206,8 +202,8 @@ impl<'a> Letter<'a> {
     }
 
     /// Where it is kept that the message was accepted.
-    fn receipt(self, sender: LeafIndex, cx: &Context<DeliveryService>) -> Local {
-        kinds::receipt(&cx.keys.at_rest, &self.access.group, sender, self.id)
+    fn receipt(self, cx: &Context<DeliveryService>) -> Local {
+        kinds::receipt(&cx.keys.at_rest, &self.access.group, self.id)
     }
 
     /// The epoch of the message. Others can still open messages of the last epochs, if the sender was a member then.

@@ -127,6 +127,26 @@ fn a_queue_that_was_gone_twice_an_hour_apart_costs_its_member_the_group() {
 }
 
 #[test]
+fn where_the_queues_of_all_are_gone_nobody_is_proposed() {
+    // given a group whose QS has forgotten all its queues, as one that was brought back from an older copy does
+    let world = World::new();
+    let [mut a, mut b, c] = group(&world, Suite::Ed25519);
+    let back = back(&world, &mut a);
+    for _ in 0..2 {
+        world.tell_gone(&back, &[&a.config, &b.config, &c.config]);
+        world.advance_s(HOUR + MINUTE);
+    }
+
+    // when somebody commits, then nobody is proposed, since nobody could take that along
+    a.update(&world).unwrap();
+    assert!(pending(&world, &a).is_empty());
+
+    // and everybody may still commit
+    b.follow(&world.delivered());
+    b.update(&world).unwrap();
+}
+
+#[test]
 fn notes_of_a_queue_that_was_replaced_or_is_nobodys_are_forgotten() {
     let world = World::new();
     let [mut a, mut b] = group(&world, Suite::Ed25519);

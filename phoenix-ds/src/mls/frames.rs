@@ -10,7 +10,7 @@ use phoenix_core::{
     crypto::Suite,
     wire::{List, Opaque, Wire},
 };
-use tls_codec::{DeserializeBytes as _, TlsDeserializeBytes, TlsSerialize, TlsSize};
+use tls_codec::{DeserializeBytes as _, Size as _, TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 /// The commit that a request brings.
 ///
@@ -93,6 +93,11 @@ impl Welcome {
         if fits { Ok(Self(frame)) } else { Err(WELCOME) }
     }
 
+    /// How many bytes those take together that are cut from it, at most.
+    pub(crate) fn whole_len(&self) -> usize {
+        self.0.group_info.len().saturating_mul(self.len()).saturating_add(self.0.tls_serialized_len())
+    }
+
     /// How many it is for.
     pub(crate) fn len(&self) -> usize {
         self.0.secrets.len()
@@ -105,7 +110,19 @@ impl Welcome {
     pub(crate) fn of(&self, package: &KeyPackageRef) -> Result<Mls, Reject> {
         let found = self.0.secrets.iter().find(|it| it.package.as_slice() == package.as_bytes());
         let secrets = List::new(vec![found.cloned().ok_or(WELCOME)?])?;
-        Ok(Opaque::new(WelcomeFrame { secrets, ..self.0.clone() }.encode())?)
+        let WelcomeFrame { version, wire_format, suite, secrets: _, group_info } = &self.0;
+        let (version, wire_format, suite) = (*version, *wire_format, *suite);
+        let frame = WelcomeFrame { version, wire_format, suite, secrets, group_info: group_info.clone() };
+        Ok(Opaque::new(frame.encode())?)
+    }
+}
+
+#[cfg(test)]
+impl Welcome {
+    /// The same with so many bytes for all joiners.
+    pub(crate) fn lengthened(self, len: usize) -> Mls {
+        let group_info = Opaque::new(vec![0; len]).unwrap_or_default();
+        Opaque::new(WelcomeFrame { group_info, ..self.0 }.encode()).unwrap_or_default()
     }
 }
 

@@ -16,6 +16,7 @@ use phoenix_core::{
 use super::AddUsers;
 use crate::{
     DeliverySettings,
+    mls::frames::Welcome,
     testing::{Member, World, rejected},
 };
 
@@ -195,6 +196,23 @@ fn parts_that_do_not_fit_the_commit_are_refused() {
     assert_eq!(rejected(outcome), Reject::Malformed("keys"));
     assert_eq!(world.group_rows(), before);
     assert!(world.delivered().is_empty());
+}
+
+#[test]
+fn t20_a_welcome_that_would_take_a_batch_of_bytes_for_all_joiners_is_refused_before_it_is_cut() {
+    let world = World::new();
+    let mut a = Member::new(&world, "alpha.test");
+    a.create(&world, None).unwrap();
+    let mut joiners: Vec<_> = (0..9).map(|_| Member::new(&world, "alpha.test")).collect();
+    let request = a.adding(&world, &mut joiners.iter_mut().collect::<Vec<_>>());
+
+    // when what is for all of nine is nearly a megabyte, that each would get
+    let welcome = Welcome::decode(&request.welcome, Suite::Ed25519).unwrap().lengthened(1_000_000);
+    let long = AddUsersRequest { welcome, ..request.clone() };
+
+    let outcome = world.call::<AddUsers>(&long, Some(a.leaf()));
+    assert_eq!(rejected(outcome), Reject::TooLarge("welcome"));
+    assert!(world.call::<AddUsers>(&request, Some(a.leaf())).is_ok());
 }
 
 #[test]

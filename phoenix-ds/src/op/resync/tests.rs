@@ -89,6 +89,28 @@ fn who_comes_back_may_land_on_a_lower_leaf_and_brings_its_queue() {
 }
 
 #[test]
+fn a_message_that_is_repeated_from_a_new_leaf_goes_nowhere() {
+    // given a message that was accepted, whose answer was lost
+    let world = World::new();
+    let [mut a, b, mut c] = group(&world, Suite::Ed25519);
+    let request = c.message(b"once");
+    world.call::<crate::SendMessage>(&request, Some(c.leaf())).unwrap();
+    assert_eq!(world.delivered().len(), 1);
+
+    // when its sender comes back into the group, and lands on another leaf
+    let commit = a.commit(Vec::new(), &[b.index()], 0);
+    world.call::<RemoveUsers>(&commit.request, Some(a.leaf())).unwrap();
+    a.merge();
+    c.resync(&world).unwrap();
+    assert_eq!(c.index(), 1);
+    world.delivered();
+
+    // then it may be repeated, and nobody gets it twice
+    world.call::<crate::SendMessage>(&request, Some(c.leaf())).unwrap();
+    assert!(world.delivered().is_empty());
+}
+
+#[test]
 fn nobody_comes_back_as_another() {
     let world = World::new();
     let [_, mut b, mut c] = group(&world, Suite::Ed25519);
