@@ -90,6 +90,12 @@ impl Word {
         if bytes.len() < LEAST_WORD { Err(AuditError::Short) } else { Ok(Self { kind, bytes }) }
     }
 
+    /// What kind of thing it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
     fn is_id(&self) -> bool {
         matches!(self.kind, Kind::User | Kind::Queue | Kind::Group)
     }

@@ -26,6 +26,9 @@ fn t18_who_has_the_disk_reads_no_name_no_text_no_group_and_no_queue_of_a_user() 
         }
     }
     let words = told.words.words.len();
+    for kind in Kind::ALL {
+        assert!(told.words.words.iter().any(|word| word.kind() == kind), "no {} are looked for", kind.name());
+    }
     println!("{words} words, in {bytes} bytes: none but ids where they belong");
     assert!(words > 100);
 }

@@ -44,16 +44,17 @@ impl Narrator {
         self.client(client.remove_client(second.id().client, PASSWORD).await)?;
         self.client(client.check_authority(&alpha).await)?;
         // With all that a user can have.
-        self.photograph();
+        self.photograph("a guest with all that a user can have");
         self.client(client.delete_user(PASSWORD).await)?;
         let refused = client.fetch_tokens(&alpha, Class::Standard).await;
         self.expect(refused.is_err(), "who is gone was served")?;
         for (kind, word) in [
+            (Kind::Password, password(GUEST).as_bytes()),
             (Kind::Password, PASSWORD.as_bytes()),
             (Kind::Name, PROFILE),
             (Kind::Alias, OTHER_ALIAS.as_bytes()),
         ] {
-            self.remember(kind, word).map_err(|error| self.turn(error.to_string()))?;
+            self.remember(kind, word)?;
         }
         self.done("someone comes, and goes again");
         Ok(())
@@ -78,7 +79,7 @@ impl Narrator {
             self.say("a", &group, text).await?;
             self.ground.clock.sleep_ms(NOTED_MS).await;
         }
-        self.photograph();
+        self.photograph("queues that are gone");
         self.done("members of a group delete their accounts");
         Ok(())
     }

@@ -97,7 +97,7 @@ impl Narrator {
         self.say("a", &local, "a says something at home").await?;
         self.ground.clock.sleep_ms(CUT_MS).await;
         // With all that waits.
-        self.photograph();
+        self.photograph(WAITING);
         for name in ["b", "d"] {
             let actor = self.person(name)?;
             self.client(actor.read().await)?;
@@ -185,3 +185,5 @@ const CUT_OFF: usize = 40;
 const CUT_MS: u64 = 20_000;
 /// How often someone looks whether an invitation came.
 const PATIENCE: usize = 50;
+/// The photograph of what is cut off.
+const WAITING: &str = "what waits for a wire that is cut";

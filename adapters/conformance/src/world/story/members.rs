@@ -58,7 +58,7 @@ impl Narrator {
         let accused = accused.ok_or_else(|| self.turn("c does not see f"))?.leaf;
         self.client(c.client.report(group, accused, ReportReason::Abuse, EVIDENCE).await)?;
         for (kind, word) in [(Kind::Name, PROFILE), (Kind::Text, EVIDENCE)] {
-            self.remember(kind, word).map_err(|error| self.turn(error.to_string()))?;
+            self.remember(kind, word)?;
         }
         self.done("d shows its profile to a group, and c reports f");
         Ok(())
@@ -90,7 +90,7 @@ impl Narrator {
         let (d, f) = (self.person("d")?, self.person("f")?);
         self.client(f.client.leave(group).await)?;
         // With a proposal that waits.
-        self.photograph();
+        self.photograph("a proposal that waits");
         self.settle(&[]).await?;
         self.expect(!f.is_member(group), "who left is a member still")?;
         for name in ["d", "c", "e"] {

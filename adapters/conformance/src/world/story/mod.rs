@@ -31,7 +31,7 @@ use super::{
     tape::Tape,
     town::{Scene, TownError},
 };
-use crate::audit::Wordlist;
+use crate::audit::{Kind, Wordlist};
 
 /// What was told of the story.
 #[derive(Clone, Debug)]
@@ -52,9 +52,19 @@ pub struct Story {
     pub names: BTreeMap<String, Names>,
 }
 
+impl Story {
+    /// The photograph of this.
+    #[must_use]
+    pub fn photograph(&self, of: &str) -> Option<&Photograph> {
+        self.photographs.iter().find(|photograph| photograph.of == of)
+    }
+}
+
 /// What all homeservers held at a time.
 #[derive(Clone, Debug)]
 pub struct Photograph {
+    /// What it shows.
+    pub of: &'static str,
     /// The time.
     pub at: Timestamp,
     /// Their stores.
@@ -150,8 +160,8 @@ impl Narrator {
     }
 
     /// Keeps what all homeservers hold now, for the search at the end.
-    fn photograph(&mut self) {
-        self.photographs.push(Photograph { at: self.ground.clock.now(), disks: self.ground.disks() });
+    fn photograph(&mut self, of: &'static str) {
+        self.photographs.push(Photograph { of, at: self.ground.clock.now(), disks: self.ground.disks() });
     }
 
     async fn play(&mut self) -> Result<(), Turn> {
@@ -211,8 +221,9 @@ impl Narrator {
     }
 
     /// Someone sends a text.
-    async fn say(&self, name: &'static str, group: &GroupId, text: &str) -> Result<(), Turn> {
+    async fn say(&mut self, name: &'static str, group: &GroupId, text: &str) -> Result<(), Turn> {
         let actor = self.person(name)?;
+        self.remember(Kind::Text, text)?;
         self.ground.ledger.speaks(name, text);
         self.client(actor.client.send(group, text).await)?;
         Ok(())

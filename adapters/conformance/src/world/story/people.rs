@@ -8,7 +8,7 @@ use phoenix_core::{Fqdn, token::Class};
 use super::{Narrator, Turn};
 use crate::{
     audit::Kind,
-    world::town::{connect, register},
+    world::town::{connect, password, register},
 };
 
 impl Narrator {
@@ -19,7 +19,7 @@ impl Narrator {
         }
         let c = self.person("c")?;
         self.client(c.client.register_alias(ALIAS).await)?;
-        self.remember(Kind::Alias, ALIAS).map_err(|error| self.turn(error.to_string()))?;
+        self.remember(Kind::Alias, ALIAS)?;
         self.done("three users register");
         Ok(())
     }
@@ -82,7 +82,7 @@ impl Narrator {
         let registered = register(&self.ground, name, domain).await;
         let actor = self.client(registered)?;
         self.people.insert(name, Arc::new(actor));
-        Ok(())
+        self.remember(Kind::Password, password(name))
     }
 }
 

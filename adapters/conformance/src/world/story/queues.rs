@@ -24,7 +24,7 @@ use phoenix_core::{
 };
 
 use super::{Narrator, Turn};
-use crate::world::cast::Actor;
+use crate::{audit::Kind, world::cast::Actor};
 
 impl Narrator {
     /// A record is made, changed in every way, and goes again.
@@ -38,6 +38,8 @@ impl Narrator {
         self.add(&mut record, (sibling, &second)).await?;
         self.change_user(&mut record).await?;
         let second = self.change_client(&mut record, (sibling, &second)).await?;
+        self.photograph("a push token");
+        self.remember(Kind::PushToken, ADDRESS)?;
         let user = (Sender::QsUser(record.user), record.user_key.clone());
         let state = self.ask::<GetUser>(&mut record, &Empty {}, (&user, &[])).await?;
         self.expect(state.clients.len() == 2, "a user does not see both of its clients")?;
@@ -108,7 +110,7 @@ impl Narrator {
             RuleChange { config: ConfigId(record.chance.bytes()), rule: ConfigRule::Blocked, expires };
         let changes = List::new(vec![change]).map_err(|_| self.turn("one change is too many"))?;
         self.ask::<UpdateBlocklist>(record, &UpdateBlocklistRequest { changes }, (&signer, &[])).await?;
-        let address = SecretOpaque::new(b"somewhere").map_err(|_| self.turn("an address is too long"))?;
+        let address = SecretOpaque::new(ADDRESS).map_err(|_| self.turn("an address is too long"))?;
         let push_key = Secret::new(record.chance.bytes());
         let sealed = PushToken::Other(address).seal(&id, &push_key, &mut record.chance);
         let token = Some(sealed.map_err(|_| self.turn("a push token cannot be sealed"))?);
@@ -198,3 +200,6 @@ impl Record {
         Some(call)
     }
 }
+
+/// Where pushes of the record go, which nobody but the client and its push provider is to know.
+const ADDRESS: &[u8] = b"a place that pushes go to";

@@ -6,15 +6,12 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use phoenix_core::{Fqdn, api::ServiceName, port::Space, store::MemoryStore};
 
 use super::{Narrator, Turn};
-use crate::{
-    audit::{Audit, AuditError, Kind, Report, Word},
-    world::town::password,
-};
+use crate::audit::{Audit, Kind, Report, Word};
 
 impl Narrator {
     pub(super) async fn the_stores_are_audited(&mut self) -> Result<(), Turn> {
-        self.photograph();
-        self.remember_everyone().map_err(|error| self.turn(error.to_string()))?;
+        self.photograph("the end");
+        self.remember_everyone()?;
         self.remember_what_is_published().await?;
         let texts = self.people.values().flat_map(|actor| actor.diary().groups.clone());
         self.expect(texts.count() > 0, "there was nothing to search for")?;
@@ -38,15 +35,15 @@ impl Narrator {
     }
 
     /// Someone, and all that is theirs, is looked for.
-    pub(super) fn remember(&mut self, kind: Kind, word: impl AsRef<[u8]>) -> Result<(), AuditError> {
-        self.words.words.push(Word::new(kind, word)?);
+    pub(super) fn remember(&mut self, kind: Kind, word: impl AsRef<[u8]>) -> Result<(), Turn> {
+        let word = Word::new(kind, word).map_err(|error| self.turn(error.to_string()))?;
+        self.words.words.push(word);
         Ok(())
     }
 
-    fn remember_everyone(&mut self) -> Result<(), AuditError> {
-        let people: Vec<_> = self.people.iter().map(|(name, actor)| (*name, actor.clone())).collect();
-        for (name, actor) in people {
-            self.remember(Kind::Password, password(name))?;
+    fn remember_everyone(&mut self) -> Result<(), Turn> {
+        let people: Vec<_> = self.people.values().cloned().collect();
+        for actor in people {
             let groups = actor.diary().groups.clone();
             for (group, chapter) in groups {
                 self.remember(Kind::Group, group.uuid.as_bytes())?;
