@@ -13,7 +13,7 @@ use phoenix_core::{
     crypto::HpkePublicKey,
     operation::{Context, Decision, Hint, Local, Next, Reading, Rows},
     port::{Alarm, RowKey, Topic, Wanted, Write},
-    queue::{Head, Months, row_key},
+    queue::{Head, MAX_REPLY_BYTES, Months, row_key},
     wire::Opaque,
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
@@ -46,7 +46,7 @@ pub(crate) fn reading(at: Local) -> Reading {
 /// that came after the head was read are read too, or not: either is right.
 pub(crate) fn reading_entries(at: Local, request: &DequeueRequest) -> Reading {
     let (from, limit) = (entry_row(request.from), u32::from(request.max.min(PAGE)));
-    Reading::glance(at, Wanted::Range { from, below: HEAD, limit })
+    Reading::glance(at, Wanted::Range { from, below: HEAD, limit, bytes: MAX_REPLY_BYTES })
 }
 
 /// The writes that make a queue, instead of whatever was there: its head, and the entry that tells the client the

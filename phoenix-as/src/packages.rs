@@ -8,7 +8,7 @@ use phoenix_core::{
     Failure, Fault, Reject, Timestamp,
     credential::PackagePayload,
     operation::{Context, Decision, Local, Reading, Rows},
-    port::{Alarm, RowKey, Wanted, Write},
+    port::{Alarm, MAX_VALUE, RowKey, Wanted, Write},
     wire::Wire,
 };
 
@@ -28,7 +28,7 @@ pub(crate) trait Payload: Wire {
 /// Reads the package that is served next, to take it.
 pub(crate) fn reading(at: Local, cx: &Context<AuthService>) -> Reading {
     let from = Bytes::copy_from_slice(&cx.now.as_secs().to_be_bytes());
-    Reading::change(at, Wanted::Range { from, below: Bytes::new(), limit: 1 })
+    Reading::change(at, Wanted::Range { from, below: Bytes::new(), limit: 1, bytes: MAX_VALUE })
 }
 
 /// Reads all packages, to rely on them.

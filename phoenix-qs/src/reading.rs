@@ -8,8 +8,8 @@ use phoenix_core::{
 };
 
 use crate::{
-    kinds::{ABOVE_NUMBERS, QUEUE, RECORD, client},
-    record::{ClientRecord, QueueRecord, entry_key, from_row, read_row},
+    kinds::{ABOVE_NUMBERS, ABOVE_RULES, QUEUE, RECORD, RULE, client},
+    record::{ClientRecord, MAX_RULES, QueueRecord, entry_key, from_row, read_row},
     renewal::{self, Renewal},
     service::QueueService,
 };
@@ -33,21 +33,25 @@ pub(crate) fn reader(head: &Rows, now: Timestamp) -> Result<Option<ClientRecord>
     Ok(record.and_then(|record: ClientRecord| record.current(now)))
 }
 
-/// What is read once the head was, for whoever has shown to be its [`reader`]: the queue's entries, as many as it says
-/// may be read at once, and what a renewal needs where one is due. How much that is tells of the client.
+/// What is read once the head was, for whoever has shown to be its [`reader`]: the queue's entries from a number on, at
+/// most so many and of so many bytes, and what a renewal needs where one is due. How much that is tells of the client.
 pub(crate) fn behind(
     (id, record): (&QsClientId, &ClientRecord),
     from: u64,
-    (head, now): (&Rows, Timestamp),
-    limit: impl FnOnce(Option<&QueueRecord>) -> u32,
-) -> Result<Vec<Reading>, Failure> {
-    let queue = read_row::<QueueRecord>(head, 0, &QUEUE)?;
-    let limit = limit(queue.as_ref());
+    (limit, bytes): (u32, usize),
+    now: Timestamp,
+) -> Vec<Reading> {
     // What comes after the first read is read too, or not: either is right.
-    let wanted = Wanted::Range { from: entry_key(from), below: ABOVE_NUMBERS, limit };
+    let wanted = Wanted::Range { from: entry_key(from), below: ABOVE_NUMBERS, limit, bytes };
     let mut readings = vec![Reading::glance(client(id), wanted)];
     readings.extend(renewal::readings(id, record, now));
-    Ok(readings)
+    readings
+}
+
+/// All rules of a client.
+pub(crate) fn rules() -> Wanted {
+    let limit = u32::try_from(MAX_RULES).unwrap_or(u32::MAX);
+    Wanted::Range { from: RULE, below: ABOVE_RULES, limit, bytes: usize::MAX }
 }
 
 impl Found {

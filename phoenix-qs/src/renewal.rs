@@ -10,10 +10,11 @@ use phoenix_core::{
 };
 
 use crate::{
-    kinds::{ABOVE_RULES, RECORD, RULE, client, end_of_use, packages, topic, user},
+    kinds::{RECORD, client, end_of_use, packages, topic, user},
+    reading::rules,
     record::{
-        ClientRecord, MAX_RULES, PackageIndex, QueueRecord, RuleRecord, UserRecord, from_row, packages_low,
-        read_row, to_row,
+        ClientRecord, PackageIndex, QueueRecord, RuleRecord, UserRecord, from_row, packages_low, read_row,
+        to_row,
     },
     service::QueueService,
 };
@@ -31,12 +32,11 @@ pub(crate) fn readings(id: &QsClientId, record: &ClientRecord, now: Timestamp) -
     if Month::of(now) <= record.active {
         return Vec::new();
     }
-    let limit = u32::try_from(MAX_RULES).unwrap_or(u32::MAX);
     vec![
         Reading::change(user(&record.user), Wanted::Keys(vec![RECORD])),
         Reading::change(packages(id), Wanted::Keys(vec![RECORD])),
         // Of a partition that is checked to be as it was at the first read.
-        Reading::glance(client(id), Wanted::Range { from: RULE, below: ABOVE_RULES, limit }),
+        Reading::glance(client(id), rules()),
     ]
 }
 

@@ -77,14 +77,8 @@ impl Reader<'_> {
                     false,
                 )
             }
-            Wanted::Range { from, below, limit } => {
-                // One row more than wanted tells whether there is one.
-                let limit = u64::from(*limit);
-                let mut rows = self.tables.rows(partition, (from, below), limit + 1, self.connection)?;
-                let most = usize::try_from(limit).unwrap_or(usize::MAX);
-                let more = rows.len() > most;
-                rows.truncate(most);
-                (rows, more)
+            Wanted::Range { from, below, limit, bytes } => {
+                self.tables.rows(partition, (from, below), (*limit, *bytes), self.connection)?
             }
         };
         Ok(Snapshot { mark: Some(head.mark), alarm: head.alarm, rows, more })

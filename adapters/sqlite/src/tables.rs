@@ -188,16 +188,18 @@ impl Tables {
         found.optional()?.transpose()
     }
 
-    /// The first `limit` rows with `from <= key < below`; `below` empty for no bound.
+    /// The first rows with `from <= key < below`, `below` empty for no bound, as many as the limits on their number and
+    /// bytes allow, and whether there are more.
     pub(crate) fn rows(
         &self,
         of: &PartitionKey,
         (from, below): (&RowKey, &RowKey),
-        limit: u64,
+        (most, mut room): (u32, usize),
         source: &Connection,
-    ) -> Result<Rows, Failure> {
+    ) -> Result<(Rows, bool), Failure> {
         let statements = self.of(of.space());
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        // One row more than wanted tells whether there is one.
+        let (most, limit) = (usize::try_from(most).unwrap_or(usize::MAX), i64::from(most) + 1);
         let (key, from, below) = (of.key().as_ref(), from.as_ref(), below.as_ref());
         let mut statement;
         let mut rows = if below.is_empty() {
@@ -209,9 +211,14 @@ impl Tables {
         };
         let mut found = Rows::new();
         while let Some(row) = rows.next()? {
+            let size = row.get_ref(1)?.as_blob()?.len();
+            if found.len() >= most || (size > room && !found.is_empty()) {
+                return Ok((found, true));
+            }
+            room = room.saturating_sub(size);
             found.push((blob(row, 0)?, blob(row, 1)?));
         }
-        Ok(found)
+        Ok((found, false))
     }
 
     pub(crate) fn has_rows(&self, of: &PartitionKey, from: &Connection) -> Result<bool, Failure> {

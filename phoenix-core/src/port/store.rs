@@ -134,7 +134,7 @@ pub enum Wanted {
     Mark,
     /// The rows with these keys; those that exist come back, in key order.
     Keys(Vec<RowKey>),
-    /// The first `limit` rows with `from <= key < below`, in key order.
+    /// The first rows with `from <= key < below`, in key order: as many as `limit` and `bytes` allow.
     Range {
         /// The first key that is wanted.
         from: RowKey,
@@ -142,6 +142,9 @@ pub enum Wanted {
         below: RowKey,
         /// How many rows at most.
         limit: u32,
+        /// How many bytes of values at most, so that no read takes more memory than its reader has use for. One row comes
+        /// whatever it has, where `limit` allows one.
+        bytes: usize,
     },
 }
 
@@ -149,7 +152,7 @@ impl Wanted {
     /// The first `limit` rows of the partition.
     #[must_use]
     pub const fn first(limit: u32) -> Self {
-        Self::Range { from: Bytes::new(), below: Bytes::new(), limit }
+        Self::Range { from: Bytes::new(), below: Bytes::new(), limit, bytes: usize::MAX }
     }
 }
 
@@ -171,7 +174,7 @@ pub struct Snapshot {
     pub alarm: Option<crate::Timestamp>,
     /// The rows wanted of it, in key order.
     pub rows: Vec<(RowKey, Bytes)>,
-    /// Whether a range has rows beyond its limit.
+    /// Whether a range has rows beyond its limits.
     pub more: bool,
 }
 

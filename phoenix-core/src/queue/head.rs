@@ -2,7 +2,10 @@
 
 use tls_codec::{Size, TlsDeserializeBytes, TlsSerialize, TlsSize};
 
-use super::ratchet::{self, Fresh};
+use super::{
+    gaps::Gaps,
+    ratchet::{self, Fresh},
+};
 use crate::{
     Reject, Timestamp,
     api::queue::{Entry, EntryPayload, QueueEntry},
@@ -26,11 +29,12 @@ pub struct Head {
     since_update: u32,
     /// When that was, told no finer than it need be: sorted by it, queues of two services would line up (09).
     updated_at: Timestamp,
-    /// Bytes of the stored entries; an estimate once some were acknowledged, at most half too low.
+    /// Bytes of the stored entries; an estimate once some were acknowledged.
     bytes: u64,
-    /// Numbers taken while the queue was full, with nothing stored.
-    dropped: u64,
-    gap_before: Option<u64>,
+    /// Numbers taken while the queue was full, with nothing stored: those that are not acknowledged.
+    gaps: Gaps,
+    /// Entries below were given up unread.
+    expired_before: Option<u64>,
 }
 
 /// How a queue behaves.
@@ -170,15 +174,15 @@ impl Head {
         if acknowledged == 0 {
             return self;
         }
-        let (length, left) = (self.length(), self.length().saturating_sub(acknowledged));
+        let length = self.length();
+        self.first_seq = below;
+        self.gaps = self.gaps.from(below);
+        self.expired_before = self.expired_before.filter(|end| *end > below);
+        let left = self.length();
         // Entries tell their sizes no more once they are only numbers: each counts as the mean of all.
         let share = |part: u64| u128::from(self.bytes).saturating_mul(u128::from(part));
         let mean = |part: u64| share(part).checked_div(u128::from(length)).unwrap_or(0);
         self.bytes = u64::try_from(mean(left)).unwrap_or(u64::MAX);
-        self.first_seq = below;
-        if self.gap_before.is_some_and(|gap| gap <= below) {
-            (self.gap_before, self.dropped) = (None, 0);
-        }
         self
     }
 
@@ -190,7 +194,7 @@ impl Head {
             return self;
         }
         let mut head = self.acknowledge(below);
-        head.gap_before = head.gap_before.max(Some(head.first_seq));
+        head.expired_before = head.expired_before.max(Some(head.first_seq));
         head
     }
 
@@ -208,8 +212,8 @@ impl Head {
 
     /// How many entries wait.
     #[must_use]
-    pub const fn length(&self) -> u64 {
-        self.next_seq.saturating_sub(self.first_seq).saturating_sub(self.dropped)
+    pub fn length(&self) -> u64 {
+        self.next_seq.saturating_sub(self.first_seq).saturating_sub(self.gaps.dropped())
     }
 
     /// About how many bytes its entries have.
@@ -220,8 +224,8 @@ impl Head {
 
     /// Entries below this number were dropped unread.
     #[must_use]
-    pub const fn gap_before(&self) -> Option<u64> {
-        self.gap_before
+    pub fn gap_before(&self) -> Option<u64> {
+        self.expired_before.max(self.gaps.end())
     }
 
     /// The key that the ratchet is sealed to.
@@ -245,8 +249,8 @@ impl Head {
             since_update: 0,
             updated_at: RatchetPolicy::DEFAULT.coarse(now),
             bytes: 0,
-            dropped: 0,
-            gap_before: (seq > 0).then_some(seq),
+            gaps: Gaps::default(),
+            expired_before: (seq > 0).then_some(seq),
         };
         let entry = head.number(EntryPayload::Ratchet(sealed))?;
         Ok((head, entry))
@@ -276,15 +280,14 @@ impl Head {
         match policy.when_full {
             WhenFull::Refuse => Err(Reject::RateLimited(FULL_RETRY_S)),
             WhenFull::Drop => {
+                self.gaps = self.gaps.with(self.next_seq);
                 self.next_seq = self.next_seq.checked_add(1).ok_or(Reject::Internal)?;
-                self.dropped = self.dropped.saturating_add(1);
-                self.gap_before = Some(self.next_seq);
                 Ok(self)
             }
         }
     }
 
-    const fn is_full(&self, policy: &QueuePolicy) -> bool {
+    fn is_full(&self, policy: &QueuePolicy) -> bool {
         self.length() >= policy.max_entries || self.bytes >= policy.max_bytes
     }
 

@@ -7,6 +7,7 @@
 mod client;
 mod dequeue;
 mod flow;
+mod gaps;
 mod head;
 mod months;
 mod ratchet;

@@ -191,18 +191,32 @@ impl Partition {
                 let found = keys.iter().filter_map(|key| self.rows.get_key_value(key));
                 (found.map(owned).collect(), false)
             }
-            Wanted::Range { from, below, limit } => self.range(from, below, *limit),
+            Wanted::Range { from, below, limit, bytes } => self.range((from, below), *limit, *bytes),
         };
         Snapshot { mark: Some(self.mark), alarm: self.alarm, rows, more }
     }
 
-    fn range(&self, from: &RowKey, below: &RowKey, limit: u32) -> (Vec<(RowKey, Bytes)>, bool) {
+    fn range(
+        &self,
+        (from, below): (&RowKey, &RowKey),
+        limit: u32,
+        bytes: usize,
+    ) -> (Vec<(RowKey, Bytes)>, bool) {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let from = Sorted::from(from);
         let is_wanted = |key: &Sorted| below.is_empty() || key.key < *below;
-        let mut rows = self.rows.range(from..).take_while(|(key, _)| is_wanted(key));
-        let found = rows.by_ref().take(limit).map(owned).collect();
-        (found, rows.next().is_some())
+        let mut rows = self.rows.range(from..).take_while(|(key, _)| is_wanted(key)).peekable();
+        let (mut found, mut room) = (Vec::new(), bytes);
+        while let Some((key, value)) = rows.peek() {
+            let fits = found.is_empty() || value.len() <= room;
+            if found.len() >= limit || !fits {
+                return (found, true);
+            }
+            room = room.saturating_sub(value.len());
+            found.push(owned((key, value)));
+            rows.next();
+        }
+        (found, false)
     }
 }
 

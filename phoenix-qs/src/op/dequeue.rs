@@ -4,14 +4,13 @@ use phoenix_core::{
     Failure, QsClientId,
     api::queue::{Dequeue as Endpoint, DequeueReply},
     operation::{Authorised, Context, Decision, Decoded, Next, Operation, Peers, Proven, Reading, Rows},
-    queue::check_dequeue,
+    queue::{MAX_REPLY_BYTES, check_dequeue},
 };
 
 use crate::{
     callers::{claimed_client, signed},
     kinds::topic,
     reading::{Found, behind, head, reader},
-    record::QueueRecord,
     service::QueueService,
 };
 
@@ -40,7 +39,8 @@ impl Operation for Dequeue {
             }
             1 => {
                 let record = signed(call, reader(found, cx.now)?)?;
-                behind((&id, &record), request.from, (found, cx.now), |queue| page(queue, request.max))
+                let page = (request.max.into(), MAX_REPLY_BYTES);
+                Ok(behind((&id, &record), request.from, page, cx.now))
             }
             _ => Ok(Vec::new()),
         }
@@ -76,16 +76,3 @@ impl Operation for Dequeue {
         state.0.read(id, request, next, cx)
     }
 }
-
-/// Rows to read: as many as are asked for, unless the queue's entries are large.
-fn page(queue: Option<&QueueRecord>, max: u16) -> u32 {
-    match queue {
-        Some(queue) if queue.head.bytes() > SMALL_QUEUE => u32::from(max).min(LARGE_PAGE),
-        Some(_) | None => max.into(),
-    }
-}
-
-/// A queue of fewer bytes may be read at once whatever its entries are.
-const SMALL_QUEUE: u64 = 8 << 20;
-/// Rows of a larger queue that are read at once: most entries are about a kilobyte, but some a megabyte.
-const LARGE_PAGE: u32 = 64;

@@ -270,7 +270,7 @@ fn is_small(rows: &[(RowKey, Bytes)]) -> bool {
 }
 
 fn numbered(limit: u32) -> Wanted {
-    Wanted::Range { from: Bytes::new(), below: ABOVE_NUMBERS, limit }
+    Wanted::Range { from: Bytes::new(), below: ABOVE_NUMBERS, limit, bytes: 2 * MAX_BYTES }
 }
 
 const fn at(millis: u64) -> Alarm {

@@ -62,7 +62,7 @@ impl Operation for Resume {
             return Ok(Vec::new());
         }
         let key = &call.request().mailbox;
-        let first = Wanted::Range { from: Bytes::new(), below: ABOVE_NUMBERS, limit: PAGE };
+        let first = Wanted::Range { from: Bytes::new(), below: ABOVE_NUMBERS, limit: PAGE, bytes: MAX_BYTES };
         Ok(vec![
             Reading::change(later(key), first),
             // Written once.

@@ -3,19 +3,18 @@
 use phoenix_core::{
     Failure, Reject,
     api::{
-        queue::{DequeueReply, DequeueRequest, QueueEntry},
+        queue::{DequeueReply, DequeueRequest},
         stream::{MAX_UNACKNOWLEDGED, StreamRead as Endpoint, StreamReadRequest},
     },
     operation::{
         Anyone, Authorised, Context, Decision, Decoded, Next, Operation, Peers, Proven, Reading, Rows,
     },
-    wire::Wire,
 };
 
 use crate::{
     kinds::STREAM,
     reading::{Found, behind, head, reader},
-    record::{QueueRecord, read_row},
+    record::read_row,
     service::QueueService,
 };
 
@@ -45,7 +44,10 @@ impl Operation for StreamRead {
             0 => Ok(vec![head(&opened.client, &[STREAM])]),
             1 => {
                 let record = reader(found, cx.now)?.ok_or(Reject::Unauthenticated)?;
-                behind((&opened.client, &record), *from, (found, cx.now), |queue| page(queue, *max))
+                // One, where nothing but an acknowledgement is wanted: stores are asked for something.
+                let most = u32::try_from(MAX_UNACKNOWLEDGED).unwrap_or(u32::MAX);
+                let page = (u32::from(*max).clamp(1, most), MAX_MESSAGE);
+                Ok(behind((&opened.client, &record), *from, page, cx.now))
             }
             _ => Ok(Vec::new()),
         }
@@ -72,7 +74,7 @@ impl Operation for StreamRead {
         cx: &Context<QueueService>,
     ) -> Result<Decision<DequeueReply>, Failure> {
         let StreamReadRequest { opened, from, max, ack_below } = call.request();
-        let State { mut queue, stream } = state;
+        let State { queue, stream } = state;
         let is_key = |key| key == &opened.auth_key;
         if !queue.known.as_ref().is_some_and(|(record, _)| is_key(&record.auth_key)) {
             return Err(Reject::Unauthenticated.into());
@@ -80,36 +82,10 @@ impl Operation for StreamRead {
         if stream != Some(opened.stream) {
             return Err(Reject::Conflict(None).into());
         }
-        queue.entries = fitting(queue.entries);
         let request = DequeueRequest { from: *from, max: *max, ack_below: *ack_below, wait_s: 0 };
         queue.read(opened.client, &request, Next::Reply, cx)
     }
 }
 
-/// The first entries, as many as one message holds: always one.
-fn fitting(entries: Vec<QueueEntry>) -> Vec<QueueEntry> {
-    let mut bytes = 0_usize;
-    let fits = |entry: &QueueEntry| {
-        let is_first = bytes == 0;
-        bytes = bytes.saturating_add(entry.encode().len());
-        is_first || bytes <= MAX_MESSAGE
-    };
-    entries.into_iter().take_while(fits).collect()
-}
-
-/// Rows to read: as many as are wanted, unless the queue's entries are large.
-fn page(queue: Option<&QueueRecord>, max: u16) -> u32 {
-    // One, where nothing but an acknowledgement is wanted: stores are asked for something.
-    let wanted = u32::from(max).clamp(1, u32::try_from(MAX_UNACKNOWLEDGED).unwrap_or(u32::MAX));
-    match queue {
-        Some(queue) if queue.head.bytes() > SMALL_QUEUE => wanted.min(LARGE_PAGE),
-        Some(_) | None => wanted,
-    }
-}
-
 /// Bytes of entries in one message, unless a single one is larger: what a slow reader holds of a server's memory.
 const MAX_MESSAGE: usize = 256 << 10;
-/// A queue of fewer bytes may be read at once whatever its entries are.
-const SMALL_QUEUE: u64 = 1 << 20;
-/// Rows of a larger queue that are read at once: a queue of large entries costs memory for each of its streams.
-const LARGE_PAGE: u32 = 16;

@@ -16,7 +16,8 @@ use phoenix_core::{
 
 use crate::{
     callers::{claimed_client, signed},
-    kinds::{ABOVE_RULES, RECORD, RULE, client, rule},
+    kinds::{RECORD, client, rule},
+    reading::rules,
     record::{ClientRecord, MAX_RULES, RuleRecord, from_row, to_row},
     service::QueueService,
 };
@@ -50,9 +51,7 @@ impl Operation for UpdateBlocklist {
             1 => {
                 signed(call, record(found, cx)?)?;
                 // Of the same partition, which is checked to be as it was at the first read.
-                let limit = u32::try_from(MAX_RULES).unwrap_or(u32::MAX);
-                let wanted = Wanted::Range { from: RULE, below: ABOVE_RULES, limit };
-                Ok(vec![Reading::glance(at, wanted)])
+                Ok(vec![Reading::glance(at, rules())])
             }
             _ => Ok(Vec::new()),
         }

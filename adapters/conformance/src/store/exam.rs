@@ -162,6 +162,7 @@ macro_rules! store_cases {
             s7_rows_are_ordered_as_bytes
             s7_keys_that_look_alike_name_different_things
             s7_a_range_begins_with_its_first_key_and_ends_before_its_last
+            s7_a_range_has_no_more_bytes_than_are_asked_for_but_one_row
             s7_values_come_back_as_they_were
         }
         s8 {

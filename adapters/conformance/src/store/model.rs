@@ -64,9 +64,9 @@ impl Model {
             Wanted::Keys(keys) => keys.contains(key),
             Wanted::Range { from, below, .. } => from <= key && (below.is_empty() || key < below),
         };
-        let limit = match place.wanted {
-            Wanted::Mark | Wanted::Keys(_) => usize::MAX,
-            Wanted::Range { limit, .. } => usize::try_from(limit).unwrap_or(usize::MAX),
+        let (limit, bytes) = match place.wanted {
+            Wanted::Mark | Wanted::Keys(_) => (usize::MAX, usize::MAX),
+            Wanted::Range { limit, bytes, .. } => (usize::try_from(limit).unwrap_or(usize::MAX), bytes),
         };
         let mut rows: Vec<_> = partition
             .rows
@@ -74,8 +74,13 @@ impl Model {
             .filter(|(key, _)| wanted(key))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
-        let more = rows.len() > limit;
-        rows.truncate(limit);
+        let sizes = rows.iter().scan(0_usize, |all, (_, value)| {
+            *all = all.saturating_add(value.len());
+            Some(*all)
+        });
+        let fitting = sizes.take_while(|all| *all <= bytes).count().max(1);
+        let more = rows.len() > limit.min(fitting);
+        rows.truncate(limit.min(fitting));
         Snapshot { mark: partition.mark, alarm: partition.alarm, rows, more }
     }
 

@@ -98,7 +98,7 @@ impl Walker {
             0 => Wanted::Mark,
             1 => Wanted::Keys((0..self.below(4)).map(|_| self.row()).collect()),
             2 => Wanted::first(3),
-            _ => Wanted::Range { from: self.row(), below: self.row(), limit: 4 },
+            _ => Wanted::Range { from: self.row(), below: self.row(), limit: 4, bytes: 9 },
         };
         Place { partition: self.partition(), wanted }
     }

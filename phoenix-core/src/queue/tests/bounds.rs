@@ -34,6 +34,35 @@ fn a_full_queue_takes_the_number_stores_nothing_and_its_client_goes_on_behind_th
 }
 
 #[test]
+fn a_queue_that_was_full_again_and_again_stores_no_more_than_its_bound() {
+    // given a queue that fills up behind what its owner reads, many times over
+    let mut chance = Chance::from_seed([1; 32]);
+    let policy = QueuePolicy { max_entries: 3, ..QueuePolicy::QS };
+    let (mut head, first, _) = pair(Suite::Ed25519, &mut chance);
+    let mut stored = vec![first.seq];
+    for round in 0..40_u64 {
+        for _ in 0..=round % 5 {
+            let (next, entries) = head.push(&entry(b"x"), &policy, NOW, &mut chance).unwrap();
+            head = next;
+            stored.extend(entries.iter().map(|entry| entry.seq));
+            // then it knows how many it has, or takes them for more
+            assert!(head.length() >= stored.len() as u64, "{} of {stored:?}", head.length());
+            assert!(stored.len() <= 4, "{stored:?}");
+        }
+        // when its owner reads one, two or three of them
+        let read = stored.len().min(usize::try_from(round % 3).unwrap() + 1);
+        if let Some(last) = stored.drain(..read).next_back() {
+            head = head.acknowledge(last + 1);
+        }
+    }
+
+    // and whoever reads all has room for as many again
+    let next = head.next_seq();
+    let head = head.acknowledge(next);
+    assert_eq!((head.length(), head.gap_before()), (0, None));
+}
+
+#[test]
 fn a_full_direct_queue_refuses() {
     let mut chance = Chance::from_seed([1; 32]);
     let policy = QueuePolicy { max_entries: 1, ..QueuePolicy::DIRECT };

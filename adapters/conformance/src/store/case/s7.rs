@@ -69,7 +69,7 @@ pub(in crate::store) async fn s7_a_range_begins_with_its_first_key_and_ends_befo
         let expected: Vec<&RowKey> = keys.iter().filter(is_wanted).collect();
         let limit_of = usize::try_from(limit).unwrap_or(usize::MAX);
         let (from, below) = (Bytes::copy_from_slice(from), Bytes::copy_from_slice(below));
-        let found = sitting.look(&partition, Wanted::Range { from, below, limit }).await?;
+        let found = sitting.look(&partition, Wanted::Range { from, below, limit, bytes: usize::MAX }).await?;
         let rows = found.rows.iter().map(|(key, _)| key);
         sitting.expect(
             rows.eq(expected.iter().copied().take(limit_of)),
@@ -82,6 +82,32 @@ pub(in crate::store) async fn s7_a_range_begins_with_its_first_key_and_ends_befo
     sitting.done(&[write(&partition, [Write::DeleteBelow(Bytes::from_static(&[254]))])]).await?;
     let left: Vec<RowKey> = sitting.whole(&partition).await?.rows.into_iter().map(|(key, _)| key).collect();
     sitting.expect(left == [vec![254], vec![255]], "deleting below a key leaves the key")
+}
+
+pub(in crate::store) async fn s7_a_range_has_no_more_bytes_than_are_asked_for_but_one_row(
+    sitting: &Sitting<'_>,
+) -> Result<(), Violation> {
+    // given four rows, of which the third is large
+    let partition = queue("queue");
+    let sizes = [300, 300, 70_000, 300];
+    let row = |(key, size): (u8, usize)| Write::Put(Bytes::from(vec![key]), Bytes::from(vec![key; size]));
+    let writes = (0_u8..).zip(sizes).map(row).collect();
+    sitting.done(&[Part { writes, ..write(&partition, []) }]).await?;
+
+    // when so many bytes are asked for from a row on, then those come that fit, and one at least
+    let cases =
+        [(0, 599, 1), (0, 600, 2), (0, 70_599, 2), (0, 70_600, 3), (0, 70_900, 4), (2, 0, 1), (2, 70_300, 2)];
+    for (first, bytes, expected) in cases {
+        let (from, below) = (Bytes::from(vec![first]), Bytes::new());
+        let found = sitting.look(&partition, Wanted::Range { from, below, limit: 9, bytes }).await?;
+        sitting.expect(
+            found.rows.len() == expected,
+            "a range has the rows that its bytes allow, and one at least",
+        )?;
+        let all = usize::from(first).saturating_add(expected) == sizes.len();
+        sitting.expect(found.more != all, "a range that its bytes cut short tells that there is more")?;
+    }
+    Ok(())
 }
 
 pub(in crate::store) async fn s7_values_come_back_as_they_were(
