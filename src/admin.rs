@@ -11,7 +11,7 @@ use phoenix_core::{
     wire::Flag,
 };
 
-use crate::{Era, Homeserver, era, homeserver::Inner, mailbox};
+use crate::{Era, GreetError, Homeserver, era, homeserver::Inner, mailbox};
 
 /// A handle on a running homeserver, for its operator.
 #[derive(Clone)]
@@ -54,6 +54,14 @@ impl Admin {
     /// one, rather than at its next try. True where it answered.
     pub async fn greet(&self, domain: &Fqdn) -> bool {
         mailbox::greet(&self.inner, domain).await
+    }
+
+    /// The same, and why it came to nothing: for who looks into it.
+    ///
+    /// # Errors
+    /// See [`GreetError`].
+    pub async fn greeting(&self, domain: &Fqdn) -> Result<(), GreetError> {
+        mailbox::greeting(&self.inner, domain).await
     }
 
     /// Reports of abuse that came since the last time, in order; empty where the builder was given somebody else who
