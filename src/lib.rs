@@ -55,7 +55,7 @@ pub mod rules {
     };
 }
 
-pub use admin::{Admin, AdminError};
+pub use admin::{Admin, AdminError, RotatedService};
 pub use builder::{BuildError, Builder};
 pub use defaults::{OsEntropy, SystemClock, Threads};
 pub use dpop::{Visit, VisitError};

@@ -112,7 +112,8 @@ pub(super) fn insecure(error: &io::Error, host: &Host) -> Trouble {
             CertificateError::NotValidForNameContext { presented, .. } => {
                 other_name(name, &presented.join(", "))
             }
-            CertificateError::UnknownIssuer => Trouble::new(
+            // The latter where another authority has the name of one that is trusted.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Trouble::new(
                 "the certificate is of an authority that is not trusted here",
                 "serve the whole chain with a certificate that browsers trust; an authority of your own needs \
                  --authority FILE on each server that talks to it",
