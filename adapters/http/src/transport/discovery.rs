@@ -252,15 +252,17 @@ mod tests {
 
     use std::{collections::HashMap, sync::Arc, time::Duration};
 
-    use phoenix_core::{Fqdn, port::TransportError};
+    use axum::{Router, routing::get};
+    use phoenix_core::{Fqdn, api::ServiceName, port::TransportError};
     use rustls::RootCertStore;
     use tokio::{
         sync::Semaphore,
         time::{Instant, sleep, timeout},
     };
 
-    use super::{Discovery, Hosts, Knowledge, STALE_TIME, Scout, lock};
+    use super::{Discovery, Hosts, Knowledge, STALE_TIME, Scout, WELL_KNOWN, lock};
     use crate::{
+        tests::{Authority, Running},
         tls,
         transport::{circuits::Circuits, names::Everywhere, resolver::Resolver},
     };
@@ -330,6 +332,31 @@ mod tests {
             sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(discovery.hosts(&alpha()).await, Ok(hosts));
+    }
+
+    #[tokio::test]
+    async fn t23_a_domain_that_moved_to_another_host_is_found_there_when_it_does_not_answer() {
+        // given a domain that was found two minutes ago at hosts which are blocked since, and tells now of another
+        let told = async || {
+            r#"{"domain":"alpha.test","versions":[1],"as":"a.test","ds":"a.test","qs":"a.test","max_age_s":60}"#
+        };
+        let authority = Authority::new();
+        let running = Running::start(&authority, Router::new().route(WELL_KNOWN, get(told)));
+        let transport = running.transport(&authority);
+        let discovery = &transport.0.discovery;
+        let (slot, blocked) = (discovery.slot(&alpha()), Hosts::fallback(&alpha()).unwrap());
+        let found_at = Instant::now().checked_sub(Duration::from_secs(120)).unwrap();
+        lock(&slot).learn(Ok((blocked.clone(), Duration::from_secs(86_400))), found_at);
+        assert_eq!(discovery.hosts(&alpha()).await, Ok(blocked.clone()));
+        assert!(lock(&slot).looking.is_none(), "it is fresh for a day");
+
+        // when a call got no answer there, then it is asked for anew, and found
+        discovery.doubt(&alpha());
+        while discovery.hosts(&alpha()).await == Ok(blocked.clone()) {
+            sleep(Duration::from_millis(1)).await;
+        }
+        let moved = discovery.hosts(&alpha()).await.unwrap();
+        assert_eq!(moved.host(ServiceName::Qs).to_string(), "a.test:443");
     }
 
     /// Where every name leads to this machine, which is refused, and nobody gets a turn yet.
