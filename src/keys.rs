@@ -187,9 +187,7 @@ impl KeyStore {
             let keys = opened(&found, root.clone())?;
             let (now, mut chance) = (self.ports.clock.now(), chance(&self.ports));
             let renewed = match service {
-                RotatedService::Queue => {
-                    keys.queue.renewed(now, &mut chance).map(|it| (QUEUE, it.encode()))
-                }
+                RotatedService::Queue => keys.queue.renewed(now, &mut chance).map(|it| (QUEUE, it.encode())),
                 RotatedService::Delivery => {
                     keys.delivery.renewed(now, &mut chance).map(|it| (DELIVERY, it.encode()))
                 }

@@ -29,8 +29,8 @@ pub use router::{RouterOptions, StreamTimes, router, router_with};
 pub use serve::{Server, ServerLimits};
 pub use tls::{ServerTls, TlsError};
 pub use transport::{
-    CheckOutcome, CheckReport, CheckStep, FederationCheck, HttpTransport, HttpTransportBuilder, NameService, StepName,
-    SystemNames,
+    CheckOutcome, CheckReport, CheckStep, FederationCheck, HttpTransport, HttpTransportBuilder, NameService,
+    StepName, SystemNames,
 };
 
 /// The media type of calls and replies (02).

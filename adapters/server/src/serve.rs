@@ -188,7 +188,9 @@ async fn homeserver(
         transport = transport.own_address(*address);
     }
     // Whatever it listens on, these are its own, and so is where they lead.
-    for host in [Some(domain.clone()), options.public_host.as_deref().and_then(host_name)].into_iter().flatten() {
+    for host in
+        [Some(domain.clone()), options.public_host.as_deref().and_then(host_name)].into_iter().flatten()
+    {
         transport = transport.own_host(host);
     }
     let authorities = options.authority.as_deref().map(read).transpose()?;

@@ -50,7 +50,15 @@ async fn a_healthy_peer_passes_every_step() {
     assert!(report.ok, "{report}");
     let passed: Vec<_> = report.steps.iter().map(|it| (it.step.as_str(), it.outcome)).collect();
     let expected = [
-        "addresses", "tls", "well-known", "versions", "as-keys", "qs-keys", "ds-keys", "chain", "clock",
+        "addresses",
+        "tls",
+        "well-known",
+        "versions",
+        "as-keys",
+        "qs-keys",
+        "ds-keys",
+        "chain",
+        "clock",
         "transaction",
     ];
     assert_eq!(passed, expected.map(|name| (name, CheckOutcome::Passed)));

@@ -337,9 +337,7 @@ mod tests {
     #[tokio::test]
     async fn t23_a_domain_that_moved_to_another_host_is_found_there_when_it_does_not_answer() {
         // given a domain that was found two minutes ago at hosts which are blocked since, and tells now of another
-        let told = async || {
-            r#"{"domain":"alpha.test","versions":[1],"as":"a.test","ds":"a.test","qs":"a.test","max_age_s":60}"#
-        };
+        let told = async || r#"{"domain":"alpha.test","versions":[1],"as":"a.test","ds":"a.test","qs":"a.test","max_age_s":60}"#;
         let authority = Authority::new();
         let running = Running::start(&authority, Router::new().route(WELL_KNOWN, get(told)));
         let transport = running.transport(&authority);

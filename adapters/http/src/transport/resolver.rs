@@ -95,7 +95,11 @@ impl Resolver {
 impl Led {
     /// The addresses that may be connected to, if that is any, or nobody knows one.
     fn connectable(self) -> Result<Vec<SocketAddr>, AddressRefused> {
-        if self.allowed.is_empty() && !self.refused.is_empty() { Err(AddressRefused) } else { Ok(self.allowed) }
+        if self.allowed.is_empty() && !self.refused.is_empty() {
+            Err(AddressRefused)
+        } else {
+            Ok(self.allowed)
+        }
     }
 }
 

@@ -1,8 +1,13 @@
 //! The keys of the queuing and the delivery service, which rotate by themselves, and before that where an operator says so
 //! (08, "Published keys").
 
+use anyhow::anyhow;
 use clap::{Args, Subcommand, ValueEnum};
-use phoenix_core::{api::ServiceName, published::PublishedKeys};
+use phoenix_core::{
+    KeyId,
+    api::{ServiceName, queue::QsPublicKeys},
+    published::PublishedKeys,
+};
 use phoenix_homeserver::{Homeserver, RotatedService, SystemClock, port::Clock};
 
 use super::{Database, authority::day, hex};
@@ -55,33 +60,28 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<String> {
 async fn listing(home: &Homeserver) -> anyhow::Result<String> {
     let mut lines = Vec::new();
     for service in [ServiceName::Qs, ServiceName::Ds] {
-        let unread = |_| anyhow::anyhow!("the keys cannot be listed now");
-        let document =
-            home.document(service).await.map_err(|_| anyhow::anyhow!("the keys cannot be listed now"))?;
+        let document = home.document(service).await.map_err(|_| anyhow!(UNLISTED))?;
         let keys = PublishedKeys::decode(service, &document, home.domain(), SystemClock.now());
-        let mut line = |kind: &str, id: &[u8], [from, until]: [u64; 2]| {
-            let (name, id) = (service.as_str(), hex(id));
+        let (verifying, sealing) = match keys.map_err(|_| anyhow!(UNLISTED))? {
+            PublishedKeys::As(..) => continue,
+            PublishedKeys::Qs(keys) => {
+                let QsPublicKeys { verifying, queue_config, delivery } = *keys;
+                (verifying, vec![("queue configs", queue_config), ("deliveries", delivery)])
+            }
+            PublishedKeys::Ds(keys) => (keys.verifying, Vec::new()),
+        };
+        let mut line = |kind: &str, id: &KeyId, [from, until]: [u64; 2]| {
+            let (name, id) = (service.as_str(), hex(id.as_bytes()));
             lines.push(format!("{name}  {kind:<13} {id}  {} to {}", day(from), day(until)));
         };
-        match keys.map_err(unread)? {
-            PublishedKeys::As(..) => {}
-            PublishedKeys::Qs(keys) => {
-                for key in &keys.verifying {
-                    line("signs", key.id.as_bytes(), [key.not_before, key.not_after]);
-                }
-                for key in &keys.queue_config {
-                    line("queue configs", key.id.as_bytes(), [key.not_before, key.not_after]);
-                }
-                for key in &keys.delivery {
-                    line("deliveries", key.id.as_bytes(), [key.not_before, key.not_after]);
-                }
-            }
-            PublishedKeys::Ds(keys) => {
-                for key in &keys.verifying {
-                    line("signs", key.id.as_bytes(), [key.not_before, key.not_after]);
-                }
-            }
+        for key in &verifying {
+            line("signs", &key.id, [key.not_before, key.not_after]);
+        }
+        for (kind, keys) in &sealing {
+            keys.iter().for_each(|key| line(kind, &key.id, [key.not_before, key.not_after]));
         }
     }
     Ok(lines.join("\n"))
 }
+
+const UNLISTED: &str = "the keys cannot be listed now";

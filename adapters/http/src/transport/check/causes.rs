@@ -14,13 +14,13 @@ use phoenix_homeserver::GreetError;
 use rustls::CertificateError;
 
 use super::{
-    StepName,
-    report::printable,
     super::{
         discovery::{Unread, WELL_KNOWN},
         exchange::Unanswered,
         resolver::AddressRefused,
     },
+    StepName,
+    report::printable,
 };
 use crate::well_known::{Document, Host};
 
@@ -159,7 +159,9 @@ pub(super) fn unread(unread: &Unread, body: &[u8], domain: &Fqdn) -> Trouble {
         ),
         Unread::Document(_) => Trouble::new(
             "what came is no document of a homeserver",
-            format!("let {WELL_KNOWN} come from the homeserver, or answer 404 where services are below the domain"),
+            format!(
+                "let {WELL_KNOWN} come from the homeserver, or answer 404 where services are below the domain"
+            ),
         ),
     }
 }
@@ -264,7 +266,8 @@ pub(super) fn clock(answers: &[[SystemTime; 3]]) -> Result<String, Trouble> {
 pub(super) fn ungreeted(error: GreetError, own: &Fqdn) -> Trouble {
     let remedy = match error {
         GreetError::KeysUnknown => {
-            "the homeserver that signs could not have the keys: give it the same --resolve and --authority".to_owned()
+            "the homeserver that signs could not have the keys: give it the same --resolve and --authority"
+                .to_owned()
         }
         GreetError::Unreachable | GreetError::NoReceipt => {
             "see that a proxy there hands on POST to /v1/qs/, and look into the log there".to_owned()
@@ -280,14 +283,20 @@ fn other_name(name: &Fqdn, presented: &str) -> Trouble {
     let names = if presented.is_empty() { "other names".to_owned() } else { printable(presented) };
     Trouble::new(
         format!("the certificate is for {names}"),
-        format!("get a certificate for {name}, or have the proxy there choose it by the name that is asked for"),
+        format!(
+            "get a certificate for {name}, or have the proxy there choose it by the name that is asked for"
+        ),
     )
 }
 
 /// By how much a clock is ahead, beyond what the way there and back, and whole seconds, may be.
 fn difference_s([before, said, after]: &[SystemTime; 3]) -> i64 {
     let seconds = |later: &SystemTime, earlier: &SystemTime| {
-        later.duration_since(*earlier).ok().and_then(|it| i64::try_from(it.as_secs()).ok()).unwrap_or_default()
+        later
+            .duration_since(*earlier)
+            .ok()
+            .and_then(|it| i64::try_from(it.as_secs()).ok())
+            .unwrap_or_default()
     };
     // One of the two is 0.
     seconds(said, after).saturating_sub(seconds(before, said))

@@ -17,8 +17,8 @@ use phoenix_core::{
 use phoenix_homeserver::{Homeserver, SystemClock};
 use tokio::time::{Instant, timeout};
 
-pub use self::report::{CheckOutcome, CheckReport, CheckStep, StepName};
 use self::causes::Trouble;
+pub use self::report::{CheckOutcome, CheckReport, CheckStep, StepName};
 use super::{
     HttpTransport,
     discovery::{WELL_KNOWN, read},
@@ -138,8 +138,8 @@ impl Examination<'_> {
         let (discovery, domain) = (&self.check.transport.0.discovery, self.domain);
         let work = async {
             let answer = discovery.ask(domain).await.map_err(|error| causes::unanswered(&error))?;
-            let (hosts, age) = read(&answer, domain)
-                .map_err(|unread| causes::unread(&unread, &answer.body, domain))?;
+            let (hosts, age) =
+                read(&answer, domain).map_err(|unread| causes::unread(&unread, &answer.body, domain))?;
             let has_document = answer.status == StatusCode::OK;
             let how = match has_document {
                 true => format!("a document, good for {} s", age.as_secs()),
@@ -184,7 +184,10 @@ impl Examination<'_> {
         let is_found = self.step(attempt, work).await.is_some();
         self.clocks.extend(said);
         if is_found && service == ServiceName::As {
-            self.passed(StepName::Chain, "roots, statement, intermediates, revocations and token keys verify");
+            self.passed(
+                StepName::Chain,
+                "roots, statement, intermediates, revocations and token keys verify",
+            );
         }
         is_found
     }
@@ -215,7 +218,11 @@ impl Examination<'_> {
         };
         if home.domain() == domain {
             let found = "a homeserver sends itself none";
-            return self.left_out(StepName::Transaction, found, "check it with another homeserver's database");
+            return self.left_out(
+                StepName::Transaction,
+                found,
+                "check it with another homeserver's database",
+            );
         }
         let work = async {
             match home.admin().greeting(domain).await {

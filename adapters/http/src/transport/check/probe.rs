@@ -8,8 +8,8 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{
-    Tried, causes,
     super::{Parts, circuits::CONNECT_TIME},
+    Tried, causes,
 };
 use crate::{tls::with_own_sessions, well_known::Host};
 
@@ -43,7 +43,8 @@ pub(super) async fn connect(parts: &Parts, host: &Host) -> Tried<Vec<TcpStream>>
 /// Makes each of them secure.
 pub(super) async fn secure(parts: &Parts, host: &Host, connections: Vec<TcpStream>) -> Tried<()> {
     let insecure = |error: io::Error| causes::insecure(&error, host);
-    let name = ServerName::try_from(host.name.to_string()).map_err(|error| insecure(io::Error::other(error)))?;
+    let name =
+        ServerName::try_from(host.name.to_string()).map_err(|error| insecure(io::Error::other(error)))?;
     let connector = TlsConnector::from(Arc::new(with_own_sessions(parts.circuits.tls())));
     let handshakes = connections.into_iter().map(|stream| connector.connect(name.clone(), stream));
     for outcome in join_all(handshakes).await {
