@@ -23,10 +23,11 @@ use crate::{AdminError, Homeserver, RotatedService};
 
 #[test]
 fn who_has_the_old_keys_and_who_has_the_new_ones_both_verify_while_keys_rotate() {
-    // given alpha, and beta, which has alpha's keys
+    // given alpha, whose first keys have spread, and beta, which has them
     let (net, clock) = (Net::default(), TestClock::default());
     let [alpha, beta, gamma] =
         ["alpha.test", "beta.test", "gamma.test"].map(|domain| net.home(domain, &clock));
+    clock.advance_s(300);
     let greets = |to: &Homeserver| block_on(alpha.admin().greet(to.domain()));
     assert!(greets(&beta));
     let before = verifying(&alpha, &clock);
