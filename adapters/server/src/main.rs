@@ -1,9 +1,11 @@
 //! `phoenix-server`: the reference homeserver, and a demo that plays a conversation over two of them.
 
 mod admin;
+mod admin_socket;
 mod audit;
 mod demo;
 mod kept;
+mod peers;
 mod push;
 mod registration;
 mod reports;
@@ -43,6 +45,8 @@ enum Command {
     Restored(admin::restored::Options),
     /// Closes and opens registration, and invites.
     Registration(registration::Options),
+    /// Shows and changes with which homeservers this one deals, also while the server runs.
+    Peers(peers::Options),
     /// Searches a database, or a copy of one, for what no homeserver may keep.
     Audit(audit::Options),
     /// Plays a conversation between the users of two homeservers, and checks every step of it.
@@ -82,6 +86,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::OperatorKey(options) => admin::key::run(options).await.map(done),
             Command::Restored(options) => admin::restored::run(options).await.map(done),
             Command::Registration(options) => registration::run(options).await.and_then(say),
+            Command::Peers(options) => peers::run(options).await.and_then(say),
             Command::Audit(options) => audit::run(&options),
             Command::Demo(options) => demo::main(options).await,
         }
@@ -112,6 +117,7 @@ fn log(command: &Command) {
         | Command::OperatorKey(_)
         | Command::Restored(_)
         | Command::Registration(_)
+        | Command::Peers(_)
         | Command::Audit(_)
         | Command::Demo(_) => "off",
     };

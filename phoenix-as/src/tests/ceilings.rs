@@ -8,7 +8,7 @@ use phoenix_core::{
     token::Class,
 };
 
-use super::world::{By, TestClient, World, domain};
+use super::world::{By, TestClient, World};
 use crate::{Allowances, AuthSettings, RemoteAllowance, op};
 
 #[test]
