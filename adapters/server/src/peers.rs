@@ -76,7 +76,7 @@ struct Patterns {
 /// A mode, as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum ModeName {
+pub(crate) enum ModeName {
     Open,
     AllowList,
 }
