@@ -305,7 +305,15 @@ impl Homeserver {
         let release = federating::release(&self.inner, &mailboxes);
         let pushes = Pushes::new(self.inner.shared.clone());
         let (ephemeral, reports) = (ephemeral::hand_on(&self.inner), reports::hand_on(&self.inner));
-        futures::join!(lanes.run(), alarms.run(), release, pushes.run(), self.keep_keys(), ephemeral, reports);
+        futures::join!(
+            lanes.run(),
+            alarms.run(),
+            release,
+            pushes.run(),
+            self.keep_keys(),
+            ephemeral,
+            reports
+        );
     }
 
     /// Asks the clients of all streams to reconnect, and waits until streams are closed and the calls under way are

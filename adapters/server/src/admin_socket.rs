@@ -48,7 +48,9 @@ impl AdminSocket {
     pub(crate) fn bind(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         match fs::symlink_metadata(path) {
-            Ok(found) if !found.file_type().is_socket() => bail!("{shown}: this is something else than a socket"),
+            Ok(found) if !found.file_type().is_socket() => {
+                bail!("{shown}: this is something else than a socket")
+            }
             Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
                 bail!("{shown}: another server listens there already")
             }

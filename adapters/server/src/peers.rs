@@ -124,7 +124,8 @@ pub(crate) struct Written {
 
 /// Does what the operator asks for.
 pub(crate) async fn run(options: Options) -> anyhow::Result<String> {
-    let (orders, is_json) = (options.command.orders(), matches!(options.command, Command::Show { json: true }));
+    let (orders, is_json) =
+        (options.command.orders(), matches!(options.command, Command::Show { json: true }));
     let policy = match &options.admin_socket {
         Some(path) => Connection::open(path).await?.give(orders).await?,
         None => {

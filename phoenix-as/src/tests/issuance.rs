@@ -209,7 +209,8 @@ fn remote_clients_get_standard_and_contact_tokens_and_no_others() {
 }
 
 #[test]
-fn t10_clients_of_a_homeserver_that_is_blocked_or_paused_are_issued_nothing_and_it_is_not_asked_who_they_are() {
+fn t10_clients_of_a_homeserver_that_is_blocked_or_paused_are_issued_nothing_and_it_is_not_asked_who_they_are()
+{
     let world = World::new();
     let known = world.stranger(1);
     assert_eq!(count(&world, &known, Class::Standard, 1), Ok(1));

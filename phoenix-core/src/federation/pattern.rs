@@ -8,9 +8,7 @@ use crate::{Fqdn, Reject};
 
 /// One homeserver, written `example.com`, or all below a domain, written `*.example.com`: `chat.example.com` and
 /// `a.b.example.com`, and not `example.com` itself. What is below a name of one label, `*.com`, is no pattern.
-#[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 #[repr(u8)]
 pub enum DomainPattern {
     /// The homeserver of this domain.

@@ -15,7 +15,8 @@ fn a_pattern_is_a_domain_or_all_below_one() {
     for text in ["example.com", "*.example.com", "*.a.b.c.test", "xn--bcher-kva.example"] {
         assert_eq!(text.parse::<DomainPattern>().unwrap().to_string(), text);
     }
-    let wrong = ["", "*", "*.", "*.com", "com", "*example.com", "a.*.com", "**.example.com", "*.*.example.com"];
+    let wrong =
+        ["", "*", "*.", "*.com", "com", "*example.com", "a.*.com", "**.example.com", "*.*.example.com"];
     for text in wrong.into_iter().chain(["Example.com", "*.EXAMPLE.com", "example.com.", ".example.com"]) {
         assert!(text.parse::<DomainPattern>().is_err(), "{text}");
     }
@@ -42,9 +43,9 @@ fn of_several_rules_the_most_specific_holds() {
         ("a.b.example.com", allowed),
         ("example.com", Standing::Blocked(Outbox::Hold)),
     ];
-    let policy = rules.into_iter().fold(FederationPolicy::default(), |policy, (pattern, standing)| {
-        with(policy, pattern, standing)
-    });
+    let policy = rules
+        .into_iter()
+        .fold(FederationPolicy::default(), |policy, (pattern, standing)| with(policy, pattern, standing));
 
     for (name, standing) in [
         ("a.b.example.com", allowed),
@@ -89,7 +90,9 @@ fn a_rule_never_touches_the_homeserver_itself() {
     let policy = with(FederationPolicy::default(), "*.example.com", BLOCKED);
     let federation = Federation::new(fqdn("chat.example.com"), policy);
 
-    assert!(!federation.is_blocked(&fqdn("chat.example.com")) && federation.is_blocked(&fqdn("x.example.com")));
+    assert!(
+        !federation.is_blocked(&fqdn("chat.example.com")) && federation.is_blocked(&fqdn("x.example.com"))
+    );
 }
 
 #[test]
@@ -113,7 +116,8 @@ fn what_is_set_for_all_below_a_domain_they_share() {
     let policy = with(FederationPolicy::default(), "*.beta.test", terms(5));
     let policy = with(policy, "own.beta.test", terms(7));
     let federation = Federation::new(fqdn("alpha.test"), policy);
-    let of = |name| federation.token_allowance(&fqdn(name)).map(|it| (it.counted_as.to_string(), it.standard));
+    let of =
+        |name| federation.token_allowance(&fqdn(name)).map(|it| (it.counted_as.to_string(), it.standard));
 
     assert_eq!(of("a.beta.test"), Some(("beta.test".to_owned(), 5)));
     assert_eq!(of("own.beta.test"), Some(("own.beta.test".to_owned(), 7)));

@@ -142,8 +142,8 @@ impl Operation for Dispatch {
         for (row, sealed) in messages {
             let number = u64::decode(row).map_err(|_| Fault::Broken("a row of a mailbox"))?;
             let record = MailboxRecord::open(&cx.keys.at_rest, &call.request().mailbox, sealed)?;
-            let is_given_up = state.outbox == Some(Outbox::Drop)
-                || record.is_too_old(cx.settings.give_up_s, cx.now);
+            let is_given_up =
+                state.outbox == Some(Outbox::Drop) || record.is_too_old(cx.settings.give_up_s, cx.now);
             let some = if is_given_up { &mut state.given_up } else { &mut state.ready };
             some.push((number, record));
         }
@@ -254,12 +254,7 @@ impl Packing<'_> {
 
 /// Leaves messages where they are, for as long as the policy holds them: nothing is asked of the destination, and senders
 /// are told of the delay. Looks again now and then, for those that become too old and for a policy that nobody told of.
-fn held(
-    domain: Fqdn,
-    state: &State,
-    key: &[u8; 32],
-    cx: &Context<QueueService>,
-) -> Decision<DispatchReply> {
+fn held(domain: Fqdn, state: &State, key: &[u8; 32], cx: &Context<QueueService>) -> Decision<DispatchReply> {
     let again = cx.now.plus_secs(HELD_S);
     let since = state.ready.first().map_or(cx.now, |(_, first)| Timestamp::from_secs(first.accepted_at));
     let delay = Some(Delay { since, until: again.plus_secs(HELD_S) });

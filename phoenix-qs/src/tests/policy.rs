@@ -173,7 +173,11 @@ fn a_homeserver_may_deliver_what_its_rule_says_and_is_told_so() {
     };
 
     assert_eq!(delivered("chat.beta.test", 30), 25);
-    assert_eq!(home.deliver(home.remote("chat.beta.test", 99, &[&config], "x")), [Later(60)], "behind the others");
+    assert_eq!(
+        home.deliver(home.remote("chat.beta.test", 99, &[&config], "x")),
+        [Later(60)],
+        "behind the others"
+    );
     assert_eq!(delivered("gamma.test", 30), 30);
     let (alpha, beta, _client, config) = town();
     rule(&beta, "alpha.test", Standing::Allowed(terms));

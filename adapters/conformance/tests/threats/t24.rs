@@ -57,7 +57,8 @@ fn t24_users_of_a_blocked_homeserver_get_no_tokens_and_leave_the_groups() {
     let (client, domain) = (bert.client.clone(), fqdn("alpha.test"));
     let drawn = site.run(async move {
         let mut drawn = 0;
-        while drawn < 1_000 && client.take_token(&domain, phoenix_core::token::Class::Standard).await.is_ok() {
+        while drawn < 1_000 && client.take_token(&domain, phoenix_core::token::Class::Standard).await.is_ok()
+        {
             drawn += 1;
         }
         drawn
