@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::{self, ErrorKind},
-    os::unix::fs::{FileTypeExt, PermissionsExt},
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -38,6 +38,8 @@ enum Outcome {
 pub(crate) struct AdminSocket {
     listener: UnixListener,
     path: PathBuf,
+    /// The user that the server runs as.
+    owner: u32,
 }
 
 impl AdminSocket {
@@ -59,9 +61,10 @@ impl AdminSocket {
             Err(error) => return Err(error).with_context(|| format!("{shown}")),
         }
         let listener = UnixListener::bind(path).with_context(|| format!("{shown}"))?;
-        let socket = Self { listener, path: path.to_owned() };
-        // Nobody is answered before this is so: whoever came earlier is not accepted yet, and turned away then.
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).with_context(|| format!("{shown}"))?;
+        let mut socket = Self { listener, path: path.to_owned(), owner: ROOT };
+        let made =
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).and_then(|()| fs::metadata(path));
+        socket.owner = made.with_context(|| format!("{shown}"))?.uid();
         Ok(socket)
     }
 
@@ -75,6 +78,10 @@ impl AdminSocket {
                 tokio::time::sleep(ACCEPT_REST).await;
                 continue;
             };
+            // Somebody else may have connected before the file had its mode.
+            if !stream.peer_cred().is_ok_and(|peer| [ROOT, self.owner].contains(&peer.uid())) {
+                continue;
+            }
             let Ok(place) = places.clone().try_acquire_owned() else { continue };
             let admin = admin.clone();
             tokio::spawn(async move {
@@ -162,6 +169,8 @@ async fn line(from: &mut (impl AsyncBufRead + Unpin), most: u64) -> io::Result<O
     }
 }
 
+/// The user that may do everything.
+const ROOT: u32 = 0;
 /// Operators at a time: a few people, and what they have automated.
 const MAX_CONNECTIONS: usize = 16;
 /// Bytes of an order: several times the longest pattern with all that can be said of it.
