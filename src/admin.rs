@@ -6,6 +6,7 @@ use phoenix_as::{AuthorityError, Invite, RegistrationSwitch};
 use phoenix_core::{
     Failure, Fault, Fqdn, Generation,
     api::auth::Invitation,
+    federation::{DomainPattern, FederationPolicy, Mode, PolicyError, Standing},
     operation::Fare,
     port::{AbuseReport, VaultError},
     wire::Flag,
@@ -28,6 +29,9 @@ pub enum AdminError {
     /// What signs for the domain may not be changed so.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// The federation policy may not be changed so.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The vault did not do its work.
     #[error("the vault does not keep the key of the store's secrets: {0}")]
     Vault(#[from] VaultError),
@@ -134,6 +138,42 @@ impl Admin {
         Ok(())
     }
 
+    /// With whom this homeserver deals, as this process knows: what another replica changed is in force here within a
+    /// minute.
+    #[must_use]
+    pub fn federation_policy(&self) -> FederationPolicy {
+        self.inner.shared.federation().policy().clone()
+    }
+
+    /// Sets how this homeserver stands to those that a pattern names, in place of what was set for the same pattern
+    /// (08, "Policy"). It is in force in this process once this returned, in other replicas within a minute, and stays
+    /// over restarts. Blocking proposes the removal of members with queues there with each group's next commit.
+    ///
+    /// # Errors
+    /// [`AdminError::Policy`] for one rule too many, or one for this homeserver itself; else see [`AdminError`].
+    pub async fn set_rule(&self, pattern: DomainPattern, standing: Standing) -> Result<(), AdminError> {
+        if pattern == DomainPattern::Only(self.inner.shared.domain().clone()) {
+            return Err(PolicyError::Own.into());
+        }
+        self.change_policy(|policy| policy.with(pattern.clone(), standing)).await
+    }
+
+    /// Takes a rule back, if there is one. What it held back is sent at once, unless another rule holds it back.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn remove_rule(&self, pattern: &DomainPattern) -> Result<(), AdminError> {
+        self.change_policy(|policy| Ok(policy.without(pattern))).await
+    }
+
+    /// Sets how this homeserver stands to those that no rule names.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn set_mode(&self, mode: Mode) -> Result<(), AdminError> {
+        self.change_policy(|policy| Ok(policy.in_mode(mode))).await
+    }
+
     /// Counts the store on, and gives the era that it has come to. Whoever keeps the latest outside the store, and gives
     /// it to [`Builder::seen`](crate::Builder::seen) at the next start, finds out by that where the store is an older
     /// copy: any that was made before the count.
@@ -159,6 +199,13 @@ impl Admin {
         self.inner.keys.restored(Generation(seen.generation), &self.inner.root).await?;
         Homeserver { inner: self.inner.clone() }.refresh_keys().await?;
         self.count().await
+    }
+
+    async fn change_policy(
+        &self,
+        change: impl Fn(FederationPolicy) -> Result<FederationPolicy, PolicyError>,
+    ) -> Result<(), AdminError> {
+        self.inner.federating.change(&self.inner.shared, change).await
     }
 
     async fn switch(&self, closed: Option<Flag>) -> Result<Flag, AdminError> {

@@ -81,15 +81,17 @@ impl Homeserver {
     /// have few strangers asked in a minute (08).
     ///
     /// # Errors
-    /// `unavailable` where it does not answer; `rate_limited` where that network has had too many asked.
+    /// `forbidden` where the operator has blocked it; `unavailable` where it is paused, or does not answer; `rate_limited`
+    /// where that network has had too many asked.
     pub async fn authority_of(
         &self,
         domain: &Fqdn,
         origin: &Origin,
     ) -> Result<Arc<PublishedKeys>, ErrorReply> {
-        let (need, directory) = (Need::keys(domain.clone(), ServiceName::As), self.inner.shared.directory());
-        directory.allow_look_up(&need, origin).map_err(Refusal::from)?;
-        Ok(directory.find(&need).await.map_err(Refusal::from)?)
+        let (need, shared) = (Need::keys(domain.clone(), ServiceName::As), &self.inner.shared);
+        shared.federation().admit(domain).map_err(Refusal::from)?;
+        shared.directory().allow_look_up(&need, origin).map_err(Refusal::from)?;
+        Ok(shared.keys_of(&need).await.map_err(Refusal::from)?)
     }
 
     /// Takes a visitor in, once: spends the proof, in the store that all replicas share, and marks the month in the

@@ -33,6 +33,7 @@ use crate::{
     courier::Carrier,
     documents::{self, Documents},
     ephemeral, era,
+    federating::{self, Federating},
     keys::{KeyStore, Keys},
     mailbox::Mailboxes,
     reports::{self, ReportBox},
@@ -58,6 +59,8 @@ pub(crate) struct Inner {
     /// Where they are kept for the operator to fetch, unless somebody else takes them.
     pub(crate) report_box: ReportBox,
     pub(crate) keys: KeyStore,
+    /// The operator's federation policy.
+    pub(crate) federating: Federating,
     /// What the secrets in the store are sealed with.
     pub(crate) root: AtRestKey,
     /// The secrets in force. Whoever holds the lock looks for others: one at a time, so that none are taken for newer
@@ -128,6 +131,7 @@ impl Homeserver {
         let (under_way, documents) = (AtomicUsize::new(0), Documents::default());
         let (keys, revision) = (store, Mutex::new(revision));
         let dpop_nonces = DpopNonces::new(root.derive("dpop"));
+        let federating = Federating::new(&root);
         let report_box = ReportBox::default();
         let reports = reports.unwrap_or_else(|| Arc::new(report_box.clone()));
         let inner = Inner {
@@ -142,11 +146,14 @@ impl Homeserver {
             reports,
             report_box,
             keys,
+            federating,
             root,
             revision,
         };
         let home = Self { inner: Arc::new(inner) };
         home.inner.shared.costs().check(&home.described())?;
+        // Before anybody is dealt with.
+        home.inner.federating.refresh(&home.inner.shared).await?;
         home.publish().await?;
         home.remind();
         home.tell_end();
@@ -293,10 +300,20 @@ impl Homeserver {
     /// next start, but for pushes, ephemeral messages and reports.
     pub async fn run(self) {
         let lanes = Lanes::new(self.inner.shared.clone(), Arc::new(Carrier::new(self.inner.clone())));
-        let alarms = Alarms::new(self.inner.shared.clone(), Arc::new(Mailboxes::new(self.inner.clone())));
+        let mailboxes = Arc::new(Mailboxes::new(self.inner.clone()));
+        let alarms = Alarms::new(self.inner.shared.clone(), mailboxes.clone());
+        let release = federating::release(&self.inner, &mailboxes);
         let pushes = Pushes::new(self.inner.shared.clone());
         let (ephemeral, reports) = (ephemeral::hand_on(&self.inner), reports::hand_on(&self.inner));
-        futures::join!(lanes.run(), alarms.run(), pushes.run(), self.keep_keys(), ephemeral, reports);
+        futures::join!(
+            lanes.run(),
+            alarms.run(),
+            release,
+            pushes.run(),
+            self.keep_keys(),
+            ephemeral,
+            reports
+        );
     }
 
     /// Asks the clients of all streams to reconnect, and waits until streams are closed and the calls under way are

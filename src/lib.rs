@@ -16,6 +16,7 @@ mod documents;
 mod dpop;
 mod ephemeral;
 mod era;
+mod federating;
 mod homeserver;
 mod keys;
 mod mailbox;
@@ -45,6 +46,13 @@ pub mod queue {
 pub mod delivery {
     pub use phoenix_core::{api::delivery::ReportReason, port::AbuseReport};
     pub use phoenix_ds::DeliverySettings as Settings;
+}
+
+/// With which homeservers this one deals, and how.
+pub mod federation {
+    pub use phoenix_core::federation::{
+        DomainPattern, FederationPolicy, MAX_RULES, Mode, Outbox, PolicyError, Standing, Terms,
+    };
 }
 
 /// What is let through in which time, and what calls cost.

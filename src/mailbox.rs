@@ -47,7 +47,7 @@ impl Mailboxes {
     }
 
     /// Sends the next transaction of a mailbox.
-    async fn send(&self, mailbox: [u8; 32]) -> Result<(), Failure> {
+    pub(crate) async fn send(&self, mailbox: [u8; 32]) -> Result<(), Failure> {
         let request = DispatchRequest { mailbox };
         let reply = match self.inner.queue.internal::<Dispatch>(request, Fare::Free).await {
             Ok(reply) => reply,
@@ -67,6 +67,10 @@ impl Mailboxes {
             }
             Err(failure) => return Err(failure),
         };
+        if let Some(domain) = &reply.held {
+            self.inner.federating.hold(mailbox);
+            self.note(domain, &Outcome::Failed(0));
+        }
         let Some(Dispatched { destination, transaction, rows }) = reply.dispatched else { return Ok(()) };
         let id = transaction.payload.transaction;
         let outcome = self.sent(&destination, transaction).await;

@@ -1,6 +1,7 @@
 //! A homeserver's beginnings, and its keys over time.
 
 mod authority;
+mod federating;
 mod mailbox;
 mod restored;
 mod rotation;

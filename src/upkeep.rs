@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use crate::{Homeserver, homeserver::Rings};
 
 impl Homeserver {
-    /// Keeps the keys in force as they should be: rotates them, and takes over what another replica rotated. From time
-    /// to time, and where somebody named a key that is not known here; then at most once a second.
+    /// Keeps the keys in force as they should be: rotates them, and takes over what another replica rotated; so too with
+    /// the federation policy. From time to time, and where somebody named a key that is not known here; then at most once a second.
     pub(crate) async fn keep_keys(&self) {
         let ports = self.inner.shared.ports();
         let mut wanted = ports.wake.subscribe(&keys_topic(&self.inner.queue.ring().at_rest));
@@ -19,6 +19,9 @@ impl Homeserver {
             looked_at = ports.clock.now();
             if let Err(error) = self.refresh_keys().await {
                 tracing::error!(%error, "the keys could not be refreshed");
+            }
+            if let Err(error) = self.inner.federating.refresh(&self.inner.shared).await {
+                tracing::error!(%error, "the federation policy could not be read again");
             }
             ports.clock.sleep_until(looked_at.plus_secs(KEYS_REST_S)).await;
         }

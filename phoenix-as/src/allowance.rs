@@ -2,6 +2,7 @@
 
 use phoenix_core::{
     Fqdn, Reject, Timestamp,
+    federation::Federation,
     time::{DAY, HOUR},
     token::Class,
 };
@@ -79,25 +80,31 @@ impl AuthSettings {
     }
 
     /// What a domain gets of a class in a day: what the operator has set, or what its use has made of it.
-    pub(crate) fn of_domain(&self, name: &Fqdn, class: Class, good_days: u32) -> u64 {
-        match self.set_for(name) {
+    pub(crate) fn of_domain(&self, domain: &Counted, class: Class, good_days: u32) -> u64 {
+        match domain.set {
             Some(standard) => in_proportion(standard, class, &self.allowances),
             None => self.remote.of_domain(class, good_days, &self.allowances),
         }
     }
 
-    /// The Standard tokens a day that the operator has set for a domain, or for the name under which it is counted.
-    pub(crate) fn set_for(&self, name: &Fqdn) -> Option<u64> {
-        self.domains.get(&self.counted_as(name)).copied()
-    }
-
-    /// The name under which a domain is counted.
-    pub(crate) fn counted_as(&self, name: &Fqdn) -> Fqdn {
-        match &self.suffixes {
-            Some(suffixes) if !self.domains.contains_key(name) => suffixes.registrable(name),
-            _ => name.clone(),
+    /// How a domain is counted: as the operator's rules say for it or for its registrable domain, or as the latter.
+    pub(crate) fn counted(&self, name: &Fqdn, federation: &Federation) -> Counted {
+        let registrable = || self.suffixes.as_ref().map(|suffixes| suffixes.registrable(name));
+        let set = |name: &Fqdn| federation.token_allowance(name);
+        match set(name).or_else(|| set(&registrable()?)) {
+            Some(set) => Counted { name: set.counted_as, set: Some(set.standard) },
+            None => Counted { name: registrable().unwrap_or_else(|| name.clone()), set: None },
         }
     }
+}
+
+/// A remote domain, as its clients' tokens are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// The name under which they are.
+    pub(crate) name: Fqdn,
+    /// The Standard tokens a day that the operator has set; then the domain is no newcomer.
+    pub(crate) set: Option<u64>,
 }
 
 impl Known {
@@ -153,9 +160,14 @@ pub(crate) const NEW_DAYS: u64 = 30;
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use phoenix_core::{Fqdn, Reject, Timestamp, time::DAY, token::Class};
+    use phoenix_core::{
+        Fqdn, Reject, Timestamp,
+        federation::{Federation, FederationPolicy, Standing, Terms},
+        time::DAY,
+        token::Class,
+    };
 
-    use super::Window;
+    use super::{Counted, Window};
     use crate::{
         record::{Domain, Known},
         settings::{Allowances, AuthSettings, RemoteAllowance},
@@ -201,10 +213,11 @@ mod tests {
 
     #[test]
     fn what_an_operator_has_set_for_a_domain_holds_whatever_its_use() {
-        let name = |name: &str| name.parse::<Fqdn>().unwrap();
-        let domains = [(name("beta.test"), 4_000), (name("gamma.test"), 0)].into();
-        let settings = AuthSettings { domains, ..AuthSettings::default() };
-        let of = |domain, class, days| settings.of_domain(&name(domain), class, days);
+        let federation = allowing(&[("beta.test", 4_000), ("gamma.test", 0)]);
+        let settings = AuthSettings::default();
+        let of = |domain, class, days| {
+            settings.of_domain(&settings.counted(&name(domain), &federation), class, days)
+        };
 
         assert_eq!([of("beta.test", Class::Standard, 0), of("beta.test", Class::Contact, 99)], [4_000, 200]);
         assert_eq!([of("gamma.test", Class::Standard, 9), of("gamma.test", Class::Contact, 0)], [0, 0]);
@@ -213,35 +226,33 @@ mod tests {
 
     #[test]
     fn a_domain_is_counted_alone_where_there_is_no_list_or_the_operator_has_set_its_allowance() {
-        let name = |name: &str| name.parse::<Fqdn>().unwrap();
-        let list = "// ===BEGIN ICANN DOMAINS===\ntest\n// ===END ICANN DOMAINS===\n";
-        let without = AuthSettings::default();
-        let domains = [(name("set.beta.test"), 4_000)].into();
-        let with = AuthSettings { suffixes: Some(list.parse().unwrap()), domains, ..AuthSettings::default() };
+        let federation = allowing(&[("set.beta.test", 4_000)]);
+        let (without, with) = (AuthSettings::default(), listed());
+        let alone = |name: Fqdn, set| Counted { name, set };
 
-        assert_eq!(without.counted_as(&name("a.beta.test")), name("a.beta.test"));
-        assert_eq!(with.counted_as(&name("a.beta.test")), name("beta.test"));
-        assert_eq!(with.counted_as(&name("beta.test")), name("beta.test"));
-        assert_eq!(with.counted_as(&name("set.beta.test")), name("set.beta.test"));
+        assert_eq!(without.counted(&name("a.beta.test"), &federation), alone(name("a.beta.test"), None));
+        assert_eq!(with.counted(&name("a.beta.test"), &federation), alone(name("beta.test"), None));
+        assert_eq!(with.counted(&name("beta.test"), &federation), alone(name("beta.test"), None));
+        let set = alone(name("set.beta.test"), Some(4_000));
+        assert_eq!(with.counted(&name("set.beta.test"), &federation), set);
     }
 
     #[test]
-    fn what_is_set_for_a_registrable_domain_is_shared_by_those_below_it() {
-        let name = |name: &str| name.parse::<Fqdn>().unwrap();
-        let list = "// ===BEGIN ICANN DOMAINS===\ntest\n// ===END ICANN DOMAINS===\n";
-        let domains = [(name("beta.test"), 0), (name("set.beta.test"), 4_000)].into();
-        let settings =
-            AuthSettings { suffixes: Some(list.parse().unwrap()), domains, ..AuthSettings::default() };
-        let of = |domain| settings.of_domain(&name(domain), Class::Standard, 0);
+    fn what_is_set_for_a_registrable_domain_or_for_all_below_one_is_shared() {
+        let federation = allowing(&[("beta.test", 0), ("set.beta.test", 4_000), ("*.gamma.test", 5)]);
+        let counted = |settings: &AuthSettings, domain| {
+            let counted = settings.counted(&name(domain), &federation);
+            (counted.name.to_string(), counted.set)
+        };
 
-        assert_eq!(
-            [of("a.beta.test"), of("beta.test"), of("set.beta.test"), of("c.test")],
-            [0, 0, 4_000, 1_000]
-        );
-        assert_eq!(settings.counted_as(&name("a.beta.test")), name("beta.test"), "counted together, too");
-        assert!(
-            settings.set_for(&name("a.beta.test")).is_some() && settings.set_for(&name("c.test")).is_none()
-        );
+        let with = listed();
+        assert_eq!(counted(&with, "a.beta.test"), ("beta.test".to_owned(), Some(0)));
+        assert_eq!(counted(&with, "beta.test"), ("beta.test".to_owned(), Some(0)));
+        assert_eq!(counted(&with, "set.beta.test"), ("set.beta.test".to_owned(), Some(4_000)));
+        assert_eq!(counted(&with, "c.test"), ("c.test".to_owned(), None));
+        for settings in [with, AuthSettings::default()] {
+            assert_eq!(counted(&settings, "a.gamma.test"), ("gamma.test".to_owned(), Some(5)));
+        }
     }
 
     #[test]
@@ -261,5 +272,24 @@ mod tests {
         assert_eq!(known.on(39), Some(Known { since: 10, seen: 39 }));
         assert_eq!(known.on(40), None);
         assert_eq!(known.on(9), Some(known), "a clock that was put back");
+    }
+
+    fn name(name: &str) -> Fqdn {
+        name.parse().unwrap()
+    }
+
+    /// With a list on which `test` is a public suffix.
+    fn listed() -> AuthSettings {
+        let list = "// ===BEGIN ICANN DOMAINS===\ntest\n// ===END ICANN DOMAINS===\n";
+        AuthSettings { suffixes: Some(list.parse().unwrap()), ..AuthSettings::default() }
+    }
+
+    /// An operator that lets the clients of these domains have so many tokens.
+    fn allowing(domains: &[(&str, u64)]) -> Federation {
+        let rule = |policy: FederationPolicy, (pattern, tokens): &(&str, u64)| {
+            let terms = Terms { tokens: Some(*tokens), ..Terms::default() };
+            policy.with(pattern.parse().unwrap(), Standing::Allowed(terms)).unwrap()
+        };
+        Federation::new(name("alpha.test"), domains.iter().fold(FederationPolicy::default(), rule))
     }
 }

@@ -22,7 +22,7 @@ use phoenix_core::{
 
 use crate::{
     AuthService, account,
-    allowance::{NEW_DAYS, Window},
+    allowance::{Counted, NEW_DAYS, Window},
     kinds,
     record::{self, Client, Domain, Known},
 };
@@ -79,7 +79,7 @@ pub(crate) fn locate(order: &Order, client: &ClientId, cx: &Context<AuthService>
     if client.user.domain == cx.domain {
         return vec![counted, all, account::reading(client)];
     }
-    let domain = kinds::domain(&cx.settings.counted_as(&client.user.domain), cx);
+    let domain = kinds::domain(&counted_domain(client, cx).name, cx);
     let domain = Reading::change(domain, Wanted::Keys(vec![record::ROW, order.class.encode()]));
     vec![counted, all, domain, one(kinds::newcomers(order.class, window.number, cx))]
 }
@@ -223,7 +223,7 @@ impl Counting<'_> {
     /// Counts for the client's domain.
     fn by_domain(&self, known: Known, today: Domain) -> Result<Change, Reject> {
         let used = self.within(today.used, self.domain_allowance(&today))?;
-        let at = kinds::domain(&self.cx.settings.counted_as(&self.client.user.domain), self.cx);
+        let at = kinds::domain(&counted_domain(self.client, self.cx).name, self.cx);
         let writes = vec![
             Write::Put(record::ROW, record::encode(&known)),
             Write::Put(self.order.class.encode(), record::encode(&Domain { used, ..today })),
@@ -235,7 +235,7 @@ impl Counting<'_> {
     /// Counts for all new domains, where the client's is new and the operator has set nothing for it.
     fn by_newcomers(&self, known: Known, newcomers: u64) -> Result<Option<Change>, Reject> {
         let (class, cx) = (self.order.class, self.cx);
-        if !known.is_new(self.window.number) || cx.settings.set_for(&self.client.user.domain).is_some() {
+        if !known.is_new(self.window.number) || counted_domain(self.client, cx).set.is_some() {
             return Ok(None);
         }
         let newcomers = self.within(newcomers, cx.settings.of_newcomers(class))?;
@@ -259,7 +259,8 @@ impl Counting<'_> {
     }
 
     fn domain_allowance(&self, domain: &Domain) -> u64 {
-        self.cx.settings.of_domain(&self.client.user.domain, self.order.class, domain.good_days)
+        let counted = counted_domain(self.client, self.cx);
+        self.cx.settings.of_domain(&counted, self.order.class, domain.good_days)
     }
 
     /// What is used with this order, if that is within an allowance.
@@ -267,6 +268,11 @@ impl Counting<'_> {
         let used = used.saturating_add(self.order.tokens);
         if used <= allowance { Ok(used) } else { Err(self.window.refusal(self.cx.now)) }
     }
+}
+
+/// How the domain of a remote client is counted.
+fn counted_domain(client: &ClientId, cx: &Context<AuthService>) -> Counted {
+    cx.settings.counted(&client.user.domain, &cx.federation)
 }
 
 /// A count that was read.

@@ -1,9 +1,6 @@
 //! What an operator may change.
 
-use std::collections::BTreeMap;
-
 use phoenix_core::{
-    Fqdn,
     queue::QueuePolicy,
     time::{DAY, MINUTE},
     token::Class,
@@ -19,14 +16,11 @@ pub struct AuthSettings {
     /// Tokens that all clients together, local and remote, get of a class (05, "Issuance"): in Standard tokens a
     /// day; of other classes, each in its own window, in proportion to what one client gets.
     pub ceiling: u64,
-    /// Tokens that all clients of one remote domain get in a day.
+    /// Tokens that all clients of one remote domain get in a day, where the federation policy sets nothing for it.
     pub remote: RemoteAllowance,
-    /// Remote domains whose allowance the operator has set, instead of what [`AuthSettings::remote`] makes of their
-    /// use: in Standard tokens a day, other classes in proportion; 0 for none at all. Such a domain is no newcomer. With
-    /// [`AuthSettings::suffixes`], those below a registrable domain share what is set for it.
-    pub domains: BTreeMap<Fqdn, u64>,
-    /// Where given, all remote domains below one registrable domain are counted as one, but for those that the
-    /// operator has set.
+    /// Where given, all remote domains below one registrable domain are counted as one, but for those whose allowance a
+    /// rule of the federation policy sets ([`Terms::tokens`](phoenix_core::federation::Terms::tokens)): such a domain is
+    /// no newcomer, and those below it share what is set for it.
     pub suffixes: Option<PublicSuffixes>,
     /// How often a request is answered again in its window, for clients that lost the answer.
     pub repeats: u8,
@@ -54,7 +48,6 @@ impl Default for AuthSettings {
             allowances: Allowances::default(),
             ceiling: 10_000_000,
             remote: RemoteAllowance::default(),
-            domains: BTreeMap::new(),
             suffixes: None,
             repeats: 5,
             client_validity_s: 90 * DAY,

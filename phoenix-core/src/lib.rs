@@ -15,6 +15,7 @@ pub mod dpop;
 pub mod engine;
 mod fan_out;
 mod fault;
+pub mod federation;
 mod generation;
 pub mod group;
 mod id;

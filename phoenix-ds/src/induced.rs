@@ -127,7 +127,7 @@ fn reason(
     if !gone.is_empty() && gone.contains(&member.config.sealed.digest()) {
         return Some(Reason::Gone);
     }
-    if cx.settings.blocked_domains.contains(&member.config.domain) {
+    if cx.federation.is_blocked(&member.config.domain) {
         return Some(Reason::Blocked);
     }
     (member.leaf != sender && is_inactive(member.active, cx.now)).then_some(Reason::Inactive)

@@ -182,7 +182,7 @@ pub(crate) fn check_path_key(
 /// # Errors
 /// [`Reject::Forbidden`] where it has.
 pub(crate) fn check_domain(config: &ClientQueueConfig, cx: &Context<DeliveryService>) -> Result<(), Reject> {
-    if cx.settings.blocked_domains.contains(&config.domain) { Err(Reject::Forbidden) } else { Ok(()) }
+    if cx.federation.is_blocked(&config.domain) { Err(Reject::Forbidden) } else { Ok(()) }
 }
 
 /// Checks a queue config that its own member brings: only an AddPackage, made before its group is known, has one that

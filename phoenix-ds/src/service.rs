@@ -1,9 +1,6 @@
 //! The delivery service as the driver knows it.
 
-use std::collections::BTreeSet;
-
 use phoenix_core::{
-    Fqdn,
     api::{ServiceName, delivery::MAX_MEMBERS},
     operation::{OnAlarm, Service},
     port::Space,
@@ -33,13 +30,10 @@ pub struct DeliverySettings {
     /// Bytes of one application message at most, sealed by its sender; by default 255 KiB, which is also the most that is
     /// possible: a request has 256 KiB, and says more than the message (02, 05).
     pub max_message_bytes: usize,
-    /// Homeservers whose users are members of no group here: none by default. Members with queues there are proposed
-    /// for removal, and no queue there is taken (07, "DS-induced removals").
-    pub blocked_domains: BTreeSet<Fqdn>,
 }
 
 impl Default for DeliverySettings {
     fn default() -> Self {
-        Self { max_members: MAX_MEMBERS, max_message_bytes: 255 << 10, blocked_domains: BTreeSet::new() }
+        Self { max_members: MAX_MEMBERS, max_message_bytes: 255 << 10 }
     }
 }

@@ -2,6 +2,7 @@
 
 use phoenix_core::{
     api::queue::{DeliverRequest, QueueConfigTbs},
+    federation::Terms,
     limit::{Limit, Load},
     wire::Wire,
 };
@@ -10,7 +11,7 @@ use crate::config_cache::OpenedConfig;
 
 /// What a delivery to a queue counts for: narrowest first, so that neither one member nor one group gets all of their
 /// homeserver held back (05).
-pub(crate) fn delivery(request: &DeliverRequest, config: &OpenedConfig) -> Vec<Load> {
+pub(crate) fn delivery(request: &DeliverRequest, config: &OpenedConfig, terms: &Terms) -> Vec<Load> {
     let QueueConfigTbs { client, config, .. } = config.payload();
     let source = &request.source;
     let bytes = u32::try_from(request.message.content.len()).unwrap_or(u32::MAX);
@@ -24,16 +25,15 @@ pub(crate) fn delivery(request: &DeliverRequest, config: &OpenedConfig) -> Vec<L
         Load::new(Limit::QueueDeliveries, of_all.clone(), 1),
         Load::new(Limit::QueueBytes, of_all, bytes),
     ];
-    loads.extend(attempt(request));
+    loads.extend(attempt(request, terms));
     loads
 }
 
-/// What a delivery counts for that goes into no queue: it was sent, opened, and is answered all the same.
-pub(crate) fn attempt(request: &DeliverRequest) -> Vec<Load> {
+/// What a delivery counts for that goes into no queue: it was sent, opened, and is answered all the same. What the
+/// operator lets its source have stands in place of what is let through of all.
+pub(crate) fn attempt(request: &DeliverRequest, terms: &Terms) -> Vec<Load> {
     let source = request.source.encode();
-    vec![
-        Load::new(Limit::SourceDeliveries, source.clone(), 1),
-        // Its content was sent once for all recipients.
-        Load::new(Limit::SourceBytes, source, request.share),
-    ]
+    let load = |limit, amount| Load::new(limit, source.clone(), amount).at(terms.rate(limit));
+    // Its content was sent once for all recipients.
+    vec![load(Limit::SourceDeliveries, 1), load(Limit::SourceBytes, request.share)]
 }

@@ -14,6 +14,7 @@ mod limits;
 mod mailboxes;
 mod packages;
 mod poison;
+mod policy;
 mod push;
 mod queues;
 mod races;

@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use futures::{FutureExt, executor::block_on};
 use phoenix_core::{
-    Generation, Timestamp,
+    Generation, Timestamp, federation,
     port::{Clock, Inline},
     store::MemoryStore,
 };
@@ -45,6 +45,23 @@ fn keys_are_read_again_when_an_unknown_one_was_named_but_at_most_once_a_second()
 
     // then it has read them at once, not again, and then again
     assert_eq!(generations, [1, 1, 3].map(Generation));
+}
+
+#[test]
+fn a_replica_looks_for_another_federation_policy_when_it_looks_for_keys() {
+    let (store, clock) = (MemoryStore::new(), Standing::default());
+    let [one, two] = [replica(&store, &clock), replica(&store, &clock)];
+    let mut keeping = pin!(two.keep_keys());
+    assert!(keeping.as_mut().now_or_never().is_none());
+    let (pattern, standing) = ("beta.test".parse().unwrap(), federation::Standing::Paused);
+
+    block_on(one.admin().set_rule(pattern, standing)).unwrap();
+    let ring = two.inner.queue.ring();
+    block_on(two.inner.shared.ports().wake.wake(&[keys_topic(&ring.at_rest)]));
+    assert!(keeping.as_mut().now_or_never().is_none());
+
+    assert_eq!(two.admin().federation_policy(), one.admin().federation_policy());
+    assert_eq!(two.admin().federation_policy().rules().count(), 1);
 }
 
 fn replica(store: &MemoryStore, clock: &Standing) -> Homeserver {

@@ -1,10 +1,12 @@
 //! `phoenix-server`: the reference homeserver, and a demo that plays a conversation over two of them.
 
 mod admin;
+mod admin_socket;
 mod audit;
 mod check;
 mod demo;
 mod kept;
+mod peers;
 mod push;
 mod registration;
 mod reports;
@@ -48,6 +50,8 @@ enum Command {
     Registration(registration::Options),
     /// Examines whether one can federate with a domain, and says what to do where not.
     Check(Box<check::Options>),
+    /// Shows and changes with which homeservers this one deals, also while the server runs.
+    Peers(peers::Options),
     /// Searches a database, or a copy of one, for what no homeserver may keep.
     Audit(audit::Options),
     /// Plays a conversation between the users of two homeservers, and checks every step of it.
@@ -89,6 +93,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Registration(options) => registration::run(options).await.and_then(say),
             Command::Keys(options) => admin::rotation::run(options).await.and_then(say),
             Command::Check(options) => check::run(*options).await,
+            Command::Peers(options) => peers::run(options).await.and_then(say),
             Command::Audit(options) => audit::run(&options),
             Command::Demo(options) => demo::main(options).await,
         }
@@ -121,6 +126,7 @@ fn log(command: &Command) {
         | Command::Registration(_)
         | Command::Keys(_)
         | Command::Check(_)
+        | Command::Peers(_)
         | Command::Audit(_)
         | Command::Demo(_) => "off",
     };

@@ -1,7 +1,6 @@
 //! Serves one domain.
 
 use std::{
-    collections::BTreeSet,
     fs,
     net::{IpAddr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -15,7 +14,6 @@ use phoenix_core::Fqdn;
 use phoenix_homeserver::{
     Homeserver,
     auth::{PublicSuffixes, Settings},
-    delivery,
 };
 use phoenix_http::{HttpTransport, RouterOptions, Server, ServerTls};
 use phoenix_sqlite::SqliteStore;
@@ -23,6 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     admin::key::KeyOptions,
+    admin_socket::AdminSocket,
     kept::{KeptEra, KeptOptions},
     push::PushOptions,
     registration::PolicyOptions,
@@ -73,10 +72,10 @@ pub(crate) struct Options {
     /// tokens as if they were one.
     #[arg(long, value_name = "FILE")]
     public_suffixes: Option<PathBuf>,
-    /// Takes the users of these domains into no group here; a file with a domain a line, in which empty lines and those
-    /// with a # in front count for nothing. It is read at the start.
-    #[arg(long, value_name = "FILE")]
-    blocked_domains: Option<PathBuf>,
+    /// Listens on a Unix socket, which only its owner may use, for what the operator changes while the server runs
+    /// (`phoenix-server peers`).
+    #[arg(long, value_name = "PATH")]
+    admin_socket: Option<PathBuf>,
     /// Appends reports of abuse to this file, one JSON object a line; without it nobody gets to see them.
     #[arg(long, value_name = "FILE")]
     reports: Option<PathBuf>,
@@ -110,6 +109,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         options.domain.parse().map_err(|_| anyhow!("--domain {}: this is not a domain", options.domain))?;
     let tls = certificate(&options)?;
     let listener = bind(options.listen)?;
+    let admin_socket = options.admin_socket.as_deref().map(AdminSocket::bind).transpose();
+    let admin_socket = admin_socket.context("--admin-socket")?;
     let kept = options.kept.file(&options.db);
     let (home, push_key) = homeserver(domain, &options, &kept).await?;
     // Before anything is handed out that an older copy would not know of.
@@ -125,6 +126,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let server = Server::new(listener, tls, phoenix_http::router_with(home.clone(), router_options));
     let working = tokio::spawn(home.clone().run());
     let counting = tokio::spawn(count(home.clone(), kept));
+    let administering = admin_socket.map(|socket| tokio::spawn(socket.serve(home.admin())));
     tracing::info!(domain = %home.domain(), address = %options.listen, "serving");
     let mut terminated = signal(SignalKind::terminate()).context("signals cannot be waited for")?;
     let asked_to_end = async {
@@ -138,6 +140,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     home.drain(DRAIN_MS).await;
     working.abort();
     counting.abort();
+    if let Some(administering) = administering {
+        administering.abort();
+        // The socket is gone when it has ended.
+        let _ = administering.await;
+    }
     Ok(())
 }
 
@@ -205,7 +212,6 @@ async fn homeserver(
     let registration = options.registration.settings()?;
     let suffixes = options.public_suffixes.as_deref().map(suffixes).transpose()?;
     builder = builder.auth_settings(Settings { registration, suffixes, ..Settings::default() });
-    builder = builder.delivery_settings(groups(options)?);
     if let Some(era) = kept.read()? {
         builder = builder.seen(era);
     }
@@ -226,21 +232,6 @@ fn host_name(host: &str) -> Option<Fqdn> {
 fn suffixes(path: &Path) -> anyhow::Result<PublicSuffixes> {
     let list = String::from_utf8(read(path)?).ok().and_then(|list| list.parse().ok());
     list.with_context(|| format!("{}: this is not a public suffix list", path.display()))
-}
-
-/// What groups may be.
-fn groups(options: &Options) -> anyhow::Result<delivery::Settings> {
-    let blocked_domains = options.blocked_domains.as_deref().map(domains).transpose()?.unwrap_or_default();
-    Ok(delivery::Settings { blocked_domains, ..delivery::Settings::default() })
-}
-
-/// The domains that a file names. One that cannot be read blocks the start: else a slip of the pen would let a domain in.
-fn domains(path: &Path) -> anyhow::Result<BTreeSet<Fqdn>> {
-    let named =
-        String::from_utf8(read(path)?).with_context(|| format!("{}: this is no text", path.display()))?;
-    let lines = named.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let domain = |line: &str| line.parse().map_err(|_| anyhow!("{}: {line} is not a domain", path.display()));
-    lines.map(domain).collect()
 }
 
 fn certificate(options: &Options) -> anyhow::Result<ServerTls> {
@@ -267,11 +258,9 @@ const COUNT_EVERY: Duration = Duration::from_mins(1);
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::{ffi::OsStr, net::TcpListener, path::Path};
+    use std::net::TcpListener;
 
-    use clap::Parser as _;
-
-    use super::{Options, Override, bind, groups};
+    use super::{Override, bind};
 
     #[test]
     fn a_port_in_use_is_told_in_a_sentence() {
@@ -281,35 +270,6 @@ mod tests {
         let error = bind(address).unwrap_err();
 
         assert_eq!(error.to_string(), format!("{address}: another program listens there already"));
-    }
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: Options,
-    }
-
-    /// What a command line makes of groups, that names a file of blocked domains.
-    fn blocked(path: &Path) -> anyhow::Result<Vec<String>> {
-        let line =
-            ["serve", "--domain", "alpha.test", "--tls-cert", "c", "--tls-key", "k", "--blocked-domains"];
-        let line = Line::try_parse_from(line.map(OsStr::new).into_iter().chain([path.as_os_str()]))?;
-        Ok(groups(&line.options)?.blocked_domains.iter().map(ToString::to_string).collect())
-    }
-
-    #[test]
-    fn blocked_domains_are_named_a_line_each_and_a_wrong_one_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("blocked");
-        std::fs::write(&path, "# spam\n\n  beta.test\r\ngamma.test\nbeta.test").unwrap();
-        assert_eq!(blocked(&path).unwrap(), ["beta.test", "gamma.test"]);
-
-        std::fs::write(&path, "beta.test\n*.gamma.test").unwrap();
-        let told = format!("{}: *.gamma.test is not a domain", path.display());
-        assert_eq!(blocked(&path).unwrap_err().to_string(), told);
-        std::fs::write(&path, "").unwrap();
-        assert!(blocked(&path).unwrap().is_empty());
-        assert!(blocked(&folder.path().join("missing")).is_err());
     }
 
     #[test]

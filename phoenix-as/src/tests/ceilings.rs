@@ -3,11 +3,12 @@
 use futures::{executor::block_on, future::join_all};
 use phoenix_core::{
     Origin, Reject,
+    federation::{Standing, Terms},
     time::{DAY, HOUR, MINUTE},
     token::Class,
 };
 
-use super::world::{By, TestClient, World, domain};
+use super::world::{By, TestClient, World};
 use crate::{Allowances, AuthSettings, RemoteAllowance, op};
 
 #[test]
@@ -28,8 +29,8 @@ fn all_clients_share_what_there_is_of_a_class() {
 
 #[test]
 fn a_domain_gets_what_its_operator_has_set_and_takes_nothing_from_newcomers() {
-    let domains = [(domain("beta.test"), 600)].into();
-    let world = World::with(AuthSettings { ceiling: 1_000, domains, ..AuthSettings::default() });
+    let world = World::with(AuthSettings { ceiling: 1_000, ..AuthSettings::default() });
+    world.rule("beta.test", tokens(600));
     let (one, other) = (world.stranger(1), world.stranger(2));
 
     assert_eq!(count(&world, &one, Class::Standard, 60), Ok(60), "a tenth; newcomers get 50 together");
@@ -39,8 +40,8 @@ fn a_domain_gets_what_its_operator_has_set_and_takes_nothing_from_newcomers() {
 
 #[test]
 fn a_domain_for_which_nothing_is_set_gets_nothing() {
-    let domains = [(domain("beta.test"), 0)].into();
-    let world = World::with(AuthSettings { domains, ..AuthSettings::default() });
+    let world = World::new();
+    world.rule("beta.test", tokens(0));
 
     let refused = count(&world, &world.stranger(1), Class::Contact, 1);
 
@@ -170,4 +171,8 @@ fn race<'a>(world: &World, by: impl Iterator<Item = (&'a TestClient, Class)>) ->
 fn count(world: &World, by: &TestClient, class: Class, tokens: usize) -> Result<usize, Reject> {
     let request = world.blinding(class, tokens).request(class).unwrap();
     world.ask::<op::IssueTokens>(request, By::Client(by)).map(|reply| reply.evaluated.len())
+}
+
+fn tokens(tokens: u64) -> Standing {
+    Standing::Allowed(Terms { tokens: Some(tokens), ..Terms::default() })
 }

@@ -1,6 +1,7 @@
 use phoenix_core::{
     Refusal, Reject,
     api::tokens::{IssueReply, IssueRequest},
+    federation::{Outbox, Standing},
     time::{DAY, HOUR},
     token::{Blinding, Class, Token},
     wire::List,
@@ -8,6 +9,7 @@ use phoenix_core::{
 
 use super::{
     logins::done,
+    single,
     world::{By, TestClient, World, domain},
 };
 use crate::{AuthSettings, RemoteAllowance, op};
@@ -204,6 +206,32 @@ fn remote_clients_get_standard_and_contact_tokens_and_no_others() {
     assert_eq!(count(&world, &stranger, Class::Standard, 10), Ok(10));
     assert_eq!(count(&world, &stranger, Class::Contact, 10), Ok(10));
     assert_eq!(world.fetches(), 1);
+}
+
+#[test]
+fn t10_clients_of_a_homeserver_that_is_blocked_or_paused_are_issued_nothing_and_it_is_not_asked_who_they_are()
+{
+    let world = World::new();
+    let known = world.stranger(1);
+    assert_eq!(count(&world, &known, Class::Standard, 1), Ok(1));
+    let nobody = TestClient { key: world.register(2).key, ..world.stranger(3) };
+    let (before, fetches) = (world.store.dump(), world.fetches());
+
+    for (standing, refusal) in [
+        (Standing::Blocked(Outbox::Drop), Reject::Forbidden),
+        (Standing::Blocked(Outbox::Hold), Reject::Forbidden),
+        (Standing::Paused, Reject::Unavailable(300)),
+    ] {
+        world.rule("beta.test", standing);
+        for client in [&known, &nobody] {
+            assert_eq!(count(&world, client, Class::Standard, 1), Err(refusal));
+            assert_eq!(single::fresh(&world, client, Class::Standard).err(), Some(refusal));
+        }
+    }
+
+    assert_eq!((world.store.dump(), world.fetches()), (before, fetches));
+    world.rule("gamma.test", Standing::Paused);
+    assert_eq!(count(&world, &known, Class::Standard, 1), Ok(1), "at once after the block");
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn issue(world: &World, by: &TestClient, blinding: &SingleBlinding) -> Result<Si
 }
 
 /// What comes of a request that was never made before.
-fn fresh(world: &World, by: &TestClient, class: Class) -> Result<(), Reject> {
+pub(super) fn fresh(world: &World, by: &TestClient, class: Class) -> Result<(), Reject> {
     issue(world, by, &blinding(world, class)).map(|_| ())
 }
 

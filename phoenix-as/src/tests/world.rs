@@ -22,6 +22,7 @@ use phoenix_core::{
     },
     crypto::{AtRestKey, Chance, HpkeSecretKey, SigningKey, Suite},
     engine::{Alarms, Engine, Shared},
+    federation::{FederationPolicy, Standing},
     operation::{KeyRing, Operation, ReplyOf, RequestOf},
     port::{Clock, Inline, LocalWake, NoPush, OpenPolicy, Policy, Ports, Space},
     store::MemoryStore,
@@ -98,6 +99,12 @@ impl World {
         };
         let engine = Engine::new(shared, settings.clone(), ring);
         Self { engine, store, settings, access, clock, neighbour, drawn: Cell::new(0) }
+    }
+
+    /// From now on the operator stands so to a domain, and to all others as by default.
+    pub(super) fn rule(&self, pattern: &str, standing: Standing) {
+        let policy = FederationPolicy::default().with(pattern.parse().unwrap(), standing).unwrap();
+        self.engine.shared().put_federation(policy);
     }
 
     /// Another replica: the same keys and the same store, but nothing else. From here on, calls race.

@@ -133,9 +133,11 @@ impl<'a, O: Operation> Run<'a, O> {
     /// At most one peer is asked before the caller is known.
     async fn ask_voucher(&mut self) -> Result<(), Failure> {
         let cx = self.engine.context(&self.ring, self.origin, self.started);
-        let directory = &self.engine.shared.directory;
+        let Shared { directory, federation, .. } = self.engine.shared.as_ref();
         let mut peers = Peers::default();
         if let Some(need) = O::voucher(&self.call, &cx)? {
+            // Before anything is looked for, which would tell more, and knock on a door that is to be left alone.
+            federation.current().admit(&need.domain)?;
             // Nobody knows yet who asks, so the source of the call pays for looking up a stranger.
             directory.allow_look_up(&need, &self.origin)?;
             peers = peers.with(&need, directory.find(&need).await?);
@@ -153,7 +155,8 @@ impl<'a, O: Operation> Run<'a, O> {
     /// Asks the peers that deciding needs, all at once. No lock and no state is held meanwhile.
     async fn ask(&mut self, needs: Vec<Need>) {
         let directory = &self.engine.shared.directory;
-        let answers = futures::future::join_all(needs.iter().map(|need| directory.find(need))).await;
+        let asked = needs.iter().map(|need| self.engine.shared.keys_of(need));
+        let answers = futures::future::join_all(asked).await;
         let mut peers = Peers::clone(&self.peers);
         for (need, answer) in needs.iter().zip(answers) {
             match answer {

@@ -36,9 +36,13 @@ use crate::{
     costs::Costs,
     crypto::AtRestKey,
     delay::DelayBoard,
+    federation::{Federation, FederationPolicy, InForce},
     limit::{Limit, Limiter, Limits, Load},
-    operation::{Context, Decoded, Effort, Fare, KeyRing, Operation, PushHint, ReplyOf, RequestOf, Service},
+    operation::{
+        Context, Decoded, Effort, Fare, KeyRing, Need, Operation, PushHint, ReplyOf, RequestOf, Service,
+    },
     port::{AbuseReport, Job, Ports, Saturated},
+    published::PublishedKeys,
     token::{Token, TokenType},
     wire::{Call, Secret},
 };
@@ -51,6 +55,7 @@ pub struct Shared {
     domain: Fqdn,
     at_rest: AtRestKey,
     directory: KeyDirectory,
+    federation: InForce,
     locks: Stripes,
     lanes: lanes::Bell,
     alarms: lanes::Bell,
@@ -75,6 +80,7 @@ impl Shared {
     pub fn with_rules(ports: Ports, domain: Fqdn, at_rest: AtRestKey, rules: Rules) -> Arc<Self> {
         let Rules { limits, costs } = rules;
         let directory = KeyDirectory::new(domain.clone(), ports.transport.clone(), ports.clock.clone());
+        let federation = InForce::new(domain.clone());
         let (locks, lanes, alarms, streams, delays) = Default::default();
         let mut secret = [0; 16];
         ports.entropy.fill(&mut secret);
@@ -86,6 +92,7 @@ impl Shared {
             domain,
             at_rest,
             directory,
+            federation,
             locks,
             lanes,
             alarms,
@@ -115,6 +122,27 @@ impl Shared {
     #[must_use]
     pub const fn directory(&self) -> &KeyDirectory {
         &self.directory
+    }
+
+    /// With which homeservers this one deals, and how.
+    #[must_use]
+    pub fn federation(&self) -> Arc<Federation> {
+        self.federation.current()
+    }
+
+    /// Puts another policy into force, for all that is decided from now on.
+    pub fn put_federation(&self, policy: FederationPolicy) {
+        self.federation.put(policy);
+    }
+
+    /// A homeserver's keys, where the policy lets it be dealt with: fetched if they must be. No other is asked for
+    /// anything.
+    ///
+    /// # Errors
+    /// Those of [`Federation::admit`] and [`KeyDirectory::find`].
+    pub async fn keys_of(&self, need: &Need) -> Result<Arc<PublishedKeys>, Reject> {
+        self.federation().admit(&need.domain)?;
+        self.directory.find(need).await
     }
 
     /// What calls cost.
@@ -260,6 +288,7 @@ impl<S: Service> Engine<S> {
             settings: self.settings.clone(),
             domain: self.shared.domain.clone(),
             limits: self.shared.limiter.limits().clone(),
+            federation: self.shared.federation.current(),
             delays: self.shared.delays.current(),
             seed: Secret::new(seed),
         }

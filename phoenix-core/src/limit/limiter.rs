@@ -40,8 +40,10 @@ impl Limiter {
     /// # Errors
     /// Where one of them is over its limit: after how many seconds the first of those would no longer be.
     pub fn admit(&self, loads: &[Load], now: Timestamp) -> Result<(), u32> {
-        let limited =
-            |load: &Load| Some((load.limit, self.limits.of(load.limit)?, self.hash(load), load.amount));
+        let limited = |load: &Load| {
+            let rate = load.rate.or(self.limits.of(load.limit))?;
+            Some((load.limit, rate, self.hash(load), load.amount))
+        };
         let limited: Vec<_> = loads.iter().filter_map(limited).collect();
         if limited.is_empty() {
             return Ok(());

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::Rate;
+
 /// A limit that is kept in memory (05). What is counted under one never counts under another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Limit {
@@ -72,13 +74,22 @@ pub struct Load {
     pub key: Bytes,
     /// How much.
     pub amount: u32,
+    /// What is let through for this key, where that is not the limit's own rate.
+    pub rate: Option<Rate>,
 }
 
 impl Load {
     /// So much of what a limit counts for a key.
     #[must_use]
     pub fn new(limit: Limit, key: impl Into<Bytes>, amount: u32) -> Self {
-        Self { limit, key: key.into(), amount }
+        Self { limit, key: key.into(), amount, rate: None }
+    }
+
+    /// The same at another rate than the limit's own, where there is one. A bucket that is over the full one of a new
+    /// rate counts as empty.
+    #[must_use]
+    pub fn at(self, rate: Option<Rate>) -> Self {
+        Self { rate, ..self }
     }
 }
 

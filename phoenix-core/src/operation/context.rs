@@ -7,6 +7,7 @@ use crate::{
     api::{ServiceName, delivery::DsPublicKeys, queue::QsPublicKeys},
     credential::AsKeys,
     crypto::{AtRestKey, Chance, derive},
+    federation::{Federation, FederationPolicy},
     limit::Limits,
     port::Space,
     published::PublishedKeys,
@@ -67,6 +68,8 @@ pub struct Context<S: Service> {
     pub domain: Fqdn,
     /// The limits in force, of which some are told to others.
     pub limits: Arc<Limits>,
+    /// With which homeservers this one deals, and how.
+    pub federation: Arc<Federation>,
     /// Towards which homeservers delivery is delayed, as far as this process knows.
     pub delays: Arc<Delays>,
     pub(crate) seed: Secret<32>,
@@ -90,6 +93,7 @@ impl<S: Service> Context<S> {
         seed: [u8; 32],
     ) -> Self {
         let origin = Origin::default();
+        let federation = Arc::new(Federation::new(domain.clone(), FederationPolicy::default()));
         Self {
             now,
             started: now,
@@ -98,6 +102,7 @@ impl<S: Service> Context<S> {
             settings: Arc::new(settings),
             domain,
             limits: Arc::default(),
+            federation,
             delays: Arc::default(),
             seed: Secret::new(seed),
         }

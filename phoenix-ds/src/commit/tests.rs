@@ -68,7 +68,7 @@ fn whoever_lost_its_right_by_the_winning_commit_learns_that_there_was_one() {
 
 #[test]
 fn whoever_is_to_be_removed_since_the_winning_commit_learns_that_there_was_one() {
-    let mut world = World::new();
+    let world = World::new();
     let [mut a, mut b] = ["alpha.test", "beta.test"].map(|it| Member::new(&world, it));
     a.create(&world, None).unwrap();
     a.add(&world, &mut [&mut b]).unwrap();
@@ -76,8 +76,7 @@ fn whoever_is_to_be_removed_since_the_winning_commit_learns_that_there_was_one()
     let (leaf, key) = (b.leaf().0, b.key.clone());
     let signer = || Some((leaf.clone(), &key));
     let info = b.external_commit_info(&world).unwrap();
-    let blocked_domains = [b.config.domain.clone()].into();
-    world.restart(DeliverySettings { blocked_domains, ..DeliverySettings::default() });
+    world.block(&["beta.test"]);
     a.update(&world).unwrap();
 
     let late = rejected(world.call::<UpdateClient>(&update, signer()));

@@ -1,9 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::collections::BTreeSet;
-
 use phoenix_core::{
-    Fqdn, LeafIndex, Reject, Timestamp,
+    LeafIndex, Reject, Timestamp,
     api::{
         delivery::{DS_LEAF, Undeliverable},
         queue::ClientQueueConfig,
@@ -15,7 +13,7 @@ use phoenix_core::{
 
 use super::{INACTIVE_S, MOST, is_inactive, room};
 use crate::{
-    ChangeRoles, DeliverySettings,
+    ChangeRoles,
     roster::Roster,
     testing::{Member, World, calendar, rejected},
 };
@@ -244,12 +242,11 @@ fn of_more_queues_that_are_gone_than_have_room_for_notes_some_cost_their_members
 
 #[test]
 fn members_at_a_blocked_domain_are_proposed_and_nobody_comes_from_there() {
-    let mut world = World::new();
+    let world = World::new();
     let [mut a, mut b, mut c] = ["alpha.test", "beta.test", "gamma.test"].map(|it| Member::new(&world, it));
     a.create(&world, None).unwrap();
     a.add(&world, &mut [&mut b, &mut c]).unwrap();
-    let blocked_domains = BTreeSet::from(["beta.test".parse::<Fqdn>().unwrap()]);
-    world.restart(DeliverySettings { blocked_domains, ..DeliverySettings::default() });
+    world.block(&["beta.test"]);
 
     a.update(&world).unwrap();
 
@@ -271,13 +268,11 @@ fn members_at_a_blocked_domain_are_proposed_and_nobody_comes_from_there() {
 
 #[test]
 fn a_group_whose_members_are_all_at_blocked_domains_is_frozen_for_good() {
-    let mut world = World::new();
+    let world = World::new();
     let [mut a, mut b] = ["beta.test", "gamma.test"].map(|it| Member::new(&world, it));
     a.create(&world, None).unwrap();
     a.add(&world, &mut [&mut b]).unwrap();
-    let blocked = ["beta.test", "gamma.test"].map(|it| it.parse::<Fqdn>().unwrap());
-    let settings = DeliverySettings { blocked_domains: blocked.into(), ..DeliverySettings::default() };
-    world.restart(settings);
+    world.block(&["beta.test", "gamma.test"]);
     a.update(&world).unwrap();
     let arrived = world.delivered();
     [&mut a, &mut b].into_iter().for_each(|it| it.follow(&arrived));
@@ -288,7 +283,7 @@ fn a_group_whose_members_are_all_at_blocked_domains_is_frozen_for_good() {
         for member in [&mut a, &mut b] {
             assert_eq!(rejected(member.update(&world)), Reject::Forbidden);
         }
-        world.restart(DeliverySettings::default());
+        world.block(&[]);
     }
     let mut c = Member::new(&world, "alpha.test");
     assert_eq!(rejected(a.add(&world, &mut [&mut c])), Reject::Forbidden);

@@ -22,6 +22,7 @@ use phoenix_core::{
     },
     crypto::{AtRestKey, Chance, SigningKey, Suite},
     engine::{Courier, Engine, LaneRow, Lanes, Rules, Shared},
+    federation::{FederationPolicy, Outbox, Standing},
     limit::Limits,
     operation::{Context, FRAME_LABEL, Fare, KeyRing, Operation, ReplyOf, RequestOf},
     port::{
@@ -115,9 +116,13 @@ impl World {
         Engine::new(shared((store, number), self.clock.clone(), self.qs.clone(), rules), settings, ring)
     }
 
-    /// From now on with other settings, as after a restart.
-    pub(crate) fn restart(&mut self, settings: DeliverySettings) {
-        self.engine = self.instance(Arc::new(self.store.clone()), settings);
+    /// From now on the operator blocks these domains, and no others.
+    pub(crate) fn block(&self, domains: &[&str]) {
+        let rule = |policy: FederationPolicy, domain: &&str| {
+            policy.with(domain.parse().unwrap(), Standing::Blocked(Outbox::Hold)).unwrap()
+        };
+        let policy = domains.iter().fold(FederationPolicy::default(), rule);
+        self.engine.shared().put_federation(policy);
     }
 
     pub(crate) fn now(&self) -> Timestamp {

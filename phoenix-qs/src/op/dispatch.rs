@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use phoenix_core::{
-    Failure, Fault, Fqdn, Reject, Timestamp,
+    Delay, Failure, Fault, Fqdn, Reject, Timestamp,
     api::{
         Description, Endpoint, ServiceName,
         delivery::Undeliverable,
         federation::{DeliveryAad, MAX_DELIVERIES, QsToQsTransaction, SealedDelivery},
         queue::QsPublicKeys,
     },
+    federation::Outbox,
     operation::{
         Anyone, Authorised, Context, Decision, Decoded, Hint, Need, Operation, Peers, Proven, Reading, Rows,
     },
@@ -31,7 +32,9 @@ use crate::{
 ///
 /// Run it when the mailbox's alarm rang. Where it answers with a transaction, send that as `federated_enqueue` and
 /// tell [`settle`](super::settle) what came of it. Where it fails with [`Reject::Unavailable`], the destination's keys
-/// could not be had: settle that as a failure, too. Where it answers nothing, there is nothing to do now.
+/// could not be had: settle that as a failure, too. Where it answers nothing, there is nothing to do now. What waits for
+/// a homeserver that the operator has blocked or paused is held, or let go of (08, "Policy"); where it is held, run it
+/// again when the policy has changed.
 pub struct Dispatch;
 
 impl Endpoint for Dispatch {
@@ -52,6 +55,8 @@ pub struct DispatchRequest {
 pub struct DispatchReply {
     /// None where nothing is to be sent now.
     pub dispatched: Option<Dispatched>,
+    /// For whom all that waits is held by the operator's policy.
+    pub held: Option<Fqdn>,
 }
 
 /// A transaction on its way.
@@ -71,9 +76,11 @@ pub struct State {
     destination: Option<Fqdn>,
     /// Messages that may be sent, with the numbers of their rows.
     ready: Vec<(u64, MailboxRecord)>,
-    /// Those among the first that nobody took for too long.
-    too_old: Vec<(u64, MailboxRecord)>,
+    /// Those among the first that are given up: nobody took them for too long, or the operator wants them dropped.
+    given_up: Vec<(u64, MailboxRecord)>,
     content: Content,
+    /// What the operator's policy makes of what waits.
+    outbox: Option<Outbox>,
 }
 
 /// What a mailbox holds.
@@ -118,12 +125,14 @@ impl Operation for Dispatch {
 
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
         let round = round_of(&found)?;
-        let (ready, too_old) = (Vec::new(), Vec::new());
-        let mut state = State { round, destination: None, ready, too_old, content: Content::Unread };
+        let (ready, given_up) = (Vec::new(), Vec::new());
+        let (destination, content, outbox) = (None, Content::Unread, None);
+        let mut state = State { round, destination, ready, given_up, content, outbox };
         if found.len() == 1 {
             return Ok(state);
         }
         state.destination = read_row(&found, 1, &RECORD)?;
+        state.outbox = state.destination.as_ref().and_then(|domain| cx.federation.outbox(domain));
         state.content = match (found.rows(2)?.is_empty(), found.len()) {
             (false, _) => Content::Messages,
             (true, 4) if found.rows(3)?.is_empty() => Content::Nothing,
@@ -133,8 +142,9 @@ impl Operation for Dispatch {
         for (row, sealed) in messages {
             let number = u64::decode(row).map_err(|_| Fault::Broken("a row of a mailbox"))?;
             let record = MailboxRecord::open(&cx.keys.at_rest, &call.request().mailbox, sealed)?;
-            let is_too_old = record.is_too_old(cx.settings.give_up_s, cx.now);
-            let some = if is_too_old { &mut state.too_old } else { &mut state.ready };
+            let is_given_up =
+                state.outbox == Some(Outbox::Drop) || record.is_too_old(cx.settings.give_up_s, cx.now);
+            let some = if is_given_up { &mut state.given_up } else { &mut state.ready };
             some.push((number, record));
         }
         Ok(state)
@@ -150,7 +160,7 @@ impl Operation for Dispatch {
     }
 
     fn requires(_: &Decoded<Self>, state: &State) -> Result<Vec<Need>, Failure> {
-        let is_sending = state.too_old.is_empty() && !state.ready.is_empty();
+        let is_sending = state.outbox.is_none() && state.given_up.is_empty() && !state.ready.is_empty();
         let destination = state.destination.as_ref().filter(|_| is_sending);
         Ok(destination.map(|domain| Need::keys(domain.clone(), ServiceName::Qs)).into_iter().collect())
     }
@@ -162,7 +172,7 @@ impl Operation for Dispatch {
         cx: &Context<QueueService>,
     ) -> Result<Decision<DispatchReply>, Failure> {
         let key = call.request().mailbox;
-        let nothing = Decision::reply(DispatchReply { dispatched: None });
+        let nothing = Decision::reply(DispatchReply { dispatched: None, held: None });
         match (state.content, &state.destination) {
             (Content::Unread, _) => Ok(nothing.change(mailbox(&key), Vec::new(), at(state.round.until))),
             (Content::Nothing, _) => Ok(nothing
@@ -171,10 +181,13 @@ impl Operation for Dispatch {
             (Content::Changing, _) => {
                 Ok(nothing.change(mailbox(&key), Vec::new(), Alarm::At(cx.now)).hint(Hint::Ring))
             }
-            (Content::Messages, _) if !state.too_old.is_empty() => {
-                given_up(nothing, &state.too_old, &key, cx)
+            (Content::Messages, _) if !state.given_up.is_empty() => {
+                given_up(nothing, &state.given_up, &key, cx)
             }
             (Content::Messages, None) => Err(Fault::Broken("a mailbox without a destination").into()),
+            (Content::Messages, Some(domain)) if state.outbox.is_some() => {
+                Ok(held(domain.clone(), &state, &key, cx))
+            }
             (Content::Messages, Some(domain)) => {
                 let packing = Packing { key, domain: domain.clone(), keys: peers.queue(domain)?, cx };
                 packing.decide(state)
@@ -215,7 +228,7 @@ impl Packing<'_> {
             rows: List::new(rows).map_err(Reject::from)?,
         };
         let forget = Alarm::At(self.cx.now.plus_secs(FORGET_DAYS * DAY));
-        Ok(Decision::reply(DispatchReply { dispatched: Some(dispatched) })
+        Ok(Decision::reply(DispatchReply { dispatched: Some(dispatched), held: None })
             .change(mailbox(&self.key), resealed, Alarm::At(until))
             .change(round(&self.key), vec![Write::Put(RECORD, to_row(&round_record))], forget))
     }
@@ -239,15 +252,26 @@ impl Packing<'_> {
     }
 }
 
-/// Takes messages out that nobody took for too long, and tells the DS. The others are sent after that.
+/// Leaves messages where they are, for as long as the policy holds them: nothing is asked of the destination, and senders
+/// are told of the delay. Looks again now and then, for those that become too old and for a policy that nobody told of.
+fn held(domain: Fqdn, state: &State, key: &[u8; 32], cx: &Context<QueueService>) -> Decision<DispatchReply> {
+    let again = cx.now.plus_secs(HELD_S);
+    let since = state.ready.first().map_or(cx.now, |(_, first)| Timestamp::from_secs(first.accepted_at));
+    let delay = Some(Delay { since, until: again.plus_secs(HELD_S) });
+    Decision::reply(DispatchReply { dispatched: None, held: Some(domain.clone()) })
+        .change(mailbox(key), Vec::new(), Alarm::At(again))
+        .hint(Hint::Delay { domain, delay })
+}
+
+/// Takes messages out that are given up, and tells the DS. The others are sent after that.
 fn given_up(
     mut decision: Decision<DispatchReply>,
-    too_old: &[(u64, MailboxRecord)],
+    given_up: &[(u64, MailboxRecord)],
     key: &[u8; 32],
     cx: &Context<QueueService>,
 ) -> Result<Decision<DispatchReply>, Failure> {
     let mut taken = Vec::new();
-    for (number, record) in too_old.iter().take(MAX_GIVEN_UP) {
+    for (number, record) in given_up.iter().take(MAX_GIVEN_UP) {
         taken.push(Write::Take(entry_key(*number)));
         let lane = lane_back(&cx.keys.at_rest, key);
         let told = undelivered(cx, lane, &record.back, (Undeliverable::GivenUp, &record.unreached()))?;
@@ -283,6 +307,8 @@ const FIRST_PAGE: u32 = 16;
 const FULL_PAGE: u32 = 256;
 /// Messages given up at a time: each may be told to the DS in many parts.
 const MAX_GIVEN_UP: usize = 64;
+/// Seconds after which a mailbox is looked at again that the policy holds: within so many every replica knows another.
+const HELD_S: u64 = 60;
 /// Bytes of deliveries in one transaction, unless the first alone is larger (08).
 const MAX_BYTES: usize = 1 << 20;
 /// Days after which it is forgotten how often a mailbox could not be sent: longer than any pause.

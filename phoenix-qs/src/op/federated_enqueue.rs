@@ -145,7 +145,7 @@ impl Operation for FederatedEnqueue {
         let plan = Plan {
             transaction: payload.transaction,
             deliveries: List::new(deliveries.collect::<Result<_, Failure>>()?).map_err(Reject::from)?,
-            limits: cx.limits.advertised(),
+            limits: cx.federation.terms(call.sender()).advertised(&cx.limits),
         };
         Ok(waiting.into_iter().fold(Decision::reply(plan), |decision, key| retried(decision, &key, cx)))
     }

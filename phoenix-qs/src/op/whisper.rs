@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// Seals messages that are kept nowhere, and signs for them: they bypass the mailbox, and are sent once. Nobody is asked
-/// for the destination's keys: where they are not known, nothing has been sent there lately, and nothing is now.
+/// for the destination's keys: where they are not known, nothing has been sent there lately, and nothing is now. To a
+/// homeserver that the operator has blocked or paused, nothing is.
 pub struct Whisper;
 
 impl Endpoint for Whisper {
@@ -42,7 +43,7 @@ pub struct WhisperRequest {
 /// A transaction to be sent once.
 #[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub struct WhisperReply {
-    /// None where the destination's keys are not known.
+    /// None where nothing is to be sent.
     pub transaction: Option<QsToQsTransaction>,
 }
 
@@ -83,7 +84,8 @@ impl Operation for Whisper {
         if *to == cx.domain || messages.iter().any(|message| !message.ephemeral.is_set()) {
             return Err(Fault::Broken("a message that must not get lost was whispered").into());
         }
-        let Some(destination) = Destination::found(to, peers) else {
+        let destination = Destination::found(to, peers).filter(|_| cx.federation.outbox(to).is_none());
+        let Some(destination) = destination else {
             return Ok(Decision::reply(WhisperReply { transaction: None }));
         };
         let mut chance = cx.chance("whisper");

@@ -234,7 +234,7 @@ pub(super) fn forward(from: &Home, to: &Home, recipients: &[&ClientQueueConfig],
 }
 
 /// A transaction with one message.
-fn sent(from: &Home, to: &Home, recipients: &[&ClientQueueConfig], text: &str) -> Dispatched {
+pub(super) fn sent(from: &Home, to: &Home, recipients: &[&ClientQueueConfig], text: &str) -> Dispatched {
     forward(from, to, recipients, text);
     let mailbox = from.due_mailboxes()[0];
     from.dispatch(mailbox).unwrap().unwrap()

@@ -108,7 +108,7 @@ fn fail(home: &Home) {
     home.settle(mailbox, &dispatched, Outcome::Failed(0));
 }
 
-fn told(home: &Home, domains: &[&Fqdn]) -> Vec<Delayed> {
+pub(super) fn told(home: &Home, domains: &[&Fqdn]) -> Vec<Delayed> {
     let now: Timestamp = home.clock_now();
     home.engine.shared().delays().towards(domains.iter().copied(), now).into_vec()
 }

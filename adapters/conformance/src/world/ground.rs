@@ -1,11 +1,16 @@
 //! What a world stands on: time, chance, the network, and the processes of its homeservers.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use phoenix_core::{Fqdn, port::Inline, store::MemoryStore};
+use phoenix_core::{
+    Fqdn,
+    federation::{DomainPattern, Standing},
+    port::Inline,
+    store::MemoryStore,
+};
 use phoenix_homeserver::{BuildError, Homeserver};
 
 use super::{
@@ -47,8 +52,6 @@ struct Node {
     /// Its replicas, while they run; all of them work on the one store, and end together.
     homes: Vec<Homeserver>,
     replicas: usize,
-    /// Domains whose users its operator lets into no group.
-    blocked: BTreeSet<Fqdn>,
     process: Process,
     /// Counts the starts.
     life: u64,
@@ -62,7 +65,6 @@ struct Life {
     process: Process,
     number: u64,
     replicas: usize,
-    blocked: BTreeSet<Fqdn>,
 }
 
 impl Ground {
@@ -98,8 +100,7 @@ impl Ground {
     /// Puts a homeserver's disk into the world; it does not run yet.
     pub(crate) fn settle(&self, domain: Fqdn, store: MemoryStore) {
         let process = self.spawner.process();
-        let (homes, blocked) = (Vec::new(), BTreeSet::new());
-        let node = Node { store, homes, replicas: 1, blocked, process, life: 0, fuse: None };
+        let node = Node { store, homes: Vec::new(), replicas: 1, process, life: 0, fuse: None };
         self.nodes().insert(domain, node);
     }
 
@@ -110,10 +111,20 @@ impl Ground {
         }
     }
 
-    /// From its next start on, a homeserver lets no user of a domain into its groups.
-    pub(crate) fn block(&self, domain: &Fqdn, blocked: &Fqdn) {
-        if let Some(node) = self.nodes().get_mut(domain) {
-            node.blocked.insert(blocked.clone());
+    /// A homeserver's operator says to each of its replicas how it stands to another domain from now on; where nothing is
+    /// given, that there is no rule any more.
+    pub(crate) async fn rule(&self, domain: &Fqdn, other: &Fqdn, standing: Option<Standing>) {
+        let pattern = DomainPattern::Only(other.clone());
+        let homes = self.nodes().get(domain).map(|node| node.homes.clone()).unwrap_or_default();
+        for home in homes {
+            let admin = home.admin();
+            let changed = match standing {
+                Some(standing) => admin.set_rule(pattern.clone(), standing).await,
+                None => admin.remove_rule(&pattern).await,
+            };
+            if let Err(error) = changed {
+                self.ledger.violated(format!("{domain} does not take its operator's rule: {error}"));
+            }
         }
     }
 
@@ -151,8 +162,7 @@ impl Ground {
             .entropy(self.tape.entropy())
             .compute(Inline)
             .auth_settings(settings::auth())
-            .queue_settings(settings::queue())
-            .delivery_settings(settings::delivery(&life.blocked));
+            .queue_settings(settings::queue());
         home.build().await
     }
 
@@ -169,13 +179,7 @@ impl Ground {
         node.life = node.life.saturating_add(1);
         node.process = process;
         node.fuse = None;
-        Some(Life {
-            store: node.store.clone(),
-            process,
-            number: node.life,
-            replicas: node.replicas,
-            blocked: node.blocked.clone(),
-        })
+        Some(Life { store: node.store.clone(), process, number: node.life, replicas: node.replicas })
     }
 
     /// Ends a homeserver's process, and starts it again after a time.

@@ -161,8 +161,18 @@ pub(crate) async fn say(cast: &Cast, group: &GroupId, what: &str) {
 
 /// A member of a group: one that has not left, and has heard all, where there is one.
 pub(crate) fn speaker<'a>(cast: &'a Cast, group: &GroupId) -> Option<&'a Arc<Actor>> {
+    speaker_among(cast, group, |_| true)
+}
+
+/// The same, among some.
+pub(crate) fn speaker_among<'a>(
+    cast: &'a Cast,
+    group: &GroupId,
+    is_one: impl Fn(&Actor) -> bool,
+) -> Option<&'a Arc<Actor>> {
     let has_missed = |actor: &Actor| actor.diary().groups.get(group).is_some_and(|it| it.missed_some);
-    let mut members: Vec<_> = cast.actors.iter().filter(|actor| actor.is_member(group)).collect();
+    let mut members: Vec<_> =
+        cast.actors.iter().filter(|actor| is_one(actor) && actor.is_member(group)).collect();
     // Who has left is in it until somebody commits, and may say nothing any more.
     let (staying, _) = cast.ground.oracle.members(group);
     members.sort_by_key(|actor| (!staying.contains(&actor.user), has_missed(actor)));

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use phoenix_core::{GroupId, UserId, time::HOUR};
+use phoenix_core::{
+    GroupId, UserId,
+    federation::{Outbox, Standing},
+    time::HOUR,
+};
 
 use super::{
     cast::Cast,
-    play::{come_to_rest, say, speaker},
+    play::{come_to_rest, say, speaker, speaker_among},
 };
 
 /// The queue of someone is gone, and messages of more than an hour do not reach it: wherever they were, they are no
@@ -32,7 +36,7 @@ pub(crate) async fn whose_queue_is_gone(cast: &Cast) {
     carry_out(cast, &groups, "goes on without a queue that is gone").await;
 }
 
-/// A homeserver's operator blocks a domain: wherever its users were, they are no members any more, but for groups that
+/// A homeserver's operator blocks a domain for a while: wherever its users were, they are no members any more, but for groups that
 /// they have for themselves.
 pub(crate) async fn whose_domain_is_blocked(cast: &Cast) {
     let ground = &cast.ground;
@@ -44,8 +48,7 @@ pub(crate) async fn whose_domain_is_blocked(cast: &Cast) {
         return;
     }
     ground.log.line(format!("{home} blocks {blocked}"));
-    ground.block(home, blocked);
-    ground.restart(home).await;
+    ground.rule(home, blocked, Some(Standing::Blocked(Outbox::Hold))).await;
     let mut groups = cast.groups();
     let has_others =
         |group: &GroupId| ground.oracle.members(group).0.iter().any(|user| user.domain != *blocked);
@@ -55,7 +58,16 @@ pub(crate) async fn whose_domain_is_blocked(cast: &Cast) {
     for group in &groups {
         ground.oracle.expelled(group, &users);
     }
-    carry_out(cast, &groups, "goes on without a domain that is blocked").await;
+    // With a commit of somebody else's the delivery service learns whom it has to propose. What they are sent meanwhile
+    // is held, and arrives once the block has ended; that their removal is proposed stays so.
+    for group in &groups {
+        if let Some(member) = speaker_among(cast, group, |actor| actor.user.domain != *blocked) {
+            member.update(group).await;
+        }
+    }
+    ground.rule(home, blocked, None).await;
+    come_to_rest(cast).await;
+    say_to_all(cast, &groups, "goes on without a domain that was blocked").await;
     for actor in theirs {
         for group in &groups {
             actor.send(group, &format!("{} is still here in {}", actor.name, group.uuid)).await;

@@ -1,15 +1,10 @@
 //! How the homeservers of a world are set: as in earnest, but for limits that a run would never reach, and pauses
 //! that would make it long.
 
-use std::collections::BTreeSet;
-
-use phoenix_core::{
-    Fqdn,
-    queue::{QueuePolicy, RatchetPolicy},
-};
+use phoenix_core::queue::{QueuePolicy, RatchetPolicy};
 use phoenix_homeserver::{
     auth::{self, RegistrationPolicy},
-    delivery, queue,
+    queue,
 };
 
 /// The AS gives out as many tokens as a run can need.
@@ -33,11 +28,6 @@ pub(crate) fn queue() -> queue::Settings {
         max_pause_s: MAX_PAUSE_S,
         ..queue::Settings::default()
     }
-}
-
-/// The DS takes users of these domains out of its groups.
-pub(crate) fn delivery(blocked: &BTreeSet<Fqdn>) -> delivery::Settings {
-    delivery::Settings { blocked_domains: blocked.clone(), ..delivery::Settings::default() }
 }
 
 const PLENTY: u32 = 10_000;
