@@ -31,8 +31,9 @@ pub use pushes::Pushes;
 pub use streams::{Intake, OpenStream, Said, StreamPlace};
 
 use crate::{
-    Delay, Delays, Failure, Fault, Fqdn, Origin, Reject, Timestamp,
-    api::{Access, Description, Endpoint, queue::FanOutMessage},
+    Advertised, Delay, Delays, Failure, Fault, Fqdn, Origin, Reject, Timestamp,
+    advertised::AdvertisedBoard,
+    api::{Access, Description, Endpoint, federation::FederationLimits, queue::FanOutMessage},
     costs::Costs,
     crypto::AtRestKey,
     delay::DelayBoard,
@@ -59,6 +60,7 @@ pub struct Shared {
     limiter: Limiter,
     costs: Costs,
     delays: DelayBoard,
+    advertised: AdvertisedBoard,
     ephemeral: Lossy<(Fqdn, FanOutMessage)>,
     reports: Lossy<AbuseReport>,
 }
@@ -75,7 +77,7 @@ impl Shared {
     pub fn with_rules(ports: Ports, domain: Fqdn, at_rest: AtRestKey, rules: Rules) -> Arc<Self> {
         let Rules { limits, costs } = rules;
         let directory = KeyDirectory::new(domain.clone(), ports.transport.clone(), ports.clock.clone());
-        let (locks, lanes, alarms, streams, delays) = Default::default();
+        let (locks, lanes, alarms, streams, delays, advertised) = Default::default();
         let mut secret = [0; 16];
         ports.entropy.fill(&mut secret);
         let limiter = Limiter::new(limits, Secret::new(secret));
@@ -94,6 +96,7 @@ impl Shared {
             limiter,
             costs,
             delays,
+            advertised,
             ephemeral,
             reports,
         })
@@ -144,6 +147,17 @@ impl Shared {
     /// Notes whether delivery towards a homeserver is delayed.
     pub fn note_delay(&self, domain: Fqdn, delay: Option<Delay>) {
         self.delays.note(domain, delay, self.ports.clock.now());
+    }
+
+    /// What other homeservers say that they take, as far as this process knows.
+    #[must_use]
+    pub fn advertised(&self) -> Arc<Advertised> {
+        self.advertised.current()
+    }
+
+    /// Notes what a homeserver says that it takes.
+    pub fn note_advertised(&self, domain: Fqdn, limits: FederationLimits) {
+        self.advertised.note(domain, limits, self.ports.clock.now());
     }
 
     /// Counts a request to an endpoint for the network that it came from (05, "Address"); one without an address came
@@ -261,6 +275,7 @@ impl<S: Service> Engine<S> {
             domain: self.shared.domain.clone(),
             limits: self.shared.limiter.limits().clone(),
             delays: self.shared.delays.current(),
+            advertised: self.shared.advertised.current(),
             seed: Secret::new(seed),
         }
     }

@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use phoenix_core::{
-    Failure, Fault, Fqdn, Reject, Timestamp,
+    Failure, Fault, Fqdn, Reject, Sent, Timestamp,
     api::{
         Description, Endpoint, ServiceName,
         delivery::Undeliverable,
         federation::{DeliveryAad, MAX_DELIVERIES, QsToQsTransaction, SealedDelivery},
         queue::QsPublicKeys,
     },
+    limit::{Limit, Load, Loads, Rate},
     operation::{
         Anyone, Authorised, Context, Decision, Decoded, Hint, Need, Operation, Peers, Proven, Reading, Rows,
     },
@@ -150,9 +151,20 @@ impl Operation for Dispatch {
     }
 
     fn requires(_: &Decoded<Self>, state: &State) -> Result<Vec<Need>, Failure> {
-        let is_sending = state.too_old.is_empty() && !state.ready.is_empty();
-        let destination = state.destination.as_ref().filter(|_| is_sending);
+        let destination = state.destination.as_ref().filter(|_| state.is_sending());
         Ok(destination.map(|domain| Need::keys(domain.clone(), ServiceName::Qs)).into_iter().collect())
+    }
+
+    fn loads(
+        call: &Decoded<Self>,
+        state: &State,
+        _: &Anyone,
+        cx: &Context<QueueService>,
+    ) -> Loads {
+        let Some(domain) = state.destination.as_ref().filter(|_| state.is_sending()) else { return Loads::None };
+        let busy_us = state.next(domain, cx).busy_us;
+        // Beyond it, the transaction waits.
+        Loads::Each(vec![vec![Load::new(Limit::Mailbox, call.request().mailbox.to_vec(), busy_us)]])
     }
 
     fn decide(
@@ -175,12 +187,46 @@ impl Operation for Dispatch {
                 given_up(nothing, &state.too_old, &key, cx)
             }
             (Content::Messages, None) => Err(Fault::Broken("a mailbox without a destination").into()),
+            (Content::Messages, Some(_)) if let Some(seconds) = call.held_back(0) => {
+                Ok(held_back(nothing, &key, (&state.round, seconds), cx))
+            }
             (Content::Messages, Some(domain)) => {
                 let packing = Packing { key, domain: domain.clone(), keys: peers.queue(domain)?, cx };
                 packing.decide(state)
             }
         }
     }
+}
+
+impl State {
+    fn is_sending(&self) -> bool {
+        self.too_old.is_empty() && !self.ready.is_empty()
+    }
+
+    /// As much as one transaction takes, and as the destination takes at once by what it says; the first in any case.
+    fn next(&self, domain: &Fqdn, cx: &Context<QueueService>) -> Filling {
+        let most_us = cx.limits.mailbox.map_or(u32::MAX, Rate::burst);
+        let (mut sent, mut filling) = (Sent::default(), Filling { messages: 0, busy_us: 0 });
+        for (_, record) in self.ready.iter().take(self.round.width.deliveries()) {
+            let Sent { deliveries, bytes } = record.counts_for();
+            sent.deliveries = sent.deliveries.saturating_add(deliveries);
+            sent.bytes = sent.bytes.saturating_add(bytes);
+            let busy_us = cx.advertised.busy_us(domain, sent);
+            if filling.messages > 0 && (busy_us > most_us || sent.bytes > MAX_BYTES) {
+                break;
+            }
+            filling = Filling { messages: filling.messages.saturating_add(1), busy_us };
+        }
+        filling
+    }
+}
+
+/// What the next transaction is to hold.
+struct Filling {
+    /// So many messages.
+    messages: usize,
+    /// For so many microseconds its destination is busy with them.
+    busy_us: u32,
 }
 
 /// A transaction that is being packed.
@@ -195,7 +241,8 @@ impl Packing<'_> {
     fn decide(self, state: State) -> Result<Decision<DispatchReply>, Failure> {
         let (mut rows, mut deliveries, mut resealed, mut bytes) =
             (Vec::new(), Vec::new(), Vec::new(), 0_usize);
-        for (number, record) in state.ready.into_iter().take(state.round.width.deliveries()) {
+        let messages = state.next(&self.domain, self.cx).messages;
+        for (number, record) in state.ready.into_iter().take(messages) {
             let (delivery, fresh) = self.sealed(number, record)?;
             bytes = bytes.saturating_add(delivery.sealed.ciphertext.len());
             if bytes > MAX_BYTES && !deliveries.is_empty() {
@@ -237,6 +284,21 @@ impl Packing<'_> {
         // Taken first: a row that somebody else took must not come back.
         Ok((delivery, vec![Write::Take(key.clone()), Write::Put(key, row)]))
     }
+}
+
+/// Leaves the destination alone for a while, which takes no more by what it says.
+fn held_back(
+    decision: Decision<DispatchReply>,
+    key: &[u8; 32],
+    (before, seconds): (&RoundRecord, u32),
+    cx: &Context<QueueService>,
+) -> Decision<DispatchReply> {
+    let until = cx.now.plus_secs(u64::from(seconds));
+    let next = RoundRecord { transaction: None, until: until.0, ..before.clone() };
+    let forget = Alarm::At(cx.now.plus_secs(FORGET_DAYS * DAY));
+    decision
+        .change(mailbox(key), Vec::new(), Alarm::At(until))
+        .change(round(key), vec![Write::Put(RECORD, to_row(&next))], forget)
 }
 
 /// Takes messages out that nobody took for too long, and tells the DS. The others are sent after that.
