@@ -51,7 +51,7 @@ pub mod delivery {
 pub mod rules {
     pub use phoenix_core::{
         costs::{CostError, Costs},
-        limit::{Limits, Rate},
+        limit::{LeastTaken, Limits, Rate},
     };
 }
 

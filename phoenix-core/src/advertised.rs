@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use crate::{Fqdn, Timestamp, api::federation::FederationLimits, limit::Limits, time::HOUR};
+use crate::{Fqdn, Timestamp, api::federation::FederationLimits, limit::{LeastTaken, Limits}, time::HOUR};
 
 /// What is known of it at one moment; it does not change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,14 +41,11 @@ impl Advertised {
     /// The same, for what senders are held back by: a homeserver that says it takes next to nothing must not silence
     /// the groups that it has members in. What is too much for it waits in its mailbox.
     #[must_use]
-    pub fn least_busy_us(&self, domain: &Fqdn, sent: Sent) -> u32 {
-        let FederationLimits { deliveries_per_s, bytes_per_s, retry_after_s } = self.of(domain);
-        let limits = FederationLimits {
-            deliveries_per_s: deliveries_per_s.max(LEAST_DELIVERIES),
-            bytes_per_s: bytes_per_s.max(LEAST_BYTES),
-            retry_after_s,
-        };
-        busy_us(limits, sent)
+    pub fn least_busy_us(&self, domain: &Fqdn, sent: Sent, least: LeastTaken) -> u32 {
+        let limits = self.of(domain);
+        let deliveries_per_s = limits.deliveries_per_s.max(least.deliveries_per_s);
+        let bytes_per_s = limits.bytes_per_s.max(least.bytes_per_s);
+        busy_us(FederationLimits { deliveries_per_s, bytes_per_s, ..limits }, sent)
     }
 
     fn of(&self, domain: &Fqdn) -> FederationLimits {
@@ -114,18 +111,13 @@ const MICROS_PER_S: u64 = 1_000_000;
 const MAX_KNOWN: usize = 1_024;
 /// How often it is noted that somebody still says the same.
 const AGAIN_S: u64 = HOUR;
-/// Deliveries a second that a homeserver takes as far as senders are concerned, whatever it says: so that a member can
-/// still say ten things a second to another.
-const LEAST_DELIVERIES: u32 = 400;
-/// Bytes a second, likewise: a message of the largest size each second.
-const LEAST_BYTES: u32 = 4 << 20;
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::{Advertised, AdvertisedBoard, MAX_KNOWN, Sent};
-    use crate::{Fqdn, Timestamp, api::federation::FederationLimits};
+    use crate::{Fqdn, Timestamp, api::federation::FederationLimits, limit::Limits};
 
     fn domain(number: usize) -> Fqdn {
         format!("d{number:05}.test").parse().unwrap()
@@ -153,7 +145,7 @@ mod tests {
         assert_eq!(known.busy_us(&domain(1), sent(1, 1)), 10_000);
         assert_eq!(known.busy_us(&domain(1), sent(1, 500)), 500_000);
         assert_eq!(known.busy_us(&domain(2), sent(1, 0)), 500, "what is usual");
-        assert_eq!(known.least_busy_us(&domain(1), sent(1, 1)), 2_500, "senders are held back by no less");
+        assert_eq!(known.least_busy_us(&domain(1), sent(1, 1), Limits::default().least_taken), 2_500, "senders are held back by no less");
     }
 
     #[test]
@@ -186,7 +178,7 @@ mod tests {
     #[test]
     fn what_is_usual_and_what_is_known_copies_nothing() {
         let board = AdvertisedBoard::default();
-        board.note(domain(1), crate::limit::Limits::default().advertised(), at(1));
+        board.note(domain(1), Limits::default().advertised(), at(1));
         assert_eq!(*board.current(), Advertised::default());
         board.note(domain(1), limits(1, 1), at(1));
         let before = board.current();

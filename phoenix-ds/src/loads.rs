@@ -61,7 +61,7 @@ fn abroad<'a>(
     }
     let mut loads = Vec::new();
     for (domain, deliveries) in domains {
-        let amount = cx.advertised.least_busy_us(domain, Sent { deliveries, bytes });
+        let amount = cx.advertised.least_busy_us(domain, Sent { deliveries, bytes }, cx.limits.least_taken);
         for limit in limits {
             let key = match limit {
                 Limit::LeafDestination => (domain.clone(), group.clone(), leaf).encode(),
