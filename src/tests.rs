@@ -4,6 +4,7 @@ mod authority;
 mod mailbox;
 mod restored;
 mod secrets;
+mod silent;
 mod spread;
 
 use std::sync::{

@@ -20,6 +20,7 @@ impl Homeserver {
             if let Err(error) = self.refresh_keys().await {
                 tracing::error!(%error, "the keys could not be refreshed");
             }
+            self.inner.shared.directory().remember().await;
             ports.clock.sleep_until(looked_at.plus_secs(KEYS_REST_S)).await;
         }
     }

@@ -8,7 +8,12 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use crate::{Fqdn, Timestamp, api::federation::FederationLimits, limit::{LeastTaken, Limits}, time::HOUR};
+use crate::{
+    Fqdn, Timestamp,
+    api::federation::FederationLimits,
+    limit::{LeastTaken, Limits},
+    time::HOUR,
+};
 
 /// What is known of it at one moment; it does not change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -145,7 +150,11 @@ mod tests {
         assert_eq!(known.busy_us(&domain(1), sent(1, 1)), 10_000);
         assert_eq!(known.busy_us(&domain(1), sent(1, 500)), 500_000);
         assert_eq!(known.busy_us(&domain(2), sent(1, 0)), 500, "what is usual");
-        assert_eq!(known.least_busy_us(&domain(1), sent(1, 1), Limits::default().least_taken), 2_500, "senders are held back by no less");
+        assert_eq!(
+            known.least_busy_us(&domain(1), sent(1, 1), Limits::default().least_taken),
+            2_500,
+            "senders are held back by no less"
+        );
     }
 
     #[test]

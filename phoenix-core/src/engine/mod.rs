@@ -22,7 +22,7 @@ use std::{
 
 use futures::channel::oneshot;
 
-pub use alarms::{Alarms, Ticker};
+pub use alarms::{Alarms, Ticker, WaitsFor};
 pub use handler::{Handler, bind, bind_parts, bind_stream};
 pub use key_directory::KeyDirectory;
 pub use lanes::{Courier, LaneRow, Lanes};
@@ -76,7 +76,7 @@ impl Shared {
     #[must_use]
     pub fn with_rules(ports: Ports, domain: Fqdn, at_rest: AtRestKey, rules: Rules) -> Arc<Self> {
         let Rules { limits, costs } = rules;
-        let directory = KeyDirectory::new(domain.clone(), ports.transport.clone(), ports.clock.clone());
+        let directory = KeyDirectory::new(domain.clone(), &ports, at_rest.derive("peers"));
         let (locks, lanes, alarms, streams, delays, advertised) = Default::default();
         let mut secret = [0; 16];
         ports.entropy.fill(&mut secret);

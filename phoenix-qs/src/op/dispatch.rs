@@ -155,13 +155,10 @@ impl Operation for Dispatch {
         Ok(destination.map(|domain| Need::keys(domain.clone(), ServiceName::Qs)).into_iter().collect())
     }
 
-    fn loads(
-        call: &Decoded<Self>,
-        state: &State,
-        _: &Anyone,
-        cx: &Context<QueueService>,
-    ) -> Loads {
-        let Some(domain) = state.destination.as_ref().filter(|_| state.is_sending()) else { return Loads::None };
+    fn loads(call: &Decoded<Self>, state: &State, _: &Anyone, cx: &Context<QueueService>) -> Loads {
+        let Some(domain) = state.destination.as_ref().filter(|_| state.is_sending()) else {
+            return Loads::None;
+        };
         let busy_us = state.next(domain, cx).busy_us;
         // Beyond it, the transaction waits.
         Loads::Each(vec![vec![Load::new(Limit::Mailbox, call.request().mailbox.to_vec(), busy_us)]])
@@ -296,9 +293,11 @@ fn held_back(
     let until = cx.now.plus_secs(u64::from(seconds));
     let next = RoundRecord { transaction: None, until: until.0, ..before.clone() };
     let forget = Alarm::At(cx.now.plus_secs(FORGET_DAYS * DAY));
-    decision
-        .change(mailbox(key), Vec::new(), Alarm::At(until))
-        .change(round(key), vec![Write::Put(RECORD, to_row(&next))], forget)
+    decision.change(mailbox(key), Vec::new(), Alarm::At(until)).change(
+        round(key),
+        vec![Write::Put(RECORD, to_row(&next))],
+        forget,
+    )
 }
 
 /// Takes messages out that nobody took for too long, and tells the DS. The others are sent after that.

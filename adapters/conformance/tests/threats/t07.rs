@@ -27,7 +27,11 @@ fn t07_a_user_or_a_group_that_floods_another_homeserver_delays_nobody_else() {
     let by_group = minute(Attack::Group);
 
     compare("one user", &quiet, &by_user);
-    assert_eq!((by_user.beside, quiet.beside), (OBJECTIONS, OBJECTIONS), "of others in the group that it floods");
+    assert_eq!(
+        (by_user.beside, quiet.beside),
+        (OBJECTIONS, OBJECTIONS),
+        "of others in the group that it floods"
+    );
     compare("one group", &quiet, &by_group);
 }
 
