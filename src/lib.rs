@@ -59,7 +59,7 @@ pub mod federation {
 pub mod rules {
     pub use phoenix_core::{
         costs::{CostError, Costs},
-        limit::{Limits, Rate},
+        limit::{LeastTaken, Limits, Rate},
     };
 }
 

@@ -14,7 +14,7 @@ use phoenix_core::{
         Endpoint, ServiceName,
         federation::{FederatedEnqueue, QsToQsReceipt, QsToQsTransaction},
     },
-    engine::Ticker,
+    engine::{Ticker, WaitsFor},
     operation::{Fare, Local, OnAlarm, Service},
     port::{Circuit, Outgoing, Space, TransportError},
     wire::{Call, Opaque, VERSION, Wire},
@@ -35,6 +35,8 @@ use crate::homeserver::Inner;
 /// Does what alarms ask for: of all that is kept, only mailboxes ask for more than being dropped.
 pub(crate) struct Mailboxes {
     inner: Arc<Inner>,
+    /// Mailboxes whose destination answered last time.
+    answering: Mutex<BTreeSet<[u8; 32]>>,
     /// Domains that did not answer last time; a few for each peer that is down.
     cut_off: Mutex<BTreeSet<Fqdn>>,
     /// Where the store was ever restored: domains that were greeted since this process began.
@@ -43,7 +45,7 @@ pub(crate) struct Mailboxes {
 
 impl Mailboxes {
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner, cut_off: Mutex::default(), greeted: Mutex::default() }
+        Self { inner, answering: Mutex::default(), cut_off: Mutex::default(), greeted: Mutex::default() }
     }
 
     /// Sends the next transaction of a mailbox.
@@ -53,6 +55,7 @@ impl Mailboxes {
             Ok(reply) => reply,
             Err(Failure::Refused(refusal)) => {
                 // The destination's keys could not be had.
+                self.note_answer(mailbox, false);
                 let rest = match refusal.reject {
                     Reject::Unavailable(seconds) => seconds,
                     _ => 0,
@@ -75,6 +78,7 @@ impl Mailboxes {
         let id = transaction.payload.transaction;
         let outcome = self.sent(&destination, transaction).await;
         let answered = matches!(outcome, Outcome::Receipt(_));
+        self.note_answer(mailbox, !matches!(outcome, Outcome::Failed(_)));
         let was_cut_off = self.note(&destination, &outcome);
         let settled = SettleRequest { mailbox, transaction: Some(id), rows, outcome };
         self.inner.queue.internal::<Settle>(settled, Fare::Free).await?;
@@ -106,6 +110,17 @@ impl Mailboxes {
         was_restored && greeted.len() < MAX_CUT_OFF && greeted.insert(domain.clone())
     }
 
+    /// Remembers whether the destination of a mailbox answered.
+    fn note_answer(&self, mailbox: [u8; 32], answered: bool) {
+        let mut answering = self.answering.lock().unwrap_or_else(PoisonError::into_inner);
+        if !answered {
+            answering.remove(&mailbox);
+        } else if answering.insert(mailbox) && answering.len() > MAX_ANSWERING {
+            // Whoever is forgotten is found to answer when it is asked next.
+            answering.pop_first();
+        }
+    }
+
     /// Remembers who does not answer. True where somebody answers who did not.
     fn note(&self, domain: &Fqdn, outcome: &Outcome) -> bool {
         let mut cut_off = self.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,6 +147,15 @@ impl Ticker for Mailboxes {
             Space::Ds => DeliveryService::on_alarm(kind),
             Space::Spent | Space::Lane | Space::Peers => OnAlarm::Drop,
         }
+    }
+
+    fn waits_for(&self, space: Space, at: &Local) -> WaitsFor {
+        if (space, at.kind) != (Space::Qs, phoenix_qs::MAILBOX) {
+            return WaitsFor::Store;
+        }
+        let answering = self.answering.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = <[u8; 32]>::try_from(at.key.as_ref()).is_ok_and(|mailbox| answering.contains(&mailbox));
+        if answers { WaitsFor::Answering } else { WaitsFor::Silent }
     }
 
     async fn tick(&self, space: Space, at: Local) -> Result<(), Failure> {
@@ -211,5 +235,7 @@ fn receipt_of(id: [u8; 16], receipt: &[u8]) -> Option<Box<QsToQsReceipt>> {
     QsToQsReceipt::decode(receipt).ok().filter(|receipt| receipt.transaction == id).map(Box::new)
 }
 
+/// Mailboxes whose destinations are remembered as answering: of two thousand homeservers.
+const MAX_ANSWERING: usize = 8_192;
 /// Domains remembered as cut off, or as greeted: those beyond are greeted by nobody, and find out by themselves.
 const MAX_CUT_OFF: usize = 1_024;

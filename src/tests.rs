@@ -6,6 +6,7 @@ mod mailbox;
 mod restored;
 mod rotation;
 mod secrets;
+mod silent;
 mod spread;
 
 use std::sync::{

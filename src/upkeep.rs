@@ -23,6 +23,7 @@ impl Homeserver {
             if let Err(error) = self.inner.federating.refresh(&self.inner.shared).await {
                 tracing::error!(%error, "the federation policy could not be read again");
             }
+            self.inner.shared.directory().remember().await;
             ports.clock.sleep_until(looked_at.plus_secs(KEYS_REST_S)).await;
         }
     }

@@ -6,6 +6,7 @@
 // What strangers send is added up here: no sum may wrap.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod advertised;
 pub mod api;
 pub mod costs;
 pub mod credential;
@@ -33,6 +34,7 @@ pub mod time;
 pub mod token;
 pub mod wire;
 
+pub use advertised::{Advertised, Sent};
 pub use delay::{Delay, Delays};
 pub use fan_out::MAX_PART;
 pub use fault::Fault;

@@ -7,11 +7,13 @@
 
 mod auth;
 mod json;
+mod latest;
 mod services;
 
 use bytes::Bytes;
 
 pub use auth::AsDocument;
+pub(crate) use latest::Latest;
 pub use services::{DsDocument, QsDocument, longest_valid};
 
 use crate::{

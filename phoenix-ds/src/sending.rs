@@ -71,9 +71,9 @@ impl<E: Post> Operation for Sends<E> {
         call: &Decoded<Self>,
         state: &Sending,
         sender: &LeafIndex,
-        _: &Context<DeliveryService>,
+        cx: &Context<DeliveryService>,
     ) -> Loads {
-        E::letter(call.request()).loads(state, *sender)
+        E::letter(call.request()).loads(state, *sender, cx)
     }
 
     fn decide(
@@ -147,8 +147,12 @@ impl<'a> Letter<'a> {
     }
 
     /// What it counts for. A repeat goes nowhere.
-    fn loads(self, state: &Sending, sender: LeafIndex) -> Loads {
-        if state.repeated { Loads::None } else { loads::message(&self.access.group, sender) }
+    fn loads(self, state: &Sending, sender: LeafIndex, cx: &Context<DeliveryService>) -> Loads {
+        if state.repeated {
+            return Loads::None;
+        }
+        let to = self.recipients(&state.members.roster, sender).unwrap_or_default();
+        loads::message((&self.access.group, sender), to, self.message.len(), cx)
     }
 
     /// Sends it. A message that was accepted before goes nowhere, and one that is ephemeral is not remembered: who is

@@ -70,6 +70,11 @@ fn pair(refuses: Refuses) -> (Homeserver, TestClock, Arc<Beta>) {
 }
 
 fn forward(from: &Homeserver) {
+    block_on(forward_to(from, "beta.test", 1));
+}
+
+/// Puts a message into a homeserver's mailbox, as one of a group.
+pub(super) async fn forward_to(from: &Homeserver, to: &str, group: u8) {
     let sealed = HpkeCiphertext { enc: Opaque::default(), ciphertext: Opaque::default() };
     let config = SealedQueueConfig { key: KeyId([1; 16]), sealed };
     let message = FanOutMessage {
@@ -79,9 +84,9 @@ fn forward(from: &Homeserver) {
         recipients: List::new(vec![Recipient { any: Flag::No, config }]).unwrap(),
         content: Opaque::default(),
     };
-    let (to, back) = ("beta.test".parse().unwrap(), Opaque::default());
-    let request = ForwardRequest { to, lane: [1; 32], back, message };
-    block_on(from.inner.queue.internal::<Forward>(request, Fare::Free)).unwrap();
+    let (to, back) = (to.parse().unwrap(), Opaque::default());
+    let request = ForwardRequest { to, lane: [group; 32], back, message };
+    from.inner.queue.internal::<Forward>(request, Fare::Free).await.unwrap();
 }
 
 /// Sends what is due.

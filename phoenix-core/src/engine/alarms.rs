@@ -1,6 +1,6 @@
 //! Alarms: what happens when a partition's time has come.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
@@ -17,11 +17,37 @@ use crate::{
 pub trait Ticker: Send + Sync + 'static {
     /// What the alarm of such a partition does.
     fn on_alarm(&self, space: Space, kind: u8) -> OnAlarm;
+    /// What a tick on a partition waits for.
+    fn waits_for(&self, _space: Space, _at: &Local) -> WaitsFor {
+        WaitsFor::Store
+    }
     /// Runs the service's `tick` on a partition whose alarm rang. It must set the alarm anew or clear it.
     ///
     /// # Errors
     /// Whatever kept it from that; the partition rests for a moment then.
     async fn tick(&self, space: Space, at: Local) -> Result<(), Failure>;
+}
+
+/// What a tick waits for. Each has ticks of its own under way, so that none takes another's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// The store alone.
+    Store,
+    /// A homeserver that answered when it was asked last.
+    Answering,
+    /// One that did not, or was not asked yet.
+    Silent,
+}
+
+impl WaitsFor {
+    /// Ticks of it that are under way at a time.
+    const fn most(self) -> usize {
+        match self {
+            Self::Store => MAX_STORE_TICKS,
+            Self::Answering => MAX_ANSWERING,
+            Self::Silent => MAX_SILENT,
+        }
+    }
 }
 
 /// The worker of all alarms but those of lanes.
@@ -40,14 +66,23 @@ impl Alarms {
     /// Works until it is dropped.
     pub async fn run(&self) {
         let clock = &self.shared.ports.clock;
-        let mut busy = BTreeSet::new();
+        let mut busy = BTreeMap::new();
         let mut ticks = FuturesUnordered::new();
+        let mut passed_over = 0_usize;
         loop {
             let listener = self.shared.alarms.listen();
-            let (due, more) = self.sweep(ticks.len()).await;
+            let (due, more) = self.sweep(passed_over.saturating_add(ticks.len())).await;
+            passed_over = 0;
             for (partition, at) in due {
-                if ticks.len() < MAX_TICKS && busy.insert(partition.clone()) {
+                if busy.contains_key(&partition) {
+                    continue;
+                }
+                let kind = self.ticker.waits_for(partition.space(), &at);
+                if busy.values().filter(|it| **it == kind).count() < kind.most() {
+                    busy.insert(partition.clone(), kind);
                     ticks.push(self.tick_or_rest(partition, at));
+                } else {
+                    passed_over = passed_over.saturating_add(1).min(MAX_PASSED_OVER);
                 }
             }
             let pause = if more { 0 } else { POLL_MS };
@@ -83,10 +118,10 @@ impl Alarms {
     }
 
     /// Drops what is to be dropped, and returns what is to be ticked, and whether more is due than was looked at.
-    /// Looks past as many as are being ticked already.
+    /// Looks past as many as are being ticked already, or have to wait.
     async fn sweep(&self, beside: usize) -> (Vec<(PartitionKey, Local)>, bool) {
         let (mut ticks, mut more) = (Vec::new(), false);
-        for space in [Space::As, Space::Qs, Space::Ds, Space::Spent] {
+        for space in [Space::As, Space::Qs, Space::Ds, Space::Spent, Space::Peers] {
             let now = self.shared.ports.clock.now();
             let limit = DUE.saturating_add(beside);
             let due = self.shared.ports.store.due(space, now, limit).await.unwrap_or_default();
@@ -136,5 +171,12 @@ const POLL_MS: u64 = 1_000;
 const REST_MS: u64 = 1_000;
 /// Partitions looked at in one space at a time.
 const DUE: usize = 256;
-/// Ticks under way at a time: a mailbox waits for its peer in one.
-const MAX_TICKS: usize = 256;
+/// Ticks of the store alone under way at a time.
+const MAX_STORE_TICKS: usize = 64;
+/// Transactions under way to homeservers that answer: each may hold a mebibyte.
+const MAX_ANSWERING: usize = 192;
+/// Transactions under way to those that may not: each waits for as long as the transport does.
+const MAX_SILENT: usize = 64;
+/// Partitions that are looked past because nothing can be done for them now: four mailboxes of each of two thousand
+/// homeservers that do not answer.
+const MAX_PASSED_OVER: usize = 8_192;

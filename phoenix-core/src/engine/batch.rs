@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Shared, lanes};
 use crate::{
     Fault, Timestamp,
-    crypto::Chance,
+    crypto::{AtRestKey, Chance},
     operation::{Change, Delivery, Fare, Local},
     port::{Alarm, Base, Batch, Mark, Part, PartitionKey, Space, Write},
     time::DAY,
@@ -122,12 +122,8 @@ impl<'a> Assembly<'a> {
     /// An alarm that is farther away than a day tells no more than the day, and not even that exactly.
     fn rounded(&self, partition: &PartitionKey, alarm: Alarm) -> Alarm {
         let round = |at: Timestamp| {
-            if at <= self.now.plus_secs(DAY) || at == Timestamp::MAX {
-                return at;
-            }
-            let [a, b, c, d, ..] = self.shared.at_rest.prf("alarm", &label(partition));
-            let jitter = u64::from(u32::from_be_bytes([a, b, c, d])) % DAY;
-            Timestamp::from_secs(at.as_secs().div_ceil(DAY).saturating_mul(DAY)).plus_secs(jitter)
+            let is_near = at <= self.now.plus_secs(DAY) || at == Timestamp::MAX;
+            if is_near { at } else { rounded(&self.shared.at_rest, partition, at) }
         };
         match alarm {
             Alarm::At(at) => Alarm::At(round(at)),
@@ -135,6 +131,13 @@ impl<'a> Assembly<'a> {
             Alarm::Keep | Alarm::Never => alarm,
         }
     }
+}
+
+/// The end of a day, and of a part of the next that is the partition's own.
+pub(crate) fn rounded(at_rest: &AtRestKey, partition: &PartitionKey, at: Timestamp) -> Timestamp {
+    let [a, b, c, d, ..] = at_rest.prf("alarm", &label(partition));
+    let jitter = u64::from(u32::from_be_bytes([a, b, c, d])) % DAY;
+    Timestamp::from_secs(at.as_secs().div_ceil(DAY).saturating_mul(DAY)).plus_secs(jitter)
 }
 
 fn label(partition: &PartitionKey) -> Bytes {

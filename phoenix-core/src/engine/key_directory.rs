@@ -1,5 +1,7 @@
 //! The published keys of homeservers.
 
+mod memory;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -8,11 +10,13 @@ use std::{
 use crate::{
     Fqdn, Origin, Reject, Timestamp,
     api::ServiceName,
+    crypto::AtRestKey,
     operation::Need,
-    port::{Clock, Transport, TransportError},
-    published::PublishedKeys,
+    port::{Clock, Ports, Transport, TransportError},
+    published::{Latest, PublishedKeys},
     time::{DAY, HOUR, MINUTE},
 };
+use memory::Memory;
 
 /// Keeps the published keys of other homeservers, and asks for them: one fetch at a time for each domain and
 /// service (08, "Published keys").
@@ -23,6 +27,15 @@ pub struct KeyDirectory {
     own: Mutex<BTreeMap<ServiceName, Arc<PublishedKeys>>>,
     entries: Mutex<BTreeMap<(Fqdn, ServiceName), Arc<Entry>>>,
     look_ups: Mutex<LookUps>,
+    memory: Memory,
+    new_comers: Mutex<NewComers>,
+}
+
+/// How many homeservers were remembered on a day that were not before.
+#[derive(Default)]
+struct NewComers {
+    day: u64,
+    count: u32,
 }
 
 /// How many strangers each source had looked up in a minute.
@@ -42,16 +55,22 @@ struct Entry {
 struct State {
     keys: Option<Arc<PublishedKeys>>,
     fetched_at: Timestamp,
+    /// When they were fetched first, or long ago where it was remembered.
+    known_since: Option<Timestamp>,
+    /// What is remembered of them, and when that was last written; at the beginning of time where it was found.
+    kept: Option<(Latest, Timestamp)>,
     failures: u32,
     failed_at: Timestamp,
 }
 
 impl KeyDirectory {
-    pub(crate) fn new(domain: Fqdn, transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(domain: Fqdn, ports: &Ports, at_rest: AtRestKey) -> Self {
         Self {
             domain,
-            transport,
-            clock,
+            transport: ports.transport.clone(),
+            clock: ports.clock.clone(),
+            memory: Memory::new(ports, at_rest),
+            new_comers: Mutex::default(),
             own: Mutex::default(),
             entries: Mutex::default(),
             look_ups: Mutex::default(),
@@ -98,7 +117,7 @@ impl KeyDirectory {
                 .ok_or(Reject::Unavailable(RETRY_S))
                 .and_then(|keys| holding(keys, need));
         }
-        let fetched = self.fetch(need, state.keys.as_deref()).await;
+        let fetched = self.fetch(need, &state).await;
         let state = entry.learn(fetched, self.clock.now());
         state
             .usable(self.clock.now())
@@ -106,19 +125,61 @@ impl KeyDirectory {
             .and_then(|keys| holding(keys, need))
     }
 
+    /// The keys of a peer, and what is remembered of them: it binds this process, too, where another or an earlier one
+    /// has seen later ones.
     async fn fetch(
         &self,
         need: &Need,
-        before: Option<&PublishedKeys>,
-    ) -> Result<PublishedKeys, TransportError> {
+        before: &State,
+    ) -> Result<(PublishedKeys, Option<Latest>), TransportError> {
+        let remembered = match need.service {
+            // Nothing of the others has a serial.
+            ServiceName::As => self.memory.recall(&need.domain).await.map_err(|fault| {
+                tracing::error!(%fault, "what is known of a homeserver could not be read");
+                TransportError::Unreachable
+            })?,
+            ServiceName::Qs | ServiceName::Ds => None,
+        };
         let document = self.transport.fetch(&need.domain, need.service).await?;
         let now = self.clock.now();
         let keys = PublishedKeys::decode(need.service, &document, &need.domain, now)
             .map_err(|_| TransportError::Refused)?;
-        match before {
-            Some(before) if !before.accepts_successor(&keys) => Err(TransportError::Refused),
-            _ => Ok(keys),
+        let goes_back = before.keys.as_ref().is_some_and(|before| !before.accepts_successor(&keys))
+            || remembered.as_ref().is_some_and(|latest| !latest.accepts(&keys));
+        if goes_back { Err(TransportError::Refused) } else { Ok((keys, remembered)) }
+    }
+
+    /// Remembers over restarts how far the documents of others have come: of those that are known for a day, since a
+    /// store must not be filled with strangers. From time to time; what fails is done the next time.
+    pub async fn remember(&self) {
+        let now = self.clock.now();
+        let entries: Vec<_> =
+            self.entries().iter().map(|((domain, _), entry)| (domain.clone(), entry.clone())).collect();
+        for (domain, entry) in entries {
+            let state = entry.state();
+            let Some(latest) = state.unkept(now) else { continue };
+            if state.kept.is_none() && !self.takes_new_comer(now) {
+                continue;
+            }
+            match self.memory.keep(&domain, latest.clone(), now).await {
+                Ok(true) => entry.note_kept(latest, now),
+                Ok(false) => {}
+                Err(fault) => {
+                    tracing::error!(%fault, "what is known of a homeserver could not be kept");
+                    return;
+                }
+            }
         }
+    }
+
+    fn takes_new_comer(&self, now: Timestamp) -> bool {
+        let day = now.as_secs() / DAY;
+        let mut new_comers = self.new_comers.lock().unwrap_or_else(PoisonError::into_inner);
+        if new_comers.day != day {
+            *new_comers = NewComers { day, count: 0 };
+        }
+        new_comers.count = new_comers.count.saturating_add(1);
+        new_comers.count <= NEW_COMERS_A_DAY
     }
 
     /// Whether a caller of whom nothing is known yet may have a stranger looked up: a few times a minute for each
@@ -190,10 +251,24 @@ impl Entry {
         holding(keys, need).ok()
     }
 
-    fn learn(&self, fetched: Result<PublishedKeys, TransportError>, now: Timestamp) -> State {
+    fn note_kept(&self, latest: Latest, now: Timestamp) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).kept = Some((latest, now));
+    }
+
+    fn learn(
+        &self,
+        fetched: Result<(PublishedKeys, Option<Latest>), TransportError>,
+        now: Timestamp,
+    ) -> State {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match fetched {
-            Ok(keys) => *state = State { keys: Some(Arc::new(keys)), fetched_at: now, ..State::default() },
+            Ok((keys, remembered)) => {
+                let kept =
+                    state.kept.take().or_else(|| remembered.map(|latest| (latest, Timestamp::default())));
+                let known_since = Some(state.known_since.unwrap_or(now));
+                let keys = Some(Arc::new(keys));
+                *state = State { keys, fetched_at: now, known_since, kept, ..State::default() };
+            }
             Err(_) => {
                 state.failures = state.failures.saturating_add(1);
                 state.failed_at = now;
@@ -207,6 +282,15 @@ impl State {
     /// The last good keys, while they may be relied on.
     fn usable(&self, now: Timestamp) -> Option<Arc<PublishedKeys>> {
         self.keys.clone().filter(|_| now < self.fetched_at.plus_secs(FRESH_S.saturating_add(GRACE_S)))
+    }
+
+    /// How far they have come, where that is to be remembered and is not yet, or not for long any more.
+    fn unkept(&self, now: Timestamp) -> Option<Latest> {
+        let latest = Latest::of(self.keys.as_ref()?)?;
+        let is_known = self.kept.is_some() || now >= self.known_since?.plus_secs(STRANGER_S);
+        let is_kept =
+            self.kept.as_ref().is_some_and(|(kept, at)| *kept == latest && now < at.plus_secs(KEPT_S));
+        (is_known && !is_kept).then_some(latest)
     }
 
     /// Whether it is too early to ask (again): for a key that was not there a moment ago, or after a failure.
@@ -223,6 +307,13 @@ impl State {
 const FRESH_S: u64 = HOUR;
 /// For how long the last good keys stay usable beyond that, while the peer does not answer (08).
 const GRACE_S: u64 = DAY;
+/// For how long a homeserver is a stranger, of whom nothing is remembered.
+const STRANGER_S: u64 = DAY;
+/// How often it is written that somebody is still known, whom the store else forgets after 180 days.
+const KEPT_S: u64 = 30 * DAY;
+/// Homeservers that become known on one day, so that nobody fills the store with domains: some 50,000 in all, each in a
+/// few hundred bytes.
+const NEW_COMERS_A_DAY: u32 = 256;
 /// An unknown key id causes at most one refresh in this time.
 const REFRESH_S: u64 = MINUTE;
 /// A peer that did not answer is left in peace for so long at first; doubled with each failure, up to an hour.

@@ -22,7 +22,7 @@ use std::{
 
 use futures::channel::oneshot;
 
-pub use alarms::{Alarms, Ticker};
+pub use alarms::{Alarms, Ticker, WaitsFor};
 pub use handler::{Handler, bind, bind_parts, bind_stream};
 pub use key_directory::KeyDirectory;
 pub use lanes::{Courier, LaneRow, Lanes};
@@ -31,8 +31,9 @@ pub use pushes::Pushes;
 pub use streams::{Intake, OpenStream, Said, StreamPlace};
 
 use crate::{
-    Delay, Delays, Failure, Fault, Fqdn, Origin, Reject, Timestamp,
-    api::{Access, Description, Endpoint, queue::FanOutMessage},
+    Advertised, Delay, Delays, Failure, Fault, Fqdn, Origin, Reject, Timestamp,
+    advertised::AdvertisedBoard,
+    api::{Access, Description, Endpoint, federation::FederationLimits, queue::FanOutMessage},
     costs::Costs,
     crypto::AtRestKey,
     delay::DelayBoard,
@@ -64,6 +65,7 @@ pub struct Shared {
     limiter: Limiter,
     costs: Costs,
     delays: DelayBoard,
+    advertised: AdvertisedBoard,
     ephemeral: Lossy<(Fqdn, FanOutMessage)>,
     reports: Lossy<AbuseReport>,
 }
@@ -79,9 +81,9 @@ impl Shared {
     #[must_use]
     pub fn with_rules(ports: Ports, domain: Fqdn, at_rest: AtRestKey, rules: Rules) -> Arc<Self> {
         let Rules { limits, costs } = rules;
-        let directory = KeyDirectory::new(domain.clone(), ports.transport.clone(), ports.clock.clone());
+        let directory = KeyDirectory::new(domain.clone(), &ports, at_rest.derive("peers"));
         let federation = InForce::new(domain.clone());
-        let (locks, lanes, alarms, streams, delays) = Default::default();
+        let (locks, lanes, alarms, streams, delays, advertised) = Default::default();
         let mut secret = [0; 16];
         ports.entropy.fill(&mut secret);
         let limiter = Limiter::new(limits, Secret::new(secret));
@@ -101,6 +103,7 @@ impl Shared {
             limiter,
             costs,
             delays,
+            advertised,
             ephemeral,
             reports,
         })
@@ -172,6 +175,17 @@ impl Shared {
     /// Notes whether delivery towards a homeserver is delayed.
     pub fn note_delay(&self, domain: Fqdn, delay: Option<Delay>) {
         self.delays.note(domain, delay, self.ports.clock.now());
+    }
+
+    /// What other homeservers say that they take, as far as this process knows.
+    #[must_use]
+    pub fn advertised(&self) -> Arc<Advertised> {
+        self.advertised.current()
+    }
+
+    /// Notes what a homeserver says that it takes.
+    pub fn note_advertised(&self, domain: Fqdn, limits: FederationLimits) {
+        self.advertised.note(domain, limits, self.ports.clock.now());
     }
 
     /// Counts a request to an endpoint for the network that it came from (05, "Address"); one without an address came
@@ -290,6 +304,7 @@ impl<S: Service> Engine<S> {
             limits: self.shared.limiter.limits().clone(),
             federation: self.shared.federation.current(),
             delays: self.shared.delays.current(),
+            advertised: self.shared.advertised.current(),
             seed: Secret::new(seed),
         }
     }

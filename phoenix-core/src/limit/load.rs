@@ -19,6 +19,12 @@ pub enum Limit {
     LeafChanges,
     /// Messages and changes, for each group.
     Group,
+    /// Microseconds of one destination's time, for each leaf of a group.
+    LeafDestination,
+    /// Microseconds of one destination's time that messages take, for each group.
+    GroupDestination,
+    /// Microseconds of one destination's time, for each of its mailboxes.
+    Mailbox,
     /// Deliveries of one homeserver to one queue config.
     Config,
     /// Bytes that one homeserver delivers to one queue config.
@@ -41,13 +47,16 @@ pub enum Limit {
 
 impl Limit {
     /// All limits.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Tokenless,
         Self::Token,
         Self::Homeserver,
         Self::LeafMessages,
         Self::LeafChanges,
         Self::Group,
+        Self::LeafDestination,
+        Self::GroupDestination,
+        Self::Mailbox,
         Self::Config,
         Self::ConfigBytes,
         Self::SourceQueueDeliveries,

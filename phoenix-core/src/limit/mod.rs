@@ -8,7 +8,7 @@ mod table;
 
 pub use limiter::Limiter;
 pub use load::{Limit, Load, Loads};
-pub use rate::{Limits, Rate};
+pub use rate::{LeastTaken, Limits, Rate};
 
 #[cfg(test)]
 mod tests;

@@ -56,6 +56,20 @@ impl Rate {
     }
 }
 
+/// What a homeserver counts as taking each second at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeastTaken {
+    /// Deliveries. By default 400: then a leaf still says ten things a second to a member or two there.
+    pub deliveries_per_s: u32,
+    /// Bytes. By default 4 MiB: then a leaf says as much as a message of the largest size each second.
+    pub bytes_per_s: u32,
+}
+
+impl LeastTaken {
+    /// The default.
+    pub const DEFAULT: Self = Self { deliveries_per_s: 400, bytes_per_s: 4 << 20 };
+}
+
 /// How much each limit lets through; none where it lets through everything. They are counted in this process's memory
 /// alone: replicas count apart, and a restart begins anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +93,19 @@ pub struct Limits {
     /// Messages and changes, for each group. By default 50 a second and 2,000 at once: the largest group's members
     /// can all say something at the same moment, twice.
     pub group: Option<Rate>,
+    /// Microseconds of one destination's time that one leaf of a group may take: how long that homeserver is busy with
+    /// what goes to it, by what it says that it takes (08). By default a sixteenth, and 1.5 s at once: half of what its
+    /// group may, so that one member does not silence the others.
+    pub leaf_destination: Option<Rate>,
+    /// The same, that messages of one group may take. By default an eighth, and 3 s at once: half of what its mailbox
+    /// may, so that those beside it go on.
+    pub group_destination: Option<Rate>,
+    /// The same, that one of the destination's four mailboxes may take. By default a quarter, and 6 s at once; a
+    /// destination takes 25 s at once.
+    pub mailbox: Option<Rate>,
+    /// What a destination takes at least as far as [`leaf_destination`](Self::leaf_destination) and
+    /// [`group_destination`](Self::group_destination) are concerned, whatever it says.
+    pub least_taken: LeastTaken,
     /// Deliveries of one homeserver to one queue config, that is from one group to one member. By default 60 a second
     /// and 3,000 at once: above what a group can send, so that it bites for homeservers that do not limit theirs.
     pub config: Option<Rate>,
@@ -116,6 +143,10 @@ impl Default for Limits {
             leaf_messages: Some(Rate::new(10, 300)),
             leaf_changes: Some(Rate::new(2, 200)),
             group: Some(Rate::new(50, 2_000)),
+            leaf_destination: Some(Rate::new(62_500, 1_500_000)),
+            group_destination: Some(Rate::new(125_000, 3_000_000)),
+            mailbox: Some(Rate::new(250_000, 6_000_000)),
+            least_taken: LeastTaken::DEFAULT,
             config: Some(Rate::new(60, 3_000)),
             config_bytes: Some(Rate::new(256 << 10, 16 << 20)),
             source_queue_deliveries: Some(Rate::new(100, 5_000)),
@@ -140,6 +171,10 @@ impl Limits {
             leaf_messages: None,
             leaf_changes: None,
             group: None,
+            leaf_destination: None,
+            group_destination: None,
+            mailbox: None,
+            least_taken: LeastTaken::DEFAULT,
             config: None,
             config_bytes: None,
             source_queue_deliveries: None,
@@ -162,6 +197,9 @@ impl Limits {
             Limit::LeafMessages => self.leaf_messages,
             Limit::LeafChanges => self.leaf_changes,
             Limit::Group => self.group,
+            Limit::LeafDestination => self.leaf_destination,
+            Limit::GroupDestination => self.group_destination,
+            Limit::Mailbox => self.mailbox,
             Limit::Config => self.config,
             Limit::ConfigBytes => self.config_bytes,
             Limit::SourceQueueDeliveries => self.source_queue_deliveries,

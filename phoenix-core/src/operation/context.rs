@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    Delays, Fault, Fingerprint, Fqdn, Generation, KeyId, Origin, Timestamp,
+    Advertised, Delays, Fault, Fingerprint, Fqdn, Generation, KeyId, Origin, Timestamp,
     api::{ServiceName, delivery::DsPublicKeys, queue::QsPublicKeys},
     credential::AsKeys,
     crypto::{AtRestKey, Chance, derive},
@@ -72,6 +72,8 @@ pub struct Context<S: Service> {
     pub federation: Arc<Federation>,
     /// Towards which homeservers delivery is delayed, as far as this process knows.
     pub delays: Arc<Delays>,
+    /// What other homeservers say that they take, as far as this process knows.
+    pub advertised: Arc<Advertised>,
     pub(crate) seed: Secret<32>,
 }
 
@@ -104,6 +106,7 @@ impl<S: Service> Context<S> {
             limits: Arc::default(),
             federation,
             delays: Arc::default(),
+            advertised: Arc::default(),
             seed: Secret::new(seed),
         }
     }

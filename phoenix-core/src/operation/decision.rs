@@ -7,6 +7,7 @@ use crate::{
     Delay, Fqdn, QsClientId, Refusal, Timestamp,
     api::{
         ServiceName,
+        federation::FederationLimits,
         queue::{FanOutMessage, SealedPushToken},
     },
     limit::Load,
@@ -111,6 +112,13 @@ pub enum Hint {
         domain: Fqdn,
         /// How; none where it is not.
         delay: Option<Delay>,
+    },
+    /// What a homeserver says that it takes.
+    Advertised {
+        /// Which.
+        domain: Fqdn,
+        /// What it says.
+        limits: FederationLimits,
     },
 }
 

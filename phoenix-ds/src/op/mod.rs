@@ -40,11 +40,13 @@ macro_rules! by_leaf {
 
         fn loads(
             call: &phoenix_core::operation::Decoded<Self>,
-            _: &Self::State,
+            state: &Self::State,
             sender: &Self::Sender,
-            _: &phoenix_core::operation::Context<Self::Service>,
+            cx: &phoenix_core::operation::Context<Self::Service>,
         ) -> phoenix_core::limit::Loads {
-            $crate::loads::change(&call.request().access.group, *sender)
+            let request = call.request();
+            let (of, to) = ((&request.access.group, *sender), state.roster().others(*sender));
+            $crate::loads::change(of, to, tls_codec::Size::tls_serialized_len(request), cx)
         }
     };
 }

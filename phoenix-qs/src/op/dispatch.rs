@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use phoenix_core::{
-    Delay, Failure, Fault, Fqdn, Reject, Timestamp,
+    Delay, Failure, Fault, Fqdn, Reject, Sent, Timestamp,
     api::{
         Description, Endpoint, ServiceName,
         delivery::Undeliverable,
@@ -10,6 +10,7 @@ use phoenix_core::{
         queue::QsPublicKeys,
     },
     federation::Outbox,
+    limit::{Limit, Load, Loads, Rate},
     operation::{
         Anyone, Authorised, Context, Decision, Decoded, Hint, Need, Operation, Peers, Proven, Reading, Rows,
     },
@@ -113,12 +114,9 @@ impl Operation for Dispatch {
             // Not checked, since messages are appended all the time; what is taken is still there, or conflicts.
             1 if cx.now >= Timestamp(round_of(found)?.until) => Ok(vec![
                 Reading::glance(mailbox(key), Wanted::Keys(vec![RECORD])),
-                Reading::glance(mailbox(key), numbered(FIRST_PAGE)),
+                Reading::glance(mailbox(key), numbered(FULL_PAGE)),
             ]),
             3 if found.rows(2)?.is_empty() => Ok(vec![Reading::change(mailbox(key), numbered(1))]),
-            3 if found.place(2)?.more && is_small(found.rows(2)?) && takes_more(found)? => {
-                Ok(vec![Reading::glance(mailbox(key), numbered(FULL_PAGE))])
-            }
             _ => Ok(Vec::new()),
         }
     }
@@ -138,8 +136,7 @@ impl Operation for Dispatch {
             (true, 4) if found.rows(3)?.is_empty() => Content::Nothing,
             (true, _) => Content::Changing,
         };
-        let messages = if found.len() == 4 { found.rows(3)? } else { found.rows(2)? };
-        for (row, sealed) in messages {
+        for (row, sealed) in found.rows(2)? {
             let number = u64::decode(row).map_err(|_| Fault::Broken("a row of a mailbox"))?;
             let record = MailboxRecord::open(&cx.keys.at_rest, &call.request().mailbox, sealed)?;
             let is_given_up =
@@ -160,9 +157,17 @@ impl Operation for Dispatch {
     }
 
     fn requires(_: &Decoded<Self>, state: &State) -> Result<Vec<Need>, Failure> {
-        let is_sending = state.outbox.is_none() && state.given_up.is_empty() && !state.ready.is_empty();
-        let destination = state.destination.as_ref().filter(|_| is_sending);
+        let destination = state.destination.as_ref().filter(|_| state.is_sending());
         Ok(destination.map(|domain| Need::keys(domain.clone(), ServiceName::Qs)).into_iter().collect())
+    }
+
+    fn loads(call: &Decoded<Self>, state: &State, _: &Anyone, cx: &Context<QueueService>) -> Loads {
+        let Some(domain) = state.destination.as_ref().filter(|_| state.is_sending()) else {
+            return Loads::None;
+        };
+        let busy_us = state.next(domain, cx).busy_us;
+        // Beyond it, the transaction waits.
+        Loads::Each(vec![vec![Load::new(Limit::Mailbox, call.request().mailbox.to_vec(), busy_us)]])
     }
 
     fn decide(
@@ -188,12 +193,46 @@ impl Operation for Dispatch {
             (Content::Messages, Some(domain)) if state.outbox.is_some() => {
                 Ok(held(domain.clone(), &state, &key, cx))
             }
+            (Content::Messages, Some(_)) if let Some(seconds) = call.held_back(0) => {
+                Ok(held_back(nothing, &key, (&state.round, seconds), cx))
+            }
             (Content::Messages, Some(domain)) => {
                 let packing = Packing { key, domain: domain.clone(), keys: peers.queue(domain)?, cx };
                 packing.decide(state)
             }
         }
     }
+}
+
+impl State {
+    fn is_sending(&self) -> bool {
+        self.outbox.is_none() && self.given_up.is_empty() && !self.ready.is_empty()
+    }
+
+    /// As much as one transaction takes, and as the destination takes at once by what it says; the first in any case.
+    fn next(&self, domain: &Fqdn, cx: &Context<QueueService>) -> Filling {
+        let most_us = cx.limits.mailbox.map_or(u32::MAX, Rate::burst);
+        let (mut sent, mut filling) = (Sent::default(), Filling { messages: 0, busy_us: 0 });
+        for (_, record) in self.ready.iter().take(self.round.width.deliveries()) {
+            let Sent { deliveries, bytes } = record.counts_for();
+            sent.deliveries = sent.deliveries.saturating_add(deliveries);
+            sent.bytes = sent.bytes.saturating_add(bytes);
+            let busy_us = cx.advertised.busy_us(domain, sent);
+            if filling.messages > 0 && (busy_us > most_us || sent.bytes > MAX_BYTES) {
+                break;
+            }
+            filling = Filling { messages: filling.messages.saturating_add(1), busy_us };
+        }
+        filling
+    }
+}
+
+/// What the next transaction is to hold.
+struct Filling {
+    /// So many messages.
+    messages: usize,
+    /// For so many microseconds its destination is busy with them.
+    busy_us: u32,
 }
 
 /// A transaction that is being packed.
@@ -208,7 +247,8 @@ impl Packing<'_> {
     fn decide(self, state: State) -> Result<Decision<DispatchReply>, Failure> {
         let (mut rows, mut deliveries, mut resealed, mut bytes) =
             (Vec::new(), Vec::new(), Vec::new(), 0_usize);
-        for (number, record) in state.ready.into_iter().take(state.round.width.deliveries()) {
+        let messages = state.next(&self.domain, self.cx).messages;
+        for (number, record) in state.ready.into_iter().take(messages) {
             let (delivery, fresh) = self.sealed(number, record)?;
             bytes = bytes.saturating_add(delivery.sealed.ciphertext.len());
             if bytes > MAX_BYTES && !deliveries.is_empty() {
@@ -263,6 +303,23 @@ fn held(domain: Fqdn, state: &State, key: &[u8; 32], cx: &Context<QueueService>)
         .hint(Hint::Delay { domain, delay })
 }
 
+/// Leaves the destination alone for a while, which takes no more by what it says.
+fn held_back(
+    decision: Decision<DispatchReply>,
+    key: &[u8; 32],
+    (before, seconds): (&RoundRecord, u32),
+    cx: &Context<QueueService>,
+) -> Decision<DispatchReply> {
+    let until = cx.now.plus_secs(u64::from(seconds));
+    let next = RoundRecord { transaction: None, until: until.0, ..before.clone() };
+    let forget = Alarm::At(cx.now.plus_secs(FORGET_DAYS * DAY));
+    decision.change(mailbox(key), Vec::new(), Alarm::At(until)).change(
+        round(key),
+        vec![Write::Put(RECORD, to_row(&next))],
+        forget,
+    )
+}
+
 /// Takes messages out that are given up, and tells the DS. The others are sent after that.
 fn given_up(
     mut decision: Decision<DispatchReply>,
@@ -284,26 +341,15 @@ fn round_of(found: &Rows) -> Result<RoundRecord, Failure> {
     Ok(read_row(found, 0, &RECORD)?.unwrap_or_default())
 }
 
-/// Whether the next transaction may hold more than what was read first.
-fn takes_more(found: &Rows) -> Result<bool, Failure> {
-    Ok(round_of(found)?.width.deliveries() > found.rows(2)?.len())
-}
-
-fn is_small(rows: &[(RowKey, Bytes)]) -> bool {
-    rows.iter().map(|(_, row)| row.len()).sum::<usize>() <= MAX_BYTES / 4
-}
-
 fn numbered(limit: u32) -> Wanted {
-    Wanted::Range { from: Bytes::new(), below: ABOVE_NUMBERS, limit, bytes: 2 * MAX_BYTES }
+    Wanted::Range { from: Bytes::new(), below: ABOVE_NUMBERS, limit, bytes: MAX_BYTES }
 }
 
 const fn at(millis: u64) -> Alarm {
     Alarm::At(Timestamp(millis))
 }
 
-/// Messages that are read first: a few, since each may be large.
-const FIRST_PAGE: u32 = 16;
-/// Messages that are read where the first are small: as many as a transaction holds.
+/// Messages that are read at once: as many as a transaction holds.
 const FULL_PAGE: u32 = 256;
 /// Messages given up at a time: each may be told to the DS in many parts.
 const MAX_GIVEN_UP: usize = 64;

@@ -170,6 +170,12 @@ impl Operation for Settle {
         }
         let decision = settling.write(decision, &destination, first_later);
         let of = (request.mailbox, destination);
+        let decision = match came {
+            Came::Receipt(receipt) => {
+                decision.hint(Hint::Advertised { domain: of.1.clone(), limits: receipt.limits })
+            }
+            Came::Refused(_) | Came::Failed(_) => decision,
+        };
         Ok(if is_ours { scheduled(decision, of, &round, came, cx) } else { decision })
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use phoenix_core::{
-    Fault, Timestamp,
+    Fault, Sent, Timestamp,
     api::{
         federation::{MAX_DELIVERIES, RecipientResult, SealedDelivery},
         queue::{FanOutMessage, MAX_BACK, MAX_RECIPIENTS},
@@ -71,6 +71,16 @@ impl MailboxRecord {
     /// The digests of those whom it has not reached.
     pub(crate) fn unreached(&self) -> Vec<[u8; 32]> {
         self.recipients.iter().copied().flatten().collect()
+    }
+
+    /// What its destination counts it for, as its own rows have it: each recipient that it has not reached, and the
+    /// content.
+    pub(crate) fn counts_for(&self) -> Sent {
+        let bytes = match &self.body {
+            MailboxBody::Sealed(delivery) => delivery.sealed.ciphertext.len(),
+            MailboxBody::Plain(message) => message.content.len(),
+        };
+        Sent { deliveries: self.recipients.iter().flatten().count(), bytes }
     }
 
     /// Whether it has waited for so many seconds.

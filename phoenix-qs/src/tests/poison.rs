@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[test]
-fn one_bad_delivery_among_many_is_found_by_halves_and_costs_no_other() {
+fn t07_one_bad_delivery_among_many_is_found_by_halves_and_costs_no_other() {
     let (alpha, beta, mut client, config) = town();
     let mut peer = refused_first((&alpha, &beta), &config, 40, 17..18);
     let before = alpha.clock_now();

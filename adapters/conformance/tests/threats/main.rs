@@ -14,6 +14,7 @@ mod site;
 mod t01;
 mod t02;
 mod t03;
+mod t07;
 mod t08;
 mod t09;
 mod t11;

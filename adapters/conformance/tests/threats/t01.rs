@@ -118,7 +118,7 @@ pub(crate) fn site(domains: &[&str], seed: u64, limits: impl Fn(&str) -> Limits)
 }
 
 /// A group of one and others.
-async fn together(one: Person, others: Vec<Person>) -> GroupId {
+pub(crate) async fn together(one: Person, others: Vec<Person>) -> GroupId {
     for other in &others {
         one.client.connect(other.client.user()).await.unwrap();
         for event in other.client.sync(Duration::ZERO).await.unwrap() {
@@ -148,7 +148,7 @@ async fn together(one: Person, others: Vec<Person>) -> GroupId {
 }
 
 /// Messages, each with its token, that nobody has sent yet.
-async fn prepared(person: Person, group: GroupId, number: usize) -> Vec<Outgoing> {
+pub(crate) async fn prepared(person: Person, group: GroupId, number: usize) -> Vec<Outgoing> {
     let mut messages = Vec::new();
     for number in 0..number {
         let token = person.client.take_token(&group.domain, Class::Standard).await.unwrap();

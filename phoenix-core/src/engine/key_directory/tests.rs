@@ -9,15 +9,25 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{executor::block_on, future::join_all};
 
-use super::{FAILURE_REST_S, FRESH_S, GRACE_S, KeyDirectory, LOOK_UPS_A_MINUTE, REFRESH_S};
+use super::{
+    FAILURE_REST_S, FRESH_S, GRACE_S, KeyDirectory, LOOK_UPS_A_MINUTE, NEW_COMERS_A_DAY, REFRESH_S, RETRY_S,
+    STRANGER_S,
+};
 use crate::{
     ErrorReply, Fqdn, KeyId, Origin, Reject, Timestamp,
     api::{ServiceName, delivery::DsPublicKeys, queue::ServiceKey},
-    crypto::{Chance, SigningKey, Suite},
+    credential::tests::{Authority, NOW},
+    crypto::{AtRestKey, Chance, SigningKey, Suite},
     engine::tests::yield_now,
     operation::Need,
-    port::{Clock, Outgoing, Transport, TransportError},
-    published::DsDocument,
+    port::{
+        Clock, Entropy, Inline, LocalWake, NoPush, OpenPolicy, Outgoing, PartitionKey, Ports, Snapshot,
+        Space, Transport, TransportError,
+    },
+    published::{AsDocument, DsDocument, PublishedKeys},
+    store::MemoryStore,
+    time::DAY,
+    token::{Rotation, TokenKeys},
     wire::List,
 };
 
@@ -107,18 +117,105 @@ fn t6_one_source_cannot_make_this_server_knock_on_many_doors() {
     assert!(world.directory.allow_look_up(&stranger(99), &origin("192.0.2.1")).is_ok());
 }
 
+#[test]
+fn no_process_takes_older_documents_of_a_peer_than_one_has_seen_that_knew_it_for_a_day() {
+    let mut world = World::new();
+    world.serve(2);
+    let serial = |directory: &KeyDirectory| match block_on(directory.find(&as_need())).as_deref() {
+        Ok(PublishedKeys::As(keys, _)) => Ok(keys.identity().statement.payload.serial),
+        Ok(_) => panic!("keys of another service"),
+        Err(reject) => Err(*reject),
+    };
+    assert_eq!(serial(&world.directory), Ok(2));
+    world.pass_s(STRANGER_S);
+    block_on(world.directory.remember());
+
+    let restarted = World::directory(&world.ports);
+    world.serve(1);
+    assert_eq!(serial(&restarted), Err(Reject::Unavailable(RETRY_S)), "it was further");
+    world.pass_s(FAILURE_REST_S);
+    world.serve(3);
+    assert_eq!(serial(&restarted), Ok(3));
+    block_on(restarted.remember());
+
+    let replica = World::directory(&world.ports);
+    world.serve(2);
+    assert_eq!(serial(&replica), Err(Reject::Unavailable(RETRY_S)), "another process saw more");
+    assert_eq!(serial(&world.directory), Ok(2), "which was good a day ago, and still is");
+}
+
+#[test]
+fn a_stranger_leaves_nothing_in_the_store_and_a_peer_for_half_a_year() {
+    let mut world = World::new();
+    world.serve(1);
+    block_on(world.directory.find(&as_need())).unwrap();
+    block_on(world.directory.find(&world.need(None))).unwrap_err();
+    world.pass_s(STRANGER_S - 1);
+    block_on(world.directory.remember());
+    assert_eq!(world.remembered().len(), 0);
+
+    world.pass_s(1);
+    block_on(world.directory.remember());
+    let once = world.remembered();
+    block_on(world.directory.remember());
+
+    assert_eq!(world.remembered(), once, "it is written once");
+    let days = once[0].1.alarm.unwrap().millis_since(world.clock.now()) / (DAY * 1_000);
+    assert!((180..=182).contains(&days), "{days}");
+    let name = beta().to_string();
+    assert!(!once[0].0.key().windows(name.len()).any(|it| it == name.as_bytes()));
+}
+
+#[test]
+fn so_many_strangers_become_known_on_one_day() {
+    let world = World::new();
+    let now = world.clock.now();
+
+    let taken = (0..2 * NEW_COMERS_A_DAY).filter(|_| world.directory.takes_new_comer(now));
+
+    assert_eq!(taken.count(), NEW_COMERS_A_DAY as usize);
+    assert!(world.directory.takes_new_comer(now.plus_secs(DAY)));
+}
+
 struct World {
     directory: KeyDirectory,
     peer: Arc<Peer>,
     clock: Arc<TestClock>,
+    ports: Ports,
+    store: MemoryStore,
+    authority: Authority,
 }
 
 impl World {
+    /// A process of the homeserver.
+    fn directory(ports: &Ports) -> KeyDirectory {
+        let at_rest = AtRestKey::generate(&mut Chance::from_seed([3; 32]));
+        KeyDirectory::new("alpha.test".parse().unwrap(), ports, at_rest)
+    }
+
     fn new() -> Self {
         let peer = Arc::new(Peer::default());
         let clock = Arc::new(TestClock::default());
-        let directory = KeyDirectory::new("alpha.test".parse().unwrap(), peer.clone(), clock.clone());
-        let world = Self { directory, peer, clock };
+        let store = MemoryStore::new();
+        let ports = Ports {
+            store: Arc::new(store.clone()),
+            transport: peer.clone(),
+            clock: clock.clone(),
+            entropy: Arc::new(Counting::default()),
+            wake: Arc::new(LocalWake::default()),
+            push: Arc::new(NoPush),
+            compute: Arc::new(Inline),
+            policy: Arc::new(OpenPolicy),
+        };
+        let directory = Self::directory(&ports);
+        let world = Self {
+            directory,
+            peer,
+            clock,
+            ports,
+            store,
+            authority: Authority::new("beta.test", Suite::Ed25519),
+        };
         world.rotate(1);
         world
     }
@@ -136,6 +233,21 @@ impl World {
         id
     }
 
+    /// From now on, the peer's AS publishes what has this serial.
+    fn serve(&mut self, serial: u64) {
+        let domain = self.authority.domain.clone();
+        let tokens = TokenKeys::generate(domain, NOW, &Rotation::default(), &mut Chance::from_seed([4; 32]));
+        let tokens = tokens.list(self.authority.intermediate.fingerprint()).unwrap();
+        let tokens = tokens.sign(&self.authority.key).unwrap();
+        *self.peer.document.lock().unwrap() =
+            AsDocument::encode(&self.authority.identity(serial), &tokens).unwrap();
+    }
+
+    /// What the store holds of peers.
+    fn remembered(&self) -> Vec<(PartitionKey, Snapshot)> {
+        self.store.dump().into_iter().filter(|(key, _)| key.space() == Space::Peers).collect()
+    }
+
     fn cut(&self, cut: bool) {
         self.peer.cut.store(usize::from(cut), Ordering::Relaxed);
     }
@@ -147,6 +259,10 @@ impl World {
     fn pass_s(&self, seconds: u64) {
         self.clock.0.fetch_add(seconds, Ordering::Relaxed);
     }
+}
+
+fn as_need() -> Need {
+    Need::keys(beta(), ServiceName::As)
 }
 
 fn beta() -> Fqdn {
@@ -182,8 +298,18 @@ struct TestClock(AtomicU64);
 #[async_trait]
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_secs(1_790_000_000 + self.0.load(Ordering::Relaxed))
+        Timestamp::from_secs(NOW.as_secs() + self.0.load(Ordering::Relaxed))
     }
 
     async fn sleep_until(&self, _: Timestamp) {}
+}
+
+#[derive(Default)]
+struct Counting(AtomicU64);
+
+impl Entropy for Counting {
+    fn fill(&self, bytes: &mut [u8]) {
+        let count = self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        bytes.iter_mut().zip(count.iter().cycle()).for_each(|(byte, of)| *byte = *of);
+    }
 }
