@@ -1,4 +1,4 @@
-//! `phoenix-server`: the reference homeserver, and a demo that plays a conversation over two of them.
+//! `phoenix-server`: the reference homeserver, and a demo that plays a conversation over three of them.
 
 mod admin;
 mod audit;
@@ -45,7 +45,7 @@ enum Command {
     Registration(registration::Options),
     /// Searches a database, or a copy of one, for what no homeserver may keep.
     Audit(audit::Options),
-    /// Plays a conversation between the users of two homeservers, and checks every step of it.
+    /// Plays a conversation between the users of homeservers, and checks every step of it.
     Demo(demo::Options),
 }
 
