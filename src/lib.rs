@@ -19,6 +19,7 @@ mod era;
 mod homeserver;
 mod keys;
 mod mailbox;
+mod notices;
 mod push;
 mod reports;
 mod seal;

@@ -7,9 +7,9 @@ use phoenix_core::{
     api::{
         Empty,
         queue::{
-            ConfigRule, CreateClient, CreateClientRequest, DeleteClient, DeleteClientRequest,
-            FormerTokens, FriendshipToken, GetUser, MAX_RULE_CHANGES, PushToken, QsUserRecord, RuleChange,
-            SetPushToken, SetPushTokenRequest, UpdateBlocklist, UpdateBlocklistRequest, UpdateClient,
+            ConfigRule, CreateClient, CreateClientRequest, DeleteClient, DeleteClientRequest, FormerTokens,
+            FriendshipToken, GetUser, MAX_RULE_CHANGES, PushToken, QsUserRecord, RuleChange, SetPushToken,
+            SetPushTokenRequest, UpdateBlocklist, UpdateBlocklistRequest, UpdateClient,
             UpdateQsClientRequest, UpdateUser, UpdateUserRequest,
         },
     },

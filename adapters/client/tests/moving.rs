@@ -142,19 +142,23 @@ fn a_former_queue_that_stays_away_is_waited_for_an_hour() {
 
 #[test]
 fn a_homeserver_that_has_no_room_for_guests_refuses_and_nothing_changes() {
-    play_with(&HOMES, |builder| builder, async |world| {
-        let (a, b) = (world.user("alpha.test").await, world.user("beta.test").await);
-        befriend(&a, &b).await;
-        let groups = [group_of(&b, &a).await];
+    play_with(
+        &HOMES,
+        |builder| builder,
+        async |world| {
+            let (a, b) = (world.user("alpha.test").await, world.user("beta.test").await);
+            befriend(&a, &b).await;
+            let groups = [group_of(&b, &a).await];
 
-        let refused = a.move_queue(&gamma(), Pace::AtOnce).await;
+            let refused = a.move_queue(&gamma(), Pace::AtOnce).await;
 
-        assert_eq!(refused.expect_err("refused").code(), Some(ErrorCode::TokenRequired));
-        assert_eq!(a.queues().await, [a.user().domain.clone()]);
-        let mut sent = 0;
-        say(&b, &groups, &mut sent).await;
-        check_order(&texts(&a, sent).await, sent);
-    });
+            assert_eq!(refused.expect_err("refused").code(), Some(ErrorCode::TokenRequired));
+            assert_eq!(a.queues().await, [a.user().domain.clone()]);
+            let mut sent = 0;
+            say(&b, &groups, &mut sent).await;
+            check_order(&texts(&a, sent).await, sent);
+        },
+    );
 }
 
 #[test]
@@ -184,7 +188,9 @@ fn a_homeserver_that_fails_in_the_middle_loses_nothing() {
 
 #[test]
 fn lost_answers_of_a_move_are_found_out() {
-    for lost in ["create_user", "publish_add_packages", "update_queue_config", "update_client", "delete_client"] {
+    for lost in
+        ["create_user", "publish_add_packages", "update_queue_config", "update_client", "delete_client"]
+    {
         play_with(&HOMES, guests, async |world| {
             let (a, b) = (world.user("alpha.test").await, world.user("beta.test").await);
             befriend(&a, &b).await;
@@ -254,8 +260,10 @@ fn nobody_hears_of_a_queue_that_a_saved_state_does_not_know() {
 fn a_queue_elsewhere_does_not_tell_whose_it_is() {
     play_with(&HOMES, guests, async |world| {
         let watch = Watch { net: world.net.clone(), seen: Arc::default() };
-        let (a, b) =
-            (world.user_with("alpha.test", world.ports_over(watch.clone())).await, world.user("beta.test").await);
+        let (a, b) = (
+            world.user_with("alpha.test", world.ports_over(watch.clone())).await,
+            world.user("beta.test").await,
+        );
         befriend(&a, &b).await;
         let group = group_of(&b, &a).await;
         fetch_ahead(&a).await;
@@ -310,7 +318,8 @@ fn check_order(came: &[String], sent: usize) {
     assert_eq!(came.len(), sent, "{came:?}");
     for place in 0..2 {
         let prefix = format!("{place}:");
-        let numbers = came.iter().filter_map(|it| it.strip_prefix(&prefix)).map(|it| it.parse().expect("a number"));
+        let numbers =
+            came.iter().filter_map(|it| it.strip_prefix(&prefix)).map(|it| it.parse().expect("a number"));
         let numbers: Vec<usize> = numbers.collect();
         assert!(numbers.is_sorted_by(|one, next| one < next), "{came:?}");
     }

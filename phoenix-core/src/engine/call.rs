@@ -303,6 +303,7 @@ impl<'a, O: Operation> Run<'a, O> {
                 Hint::Push(hint) => shared.offer_push(*hint),
                 Hint::Ring => shared.alarms.ring(Vec::new()),
                 Hint::Delay { domain, delay } => shared.note_delay(domain, delay),
+                Hint::Outdated(domain) => shared.directory().outdate(&domain),
                 Hint::Ephemeral { to, message } => {
                     let bytes = message.size();
                     // What there is no room for is lost, as is what nobody takes.

@@ -329,11 +329,7 @@ impl Member {
     }
 
     /// As [`Member::update_config`], by one that leaves the queue that the former config leads to.
-    pub(crate) fn leave_queue(
-        &mut self,
-        world: &World,
-        config: ClientQueueConfig,
-    ) -> Result<Empty, Failure> {
+    pub(crate) fn leave_queue(&mut self, world: &World, config: ClientQueueConfig) -> Result<Empty, Failure> {
         self.replace_config(world, config, Flag::Yes)
     }
 

@@ -25,8 +25,7 @@ use std::sync::Arc;
 use openmls::prelude::{MlsGroupJoinConfig, PURE_PLAINTEXT_WIRE_FORMAT_POLICY};
 use phoenix_core::{
     AliasHash, ClientId, ConfigId, Epoch, Fingerprint, GroupId, LeafIndex, MessageId, Pseudonym, QsClientId,
-    Timestamp,
-    UserId, Uuid,
+    Timestamp, UserId, Uuid,
     api::{
         delivery::{GroupAccess, MemberKeys},
         queue::MAX_LINK_KEY,
