@@ -20,6 +20,7 @@ mod federating;
 mod homeserver;
 mod keys;
 mod mailbox;
+mod notices;
 mod push;
 mod reports;
 mod seal;

@@ -30,9 +30,9 @@ use phoenix_qs::{
     },
 };
 
-use crate::homeserver::Inner;
+use crate::{homeserver::Inner, notices};
 
-/// Does what alarms ask for: of all that is kept, only mailboxes ask for more than being dropped.
+/// Does what alarms ask for: of all that is kept, only mailboxes and notices ask for more than being dropped.
 pub(crate) struct Mailboxes {
     inner: Arc<Inner>,
     /// Mailboxes whose destination answered last time.
@@ -164,6 +164,7 @@ impl Ticker for Mailboxes {
             (Space::Qs, phoenix_qs::LATER, Ok(mailbox)) => {
                 self.inner.queue.internal::<Resume>(ResumeRequest { mailbox }, Fare::Free).await.map(drop)
             }
+            (Space::As, phoenix_as::NOTICES, Ok(mailbox)) => notices::send(&self.inner, mailbox).await,
             _ => Err(Fault::Broken("an alarm that nobody serves").into()),
         }
     }

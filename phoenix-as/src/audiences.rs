@@ -35,6 +35,13 @@ impl Audiences {
             .map(Self)
     }
 
+    /// The domains of tokens that have not ended.
+    pub(crate) fn live(&self, now: Timestamp) -> impl Iterator<Item = Fqdn> {
+        let live = self.0.iter().filter(move |(_, window)| now < end(**window));
+        // It was written from one.
+        live.filter_map(|(domain, _)| std::str::from_utf8(domain).ok()?.parse().ok())
+    }
+
     /// Also notes a token for these domains.
     ///
     /// # Errors

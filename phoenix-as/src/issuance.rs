@@ -7,6 +7,7 @@
 //!
 //! All issuance of a class passes one count, so there the calls of all clients wait for each other's commits.
 
+use bytes::Bytes;
 use phoenix_core::{
     ClientId, Failure, Fault, Reject,
     credential::VerifiedClientCredential,
@@ -161,7 +162,8 @@ impl State {
                 let of_client = cx.settings.remote.of_client(counting.domain_allowance(&today));
                 let own = counting.by_client(self.used, of_client)?;
                 let domain = counting.by_domain(known, today)?;
-                let changes = [Some(all), Some(own), Some(domain), counting.by_newcomers(known, newcomers)?];
+                let newcomers = counting.by_newcomers(known, newcomers)?;
+                let changes = [Some(all), Some(own), Some(counting.of_user()), Some(domain), newcomers];
                 Ok(changes.into_iter().flatten().collect())
             }
         }
@@ -192,6 +194,13 @@ impl Counting<'_> {
         let used = self.within(used, allowance)?;
         let writes = vec![Write::Put(record::ROW, record::encode(&used)), self.remembered(0)];
         Ok(Change { at: self.issued(), writes, alarm: Alarm::At(self.window.forgotten()) })
+    }
+
+    /// Notes where that is, so that it can go with its user (08).
+    fn of_user(&self) -> Change {
+        let at = kinds::issued_of(&self.client.user, self.order.class, self.window.number, self.cx);
+        let writes = vec![Write::Put(self.issued().key, Bytes::new())];
+        Change { at, writes, alarm: Alarm::At(self.window.forgotten()) }
     }
 
     /// Counts that a request came again: evaluating is not free, so it is not answered without end.

@@ -1,7 +1,8 @@
 //! What the AS stores, and where: one kind of partition for each thing.
 //!
 //! Users and clients lie under their ids, since the AS knows them and lists them. All others lie under keyed hashes
-//! (09). Every alarm drops its partition: what has ended is worth nothing to anyone.
+//! (09). Every alarm drops its partition, since what has ended is worth nothing to anyone; but for that of notices, which
+//! sends them.
 
 use bytes::Bytes;
 use phoenix_core::{
@@ -160,6 +161,23 @@ pub(crate) fn audiences(user: &UserId) -> Local {
     Local::new(AUDIENCES, user.uuid.as_bytes().to_vec())
 }
 
+/// Where issuance to the clients of a remote user is counted, of one class in one window: a row for each
+/// [`issued`] of theirs, empty, under its key. Rings with them.
+pub(crate) fn issued_of(user: &UserId, class: Class, window: u64, cx: &Context<AuthService>) -> Local {
+    hashed(ISSUED_OF, "issued of", &(user.clone(), class, window).encode(), cx)
+}
+
+/// An [`issued`], by its key.
+pub(crate) fn issued_at(key: Bytes) -> Local {
+    Local::new(ISSUED, key)
+}
+
+/// Notices of a deleted user that other homeservers have not taken yet: a row for each, sealed. Under an id that nothing
+/// leads to. Rings when the next is to be sent.
+pub(crate) fn notices(mailbox: &[u8; 32]) -> Local {
+    Local::new(NOTICES, mailbox.to_vec())
+}
+
 fn client_key(client: &ClientId) -> Bytes {
     [*client.user.uuid.as_bytes(), *client.client.as_bytes()].concat().into()
 }
@@ -196,3 +214,6 @@ const FORMER_CLIENT: u8 = 37;
 const REVOCATIONS: u8 = 38;
 const ACCOUNT: u8 = 40;
 const AUDIENCES: u8 = 42;
+const ISSUED_OF: u8 = 43;
+/// Partitions of notices: their alarm asks for more than being dropped.
+pub const NOTICES: u8 = 44;

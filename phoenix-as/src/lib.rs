@@ -26,6 +26,7 @@ mod issuance;
 mod keys;
 mod kinds;
 mod login;
+mod notices;
 mod op;
 mod opaque;
 mod packages;
@@ -41,8 +42,9 @@ mod work;
 
 pub use authority::{AuthorityChange, AuthorityError};
 pub use keys::AuthKeys;
+pub use kinds::NOTICES;
 pub use op::AsCredentials;
-pub use op::{Invite, RegistrationSwitch, Visit, VisitRequest};
+pub use op::{Invite, Notify, NotifyRequest, Outstanding, RegistrationSwitch, Settled, Visit, VisitRequest};
 pub use policy::{RegistrationPolicy, RegistrationSettings, WorkSettings};
 pub use root::{Root, RootKey};
 pub use service::{AuthService, handlers};

@@ -60,6 +60,11 @@ impl Revocations {
         Ok(stored.unwrap_or(Self { serial: 1, entries: List::default() }))
     }
 
+    /// The serial that the list has once something more is revoked.
+    pub(crate) fn next_serial(&self, cx: &Context<AuthService>) -> u64 {
+        self.serial.saturating_add(1).saturating_add(cx.keys.generation.jump())
+    }
+
     /// Also revokes all credentials of a user's clients that have not ended.
     pub(crate) fn revoking<'a, R>(
         self,

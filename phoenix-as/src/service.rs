@@ -9,7 +9,7 @@ use phoenix_core::{
     port::Space,
 };
 
-use crate::{AuthKeys, AuthSettings, op};
+use crate::{AuthKeys, AuthSettings, kinds::NOTICES, op};
 
 /// The authentication service.
 #[derive(Clone, Copy, Debug)]
@@ -21,9 +21,12 @@ impl Service for AuthService {
     type Keys = AuthKeys;
     type Settings = AuthSettings;
 
-    /// What has ended is dropped, whatever it was.
-    fn on_alarm(_kind: u8) -> OnAlarm {
-        OnAlarm::Drop
+    /// What has ended is dropped, whatever it was; notices are sent.
+    fn on_alarm(kind: u8) -> OnAlarm {
+        match kind {
+            NOTICES => OnAlarm::Tick,
+            _ => OnAlarm::Drop,
+        }
     }
 }
 
@@ -61,5 +64,6 @@ pub fn handlers(engine: &Arc<Engine<AuthService>>) -> Vec<Arc<dyn Handler>> {
         bind::<op::TokenKeys>(engine),
         bind::<op::TokenRequest>(engine),
         bind::<op::DpopToken>(engine),
+        bind::<op::UserNotice>(engine),
     ]
 }

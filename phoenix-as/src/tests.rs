@@ -13,6 +13,7 @@ mod expiry;
 mod guesses;
 mod issuance;
 mod logins;
+mod notices;
 mod offers;
 mod packages;
 mod passwords;

@@ -6,7 +6,7 @@ use crate::{
     api::{
         Access, Description, Endpoint, EndpointId, Replay, SenderKind,
         auth::{AliasEnqueueOffer, AliasGetPackage, EnqueueOffer, GetConnectionPackage},
-        queue::GetAddPackages,
+        queue::{CreateClient, CreateUser, GetAddPackages},
     },
     token::Class,
 };
@@ -15,7 +15,8 @@ use crate::{
 ///
 /// Changed can be what costs a token by itself. Nothing else can be made to cost one, since one needs it before one
 /// can have tokens, or must always be able to do it. Where the token is what keeps it to local clients, because only
-/// they can have one of that class, it stays so; and what nobody signs and writes stays to be paid, since nothing else
+/// they can have one of that class, it stays so, but for queues: an operator may let clients of other homeservers have
+/// them ([`Costs::with_guests`]). And what nobody signs and writes stays to be paid, since nothing else
 /// would keep it from being repeated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Costs {
@@ -50,6 +51,14 @@ impl Costs {
         self
     }
 
+    /// These, and queues for anyone who has a token of this class, which must be one that clients of other homeservers can
+    /// have: users can then move their queues here (08). It is for guests and the homeserver's own users alike, since
+    /// nobody can tell them apart.
+    #[must_use]
+    pub fn with_guests(self, class: Class) -> Self {
+        QUEUES.into_iter().fold(self, |costs, endpoint| costs.with(endpoint, Some(class)))
+    }
+
     /// Checks that every change is possible, given all endpoints.
     ///
     /// # Errors
@@ -77,6 +86,9 @@ fn possible(endpoint: &Description, class: Option<Class>) -> Result<(), CostErro
     match (endpoint.token, class) {
         (None, _) => Err(CostError::Free(endpoint.name)),
         (usual, class) if usual == class => Ok(()),
+        (Some(Class::Home), Some(Class::Standard | Class::Contact)) if QUEUES.contains(&endpoint.id) => {
+            Ok(())
+        }
         (Some(Class::Home), _) => Err(CostError::Local(endpoint.name)),
         (Some(Class::Alias), _) if !is_local => Err(CostError::Local(endpoint.name)),
         (Some(_), Some(Class::Home | Class::Alias)) if !is_local => {
@@ -89,6 +101,8 @@ fn possible(endpoint: &Description, class: Option<Class>) -> Result<(), CostErro
     }
 }
 
+/// What makes a queue.
+const QUEUES: [EndpointId; 2] = [CreateUser::DESCRIPTION.id, CreateClient::DESCRIPTION.id];
 /// What nobody signs, and takes or leaves something.
 const WRITES: [EndpointId; 5] = [
     GetConnectionPackage::DESCRIPTION.id,
@@ -119,12 +133,13 @@ mod tests {
                 AliasRegister, EnqueueOffer, GetConnectionPackage, GetProfile, MakeInvitation, RegisterInit,
             },
             delivery::{CreateGroup, SendMessage},
-            queue::{GetAddPackages, PublishAddPackages},
+            queue::{CreateUser, GetAddPackages, PublishAddPackages},
         },
         token::Class,
     };
 
-    const TABLE: [Description; 10] = [
+    const TABLE: [Description; 11] = [
+        CreateUser::DESCRIPTION,
         AliasRegister::DESCRIPTION,
         RegisterInit::DESCRIPTION,
         CreateGroup::DESCRIPTION,
@@ -148,6 +163,8 @@ mod tests {
             (GetProfile::DESCRIPTION, None),
             (AliasRegister::DESCRIPTION, Some(Class::Alias)),
             (CreateGroup::DESCRIPTION, Some(Class::Home)),
+            (CreateUser::DESCRIPTION, Some(Class::Contact)),
+            (CreateUser::DESCRIPTION, Some(Class::Standard)),
         ] {
             let costs = Costs::default().with(endpoint.id, class);
 
@@ -163,6 +180,8 @@ mod tests {
             (RegisterInit::DESCRIPTION, Some(Class::Standard), CostError::Free("register_init")),
             (CreateGroup::DESCRIPTION, Some(Class::Standard), CostError::Local("create_group")),
             (CreateGroup::DESCRIPTION, None, CostError::Local("create_group")),
+            (CreateUser::DESCRIPTION, Some(Class::Alias), CostError::Local("create_user")),
+            (CreateUser::DESCRIPTION, None, CostError::Local("create_user")),
             (AliasRegister::DESCRIPTION, Some(Class::Standard), CostError::Local("alias_register")),
             (AliasRegister::DESCRIPTION, Some(Class::Home), CostError::Local("alias_register")),
             (AliasRegister::DESCRIPTION, None, CostError::Local("alias_register")),

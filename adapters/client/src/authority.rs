@@ -160,7 +160,7 @@ impl Session {
         {
             return Ok(key.clone());
         }
-        let route = self.fresh_route(&self.domain().clone());
+        let route = self.fresh_route(&self.record()?.domain().clone());
         let keys = self.call_free::<QsKeys>(&route, None, &Empty {}).await?.queue_config;
         let usable = keys.into_iter().filter(is_usable).max_by_key(|key| key.not_after);
         let key = usable.ok_or(ClientError::Unexpected("no queue config key"))?;

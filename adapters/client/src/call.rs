@@ -123,8 +123,11 @@ impl Session {
         loop {
             let price = self.price(description, &to.domain);
             let token = match price {
-                Some(class) => Some(self.take_token(&to.domain, class).await?),
-                None => None,
+                Some(class) if self.is_to_be_had(&to.domain, class) => {
+                    Some(self.take_token(&to.domain, class).await?)
+                }
+                // The refusal says what it costs instead, where its operator lets others in at all.
+                Some(_) | None => None,
             };
             let key = token.as_ref().map(|token| token.key_id);
             match self.attempt(description, to, auth, token, body.clone()).await {
@@ -147,6 +150,14 @@ impl Session {
                     self.wait_after(error, &mut patience).await?;
                 }
             }
+        }
+    }
+
+    /// Whether a homeserver gives us tokens of a class: of some it does to its own clients only (05).
+    fn is_to_be_had(&self, domain: &Fqdn, class: Class) -> bool {
+        match class {
+            Class::Standard | Class::Contact => true,
+            Class::Home | Class::Alias => domain == self.domain(),
         }
     }
 

@@ -103,6 +103,11 @@ impl Inbox {
         Read { remaining: reply.remaining, gap: news.is_some(), lost }
     }
 
+    /// Whether all that was read was dealt with, and acknowledging it loses nothing.
+    pub(crate) fn is_done(&self, acknowledge: Acknowledge) -> bool {
+        self.waiting.is_empty() && self.request(acknowledge, 0).ack_below == self.next_seq()
+    }
+
     /// The queue begins again with another key, at whichever number: what was read stays. That entries are missing until
     /// then is known.
     pub(crate) fn begin_again(&mut self, key: HpkeSecretKey) {

@@ -160,19 +160,27 @@ impl Session {
         if pace == Pace::Gradual {
             return Ok(());
         }
+        self.replace_former_configs().await?;
+        self.void_former_configs().await
+    }
+
+    /// Gives all groups that have an earlier queue config one of the present generation and queue.
+    pub(crate) async fn replace_former_configs(&mut self) -> Result<(), ClientError> {
         let mut first = Ok(());
         for group in self.groups_behind(self.record()?.generation) {
             self.group_mut(&group)?.is_config_shared = Flag::Yes;
             first = first.and(self.replace_config(&group).await);
         }
-        first?;
-        self.void_former_configs().await
+        first
     }
 
-    /// Groups that have a queue config of an earlier generation. Those that were given up are left behind.
+    /// Groups that have a queue config of an earlier generation, or of a queue that we leave. Those that were given up are
+    /// left behind.
     fn groups_behind(&self, generation: u32) -> Vec<GroupId> {
+        let queue = self.state.record.as_ref().map(|record| record.client);
         let is_behind = |it: &GroupRecord| {
-            it.standing.is_inside() && it.health != Health::GivenUp && it.config_generation < generation
+            let is_former = it.config_generation < generation || Some(it.queue) != queue;
+            it.standing.is_inside() && it.health != Health::GivenUp && is_former
         };
         let behind = self.state.groups.iter().filter(|(_, record)| is_behind(record));
         behind.map(|(group, _)| group.clone()).collect()
@@ -184,6 +192,6 @@ impl Session {
 }
 
 /// How long messages and invitations may be on their way through a queue config that was replaced (06).
-const UNDER_WAY_S: u64 = 8 * DAY;
+pub(crate) const UNDER_WAY_S: u64 = 8 * DAY;
 
 const TOO_MANY: ClientError = ClientError::State("too many generations");

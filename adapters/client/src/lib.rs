@@ -46,7 +46,7 @@
 //!    [`Client::promote`], [`Client::demote`], [`Client::leave`], [`Client::delete_group`]) and messages
 //!    ([`Client::send`], [`Client::send_to`], [`Client::send_ephemeral`]); [`Client::report`], [`Client::rule_group`];
 //!    [`Client::set_push_token`], [`Client::rotate_friendship`], [`Client::rotate_client_key`],
-//!    [`Client::rotate_user_key`], [`Client::replace_configs`];
+//!    [`Client::rotate_user_key`], [`Client::replace_configs`], [`Client::move_queue`];
 //!    [`Client::update_profile`]; [`Client::register_alias`], [`Client::delete_alias`]; [`Client::change_password`],
 //!    [`Client::remove_client`], [`Client::make_invitation`]; in the end [`Client::delete_user`].
 //!
@@ -98,6 +98,7 @@ mod keys;
 mod login;
 mod made;
 mod mls;
+mod moving;
 mod news;
 mod offer;
 mod opaque;

@@ -56,6 +56,9 @@ impl Session {
             // Another client of ours holds the connection.
             return Ok(());
         }
+        if !self.is_record_safe() {
+            return Ok(());
+        }
         let news = News { friendship: self.record()?.friendship.clone(), clients: self.vouched_for()? };
         let key = self.group(&group)?.credential_key.clone();
         let sealed = seal_with_key(&key, &aad(&group), &news.encode(), &mut self.chance).into();

@@ -7,9 +7,9 @@ use phoenix_core::{
     api::{
         Empty,
         queue::{
-            ConfigRule, CreateClient, CreateClientRequest, DeleteClient, DeleteClientRequest, DeleteUser,
-            FormerTokens, FriendshipToken, GetUser, MAX_RULE_CHANGES, PushToken, QsUserRecord, RuleChange,
-            SetPushToken, SetPushTokenRequest, UpdateBlocklist, UpdateBlocklistRequest, UpdateClient,
+            ConfigRule, CreateClient, CreateClientRequest, DeleteClient, DeleteClientRequest, FormerTokens,
+            FriendshipToken, GetUser, MAX_RULE_CHANGES, PushToken, QsUserRecord, RuleChange, SetPushToken,
+            SetPushTokenRequest, UpdateBlocklist, UpdateBlocklistRequest, UpdateClient,
             UpdateQsClientRequest, UpdateUser, UpdateUserRequest,
         },
     },
@@ -27,6 +27,7 @@ use crate::{
     inbox::Inbox,
     provision::Shared,
     session::Session,
+    settings::Pace,
     state::{FriendshipKeys, Record},
 };
 
@@ -51,7 +52,7 @@ impl Session {
             queue_key: queue_key.public_key().clone(),
         };
         let circuit = self.fresh_circuit();
-        let to = Route { domain: self.domain().clone(), circuit: Circuit(circuit) };
+        let to = Route { domain: shared.friendship.domain.clone(), circuit: Circuit(circuit) };
         let auth = Auth::new(Sender::QsUser(shared.user), Arc::new(shared.user_key.clone()))
             .with_co_signer(Arc::new(client_key.clone()));
         match self.call::<CreateClient>(&to, Some(&auth), &request).await {
@@ -63,13 +64,9 @@ impl Session {
         let Shared { user, user_key, friendship } = shared;
         let (keys, queue) = ((user_key, client_key), (circuit, Inbox::new(queue_key)));
         let record = Record::new((user, request.client), keys, queue, friendship);
-        let former = self.state.record.replace(record);
-        self.state.packages.clear();
+        self.take_record(record, Pace::AtOnce)?;
         self.publish_add_packages().await?;
-        match former {
-            Some(former) => self.move_from(former).await,
-            None => Ok(()),
-        }
+        self.leave_queues().await
     }
 
     /// Another client of ours changed the user's keys: our packages are sealed under the new ones from now on.
@@ -81,26 +78,6 @@ impl Session {
         }
         record.friendship = friendship.clone();
         self.publish_add_packages().await
-    }
-
-    /// Lets our groups send to the queue that we have now, and ends the record that we had before. What is on its way
-    /// to that is lost, and where it mattered we come back (07).
-    async fn move_from(&mut self, former: Record) -> Result<(), ClientError> {
-        let mut first = Ok(());
-        for group in self.state.groups.keys().cloned().collect::<Vec<_>>() {
-            let record = self.group_mut(&group)?;
-            if record.standing.is_inside() {
-                record.is_config_shared = Flag::Yes;
-                first = first.and(self.replace_config(&group).await);
-            }
-        }
-        first?;
-        self.doubt_all();
-        let to = Route { domain: self.domain().clone(), circuit: Circuit(former.circuit) };
-        let auth = Auth::new(Sender::QsUser(former.user), Arc::new(former.user_key.clone()));
-        // A record that stays ends by itself, since nobody reads its queue.
-        let _ = self.call::<DeleteUser>(&to, Some(&auth), &Empty {}).await;
-        Ok(())
     }
 
     /// Begins the queue again with another key, where its entries cannot be opened any more (06, "Ratchet"): what was
@@ -133,6 +110,7 @@ impl Session {
         let (route, auth) = (self.queue_route()?, self.user_identity()?);
         let route = self.call::<UpdateUser>(&route, Some(&auth), &request).await?;
         let friendship = FriendshipKeys {
+            domain: self.record()?.domain().clone(),
             token: FriendshipToken { route, secret },
             encryption_key: Secret::new(self.chance.bytes()),
             attribution_key: Secret::new(self.chance.bytes()),
@@ -176,7 +154,8 @@ impl Session {
     pub(crate) async fn rule_group(&mut self, group: &GroupId, rule: ConfigRule) -> Result<(), ClientError> {
         self.group(group)?;
         let used = self.state.configs.iter().filter(|(_, used)| *used == group);
-        let configs: Vec<_> = used.map(|(config, _)| *config).collect();
+        let used = used.map(|(config, _)| *config);
+        let configs: Vec<_> = used.filter(|config| self.leads_here(group, config)).collect();
         let ruled = self.rule_configs(&configs, rule).await;
         if rule == ConfigRule::Free {
             self.doubt(group)?;
@@ -209,7 +188,9 @@ impl Session {
         let now = self.now();
         let (this_month, is_due) = (Month::of(now), |at: Timestamp| now >= at.plus_secs(RETIRED_S));
         self.state.retired.retain(|_, it| it.expires >= this_month);
-        let due = self.state.retired.iter().filter(|(_, it)| is_due(it.at));
+        let queue = self.state.record.as_ref().map(|record| record.client);
+        // Those of a queue that we leave go with it.
+        let due = self.state.retired.iter().filter(|(_, it)| is_due(it.at) && Some(it.queue) == queue);
         let due: Vec<_> = due.take(MAX_RULE_CHANGES).map(|(config, it)| (*config, it.expires)).collect();
         if due.is_empty() || self.state.record.is_none() {
             return Ok(());
@@ -230,8 +211,11 @@ impl Session {
     /// Replaces one queue config that ends soon, lacks our push key, or is of an earlier generation.
     pub(crate) async fn renew_a_config(&mut self) -> Result<(), ClientError> {
         let now = self.now().as_secs();
-        let generation = self.state.record.as_ref().map_or(0, |record| record.generation);
-        let is_due = |it: &GroupRecord| it.config_until <= now || it.config_generation < generation;
+        let Some(Record { generation, client, .. }) = &self.state.record else { return Ok(()) };
+        let (generation, queue) = (*generation, *client);
+        let is_due = |it: &GroupRecord| {
+            it.config_until <= now || it.config_generation < generation || it.queue != queue
+        };
         match self.draw_group(|record| record.standing.is_inside() && is_due(record)) {
             Some(group) if self.check_health(&group).is_ok() => {
                 self.group_mut(&group)?.is_config_shared = Flag::Yes;
@@ -241,18 +225,26 @@ impl Session {
         }
     }
 
-    /// Ends our record at the QS: that of the user where we are its only client, else ours alone.
+    /// Ends our records at QSs: those of the user where we are its only client, else ours alone.
     pub(crate) async fn delete_record(&mut self) -> Result<(), ClientError> {
-        let Some(record) = &self.state.record else { return Ok(()) };
-        let request = DeleteClientRequest { client: record.client };
-        let (route, auth) = (self.queue_route()?, self.queue_identity()?);
-        match self.call::<DeleteClient>(&route, Some(&auth), &request).await {
-            // An echo of a try whose answer was lost.
-            Err(error) if self.uncertain && error.code() == Some(ErrorCode::Unauthenticated) => {}
-            other => other.map(|_| ())?,
+        for queue in self.state.records().map(|record| record.client).collect::<Vec<_>>() {
+            self.end_record(queue).await?;
         }
+        self.state.former.clear();
         self.state.record = None;
         Ok(())
+    }
+
+    /// Ends one of our records at its QS.
+    pub(crate) async fn end_record(&mut self, queue: QsClientId) -> Result<(), ClientError> {
+        let Some(record) = self.state.record_of(&queue) else { return Ok(()) };
+        let route = Route { domain: record.domain().clone(), circuit: Circuit(record.circuit) };
+        let auth = Auth::new(Sender::QsClient(queue), Arc::new(record.client_key.clone()));
+        match self.call::<DeleteClient>(&route, Some(&auth), &DeleteClientRequest { client: queue }).await {
+            // An echo of a try whose answer was lost.
+            Err(error) if self.uncertain && error.code() == Some(ErrorCode::Unauthenticated) => Ok(()),
+            other => other.map(|_| ()),
+        }
     }
 
     /// Signs as the user record at the QS.

@@ -43,14 +43,24 @@ impl Session {
         if self.state.record.is_some() {
             return Ok(());
         }
-        match self.try_create_record().await {
+        let domain = self.domain().clone();
+        self.state.record = Some(self.make_record(&domain).await?);
+        self.is_generation_known = true;
+        Ok(())
+    }
+
+    /// Makes a record at a homeserver's QS.
+    pub(crate) async fn make_record(&mut self, domain: &Fqdn) -> Result<Record, ClientError> {
+        match self.try_make_record(domain).await {
             // A lost answer took the route with it: the next record has other ids.
-            Err(error) if error.code() == Some(ErrorCode::AlreadyExists) => self.try_create_record().await,
+            Err(error) if error.code() == Some(ErrorCode::AlreadyExists) => {
+                self.try_make_record(domain).await
+            }
             other => other,
         }
     }
 
-    async fn try_create_record(&mut self) -> Result<(), ClientError> {
+    async fn try_make_record(&mut self, domain: &Fqdn) -> Result<Record, ClientError> {
         let suite = self.state.account.suite;
         let user_key = SigningKey::generate(suite, &mut self.chance);
         let client_key = SigningKey::generate(suite, &mut self.chance);
@@ -64,20 +74,19 @@ impl Session {
             queue_key: queue_key.public_key().clone(),
         };
         let circuit = self.fresh_circuit();
-        let to = Route { domain: self.domain().clone(), circuit: Circuit(circuit) };
+        let to = Route { domain: domain.clone(), circuit: Circuit(circuit) };
         let auth = Auth::new(Sender::NewKey(user_key.verifying_key()), Arc::new(user_key.clone()))
             .with_co_signer(Arc::new(client_key.clone()));
         let route = self.call::<CreateUser>(&to, Some(&auth), &request).await?;
         let friendship = FriendshipKeys {
+            domain: domain.clone(),
             token: FriendshipToken { route, secret: request.friendship_secret },
             encryption_key: Secret::new(self.chance.bytes()),
             attribution_key: Secret::new(self.chance.bytes()),
         };
         let (user, client, inbox) = (request.user, request.client, Inbox::new(queue_key));
         let keys = (user_key, client_key);
-        self.is_generation_known = true;
-        self.state.record = Some(Record::new((user, client), keys, (circuit, inbox), friendship));
-        Ok(())
+        Ok(Record::new((user, client), keys, (circuit, inbox), friendship))
     }
 
     /// Publishes fresh AddPackages in place of those there. The keys of the former stay until they expire, since
@@ -148,7 +157,6 @@ impl Session {
         expires: Month,
         key: &SealingKey,
     ) -> Result<ClientQueueConfig, ClientError> {
-        let domain = self.domain().clone();
         let record = self.state.record.as_ref().ok_or(ClientError::State("the client has no queue yet"))?;
         let payload = QueueConfigTbs {
             client: record.client,
@@ -158,7 +166,7 @@ impl Session {
             generation: record.generation,
             push_key: record.push_key.clone(),
         };
-        Ok(payload.seal(&domain, &record.client_key, key, &mut self.chance)?)
+        Ok(payload.seal(record.domain(), &record.client_key, key, &mut self.chance)?)
     }
 
     /// A queue config for a group's DS.
@@ -215,7 +223,9 @@ impl Session {
         let encoded = bundle.key_package().tls_serialize_detached().map_err(mls("encode"))?;
         let link_key = self.seal_link_key(&leaf)?;
         let last_resort = Flag::from(kind == Kind::LastResort);
-        self.state.packages.insert(id, Package { reference, leaf, init_key, last_resort, not_after });
+        let queue = self.record()?.client;
+        let package = Package { queue, reference, leaf, init_key, last_resort, not_after };
+        self.state.packages.insert(id, package);
         Ok(AddPackage { key_package: Opaque::new(encoded)?, config, link_key })
     }
 

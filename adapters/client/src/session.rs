@@ -9,7 +9,7 @@ use std::{
 use openmls::prelude::MlsGroup;
 use openmls_traits::OpenMlsProvider;
 use phoenix_core::{
-    ClientId, Epoch, Fqdn, GroupId, LeafIndex, Timestamp,
+    ClientId, Epoch, Fqdn, GroupId, LeafIndex, QsClientId, Timestamp,
     api::{EndpointId, queue::SealingKey},
     crypto::{Chance, Signer},
     port::Circuit,
@@ -55,6 +55,11 @@ pub(crate) struct Session {
     pub(crate) is_shut_out: bool,
     /// Purses that were loaded and none of whose tokens was good yet: a state that was not saved may have spent some.
     pub(crate) unsure_purses: BTreeSet<(Fqdn, Class)>,
+    /// The queue that a state knows that was written last, be it safe or not; and one that a safe state knows.
+    pub(crate) exported_queue: Option<QsClientId>,
+    pub(crate) saved_queue: Option<QsClientId>,
+    /// Leaving queues, where it failed.
+    pub(crate) leaving: Rests<()>,
     /// Whether it is known which queue configs our QS still takes: a state from before they were replaced may go on.
     pub(crate) is_generation_known: bool,
     /// When our queue began again, or was tried with another key.
@@ -97,6 +102,9 @@ impl Session {
             lost_reads: 0,
             is_shut_out: false,
             unsure_purses: BTreeSet::new(),
+            exported_queue: None,
+            saved_queue: None,
+            leaving: Rests::new(LONGEST_MENDING_MS),
             is_generation_known: false,
             mending_queue: Rests::new(LONGEST_MENDING_MS),
             held_from: HashMap::new(),
@@ -132,7 +140,8 @@ impl Session {
 
     /// Towards our QS, under our pseudonym.
     pub(crate) fn queue_route(&self) -> Result<Route, ClientError> {
-        Ok(Route { domain: self.domain().clone(), circuit: Circuit(self.record()?.circuit) })
+        let record = self.record()?;
+        Ok(Route { domain: record.domain().clone(), circuit: Circuit(record.circuit) })
     }
 
     /// A way that was never gone before: for calls that must not be joined with others.

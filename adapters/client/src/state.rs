@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) version: u8,
     pub(crate) account: Account,
     pub(crate) record: Option<Record>,
+    /// Records that we had before, the oldest first.
+    pub(crate) former: Table<u32, Former>,
     pub(crate) wallet: Wallet,
     /// Our AddPackages, by the queue config that came with them.
     pub(crate) packages: Table<ConfigId, Package>,
@@ -85,6 +87,7 @@ impl State {
             version: VERSION,
             account,
             record: None,
+            former: Table::default(),
             wallet: Wallet::default(),
             packages: Table::default(),
             doors: Table::default(),
@@ -109,6 +112,17 @@ impl State {
             outbox: Outbox::default(),
             mls: Stored::default(),
         }
+    }
+
+    /// Our records at QSs, the oldest first: the last one is the one that we have now.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.former.values().map(|former| &former.record).chain(&self.record)
+    }
+
+    /// One of our records.
+    pub(crate) fn record_of(&mut self, queue: &QsClientId) -> Option<&mut Record> {
+        let former = self.former.values_mut().map(|former| &mut former.record);
+        former.chain(&mut self.record).find(|record| record.client == *queue)
     }
 }
 
@@ -179,11 +193,34 @@ impl Record {
             is_low: Flag::No,
         }
     }
+
+    /// The homeserver whose QS it is at: our user's own, or one that our queue was moved to.
+    pub(crate) const fn domain(&self) -> &Fqdn {
+        &self.friendship.domain
+    }
+}
+
+/// A record that we leave: its queue is read until nothing more comes.
+#[derive(Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Former {
+    pub(crate) record: Record,
+    /// When we began to leave it.
+    pub(crate) since: Timestamp,
+    /// Until when it stays at least: invitations may be on their way.
+    pub(crate) until: Timestamp,
+    /// Groups that have another queue config now, and since when, until they say that nothing follows through this one.
+    pub(crate) unended: Table<GroupId, Timestamp>,
+    /// Whether its queue was read to the end after the last group had another config.
+    pub(crate) is_read: Flag,
+    /// Whether all groups are to leave it at once.
+    pub(crate) is_hurried: Flag,
 }
 
 /// What friends get of each other (01, "Friendship keys").
 #[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub(crate) struct FriendshipKeys {
+    /// The homeserver whose QS knows the token.
+    pub(crate) domain: Fqdn,
     /// Authorises fetching the user's AddPackages.
     pub(crate) token: FriendshipToken,
     /// Opens the link keys in them.
@@ -195,6 +232,8 @@ pub(crate) struct FriendshipKeys {
 /// An AddPackage of ours that someone may have taken.
 #[derive(Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub(crate) struct Package {
+    /// The queue that its config leads to.
+    pub(crate) queue: QsClientId,
     pub(crate) reference: KeyPackageRef,
     pub(crate) leaf: OwnLeaf,
     pub(crate) init_key: HpkeSecretKey,
@@ -206,6 +245,8 @@ pub(crate) struct Package {
 /// A queue config that was replaced.
 #[derive(Clone, Copy, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub(crate) struct Retired {
+    /// The queue that it leads to.
+    pub(crate) queue: QsClientId,
     pub(crate) at: Timestamp,
     /// The last month in which it could be used.
     pub(crate) expires: Month,
@@ -265,4 +306,4 @@ pub(crate) struct Offered {
 }
 
 /// Version of the encoding.
-pub(crate) const VERSION: u8 = 5;
+pub(crate) const VERSION: u8 = 6;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::{join_all, select_all};
 use phoenix_core::{
-    AliasHash, ErrorCode, ErrorReply, Fqdn,
+    AliasHash, ErrorCode, ErrorReply, Fqdn, QsClientId,
     api::{
         Description, Endpoint,
         auth::{AliasDequeue, DequeueOffers},
         queue::{Dequeue, DequeueReply},
     },
-    port::{Outgoing, Transport, TransportError},
-    wire::Wire,
+    port::{Circuit, Outgoing, Transport, TransportError},
+    wire::{Sender, Wire},
 };
 
 use crate::{
@@ -26,8 +26,8 @@ use crate::{
 /// One of a client's queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Which {
-    /// At the QS.
-    Queue,
+    /// At a QS: the one of our record, or of one that we leave.
+    Queue(QsClientId),
     /// Of the account, at the AS.
     Direct,
     /// Of an alias, at the AS.
@@ -49,9 +49,9 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Entries of the queue at the QS, as they came by a stream.
-    pub(crate) fn streamed(found: &DequeueReply) -> Self {
-        Self { which: Which::Queue, reply: Ok(Ok(found.encode())) }
+    /// Entries of a queue at a QS, as they came by a stream.
+    pub(crate) fn streamed(queue: QsClientId, found: &DequeueReply) -> Self {
+        Self { which: Which::Queue(queue), reply: Ok(Ok(found.encode())) }
     }
 }
 
@@ -88,6 +88,7 @@ impl Session {
             self.tend_groups().await;
             self.mend_queue().await;
             self.learn_generation().await;
+            self.go_on_leaving().await;
             let has_more = read.iter().any(|read| *read == Ok(true));
             read.into_iter().collect::<Result<Vec<_>, _>>()?;
             processed?;
@@ -100,10 +101,8 @@ impl Session {
 
     /// A read of each queue that we have, but for those that rest.
     pub(crate) fn readings(&mut self, wait_s: u8) -> Result<Vec<Reading>, ClientError> {
-        let mut queues = vec![Which::Direct];
-        if self.state.record.is_some() {
-            queues.insert(0, Which::Queue);
-        }
+        let records = self.state.records().map(|record| Which::Queue(record.client));
+        let mut queues: Vec<_> = records.chain([Which::Direct]).collect();
         let aliases = self.state.aliases.iter().filter(|(_, alias)| alias.is_registered.is_set());
         queues.extend(aliases.map(|(alias, _)| Which::Alias(*alias)));
         let now = self.now();
@@ -112,22 +111,35 @@ impl Session {
     }
 
     /// Takes what was read. Says whether more waits behind it. An alias that cannot be read rests, and is no error: it
-    /// may have ended.
+    /// may have ended; and so does a queue that we leave.
     pub(crate) fn absorb(&mut self, answer: Answer) -> Result<bool, ClientError> {
         let which = answer.which;
         let taken = self.take_answer_of(answer);
         match which {
-            Which::Alias(_) if taken.is_err() => {
-                let now = self.now();
-                self.stuck.failed(which, now);
+            Which::Queue(queue) if taken.is_err() && !self.is_present(queue) => {
+                self.rest(which);
                 Ok(false)
             }
-            Which::Queue if self.is_shut_out(&taken) => {
+            Which::Alias(_) if taken.is_err() => {
+                self.rest(which);
+                Ok(false)
+            }
+            Which::Queue(_) if self.is_shut_out(&taken) => {
                 self.is_shut_out = true;
                 Ok(true)
             }
             _ => taken,
         }
+    }
+
+    fn rest(&mut self, which: Which) {
+        let now = self.now();
+        self.stuck.failed(which, now);
+    }
+
+    /// Whether a queue is the one that we have now.
+    fn is_present(&self, queue: QsClientId) -> bool {
+        self.state.record.as_ref().is_some_and(|record| record.client == queue)
     }
 
     /// Whether our key may have been replaced by the next one: to be found out by [`Session::mend_queue`], if it may
@@ -178,15 +190,27 @@ impl Session {
         first
     }
 
-    /// Reads the queue at the QS to its end, waiting for an entry where there is none.
+    /// Reads our queues at QSs to their ends, waiting for an entry of the one that we have now where there is none.
     pub(crate) async fn read_queue(&mut self, wait_s: u8) -> Result<(), ClientError> {
+        let present = self.record()?.client;
+        for queue in self.state.former.values().map(|it| it.record.client).collect::<Vec<_>>() {
+            // One that cannot be read now holds up what comes by the next, and nothing else.
+            let _ = self.read_to_end(queue, 0).await;
+        }
+        let wait_s = if self.state.former.is_empty() { wait_s } else { wait_s.min(1) };
+        self.read_to_end(present, wait_s).await
+    }
+
+    async fn read_to_end(&mut self, queue: QsClientId, wait_s: u8) -> Result<(), ClientError> {
+        let which = Which::Queue(queue);
         for round in 0..MAX_ROUNDS {
-            let (description, route, auth) = self.way(Which::Queue)?;
-            let request =
-                self.record()?.inbox.request(self.habits.acknowledge, if round == 0 { wait_s } else { 0 });
+            let (description, route, auth) = self.way(which)?;
+            let acknowledge = self.habits.acknowledge;
+            let inbox = self.inbox(which).ok_or(NO_QUEUE)?;
+            let request = inbox.request(acknowledge, if round == 0 { wait_s } else { 0 });
             let reply = self.exchange(&description, &route, Some(&auth), request.encode()).await?;
             let reply = DequeueReply::decode(&reply).map_err(|_| ClientError::Unexpected("dequeue"))?;
-            if !self.take_reply(Which::Queue, &reply)? {
+            if !self.take_reply(which, &reply)? {
                 break;
             }
         }
@@ -203,57 +227,64 @@ impl Session {
 
     /// The state that holds all that was read is being written.
     pub(crate) fn mark_exported(&mut self) {
+        self.exported_queue = self.state.record.as_ref().map(|record| record.client);
         self.inboxes().for_each(Inbox::mark_exported);
     }
 
     /// The state that was written last is safe.
     pub(crate) fn confirm_export(&mut self) {
+        self.saved_queue = self.exported_queue;
         self.inboxes().for_each(Inbox::confirm_export);
     }
 
     fn inboxes(&mut self) -> impl Iterator<Item = &mut Inbox> {
         let aliases = self.state.aliases.values_mut().map(|alias| &mut alias.inbox);
-        let record = self.state.record.as_mut().map(|record| &mut record.inbox);
-        std::iter::once(&mut self.state.account.inbox).chain(aliases).chain(record)
+        let former = self.state.former.values_mut().map(|former| &mut former.record);
+        let records = former.chain(&mut self.state.record).map(|record| &mut record.inbox);
+        std::iter::once(&mut self.state.account.inbox).chain(aliases).chain(records)
     }
 
     fn reading(&mut self, which: Which, wait_s: u8) -> Result<Reading, ClientError> {
         let (description, route, auth) = self.way(which)?;
         let acknowledge = self.habits.acknowledge;
-        let inbox = self.inbox(which).ok_or(ClientError::State("no such queue"))?;
+        let inbox = self.inbox(which).ok_or(NO_QUEUE)?;
         let request = inbox.request(acknowledge, wait_s);
         let outgoing = self.prepare(&description, &route, Some(&auth), None, request.encode())?;
         Ok(Reading { which, domain: route.domain, outgoing, transport: self.ports.transport.clone() })
     }
 
     fn take_reply(&mut self, which: Which, reply: &DequeueReply) -> Result<bool, ClientError> {
-        let inbox = self.inbox(which).ok_or(ClientError::State("no such queue"))?;
+        let inbox = self.inbox(which).ok_or(NO_QUEUE)?;
         let before = inbox.next_seq();
         let read = inbox.take(reply);
         let has_moved = inbox.next_seq() > before;
         let now = self.now();
-        if which == Which::Queue && !(read.lost && self.stuck.is_resting(&which, now)) {
+        let is_present = matches!(which, Which::Queue(queue) if self.is_present(queue));
+        if is_present && !(read.lost && self.stuck.is_resting(&which, now)) {
             // What is read again at once counts once.
             self.lost_reads = if read.lost { self.lost_reads.saturating_add(1) } else { 0 };
         }
-        // Ours at the QS begins again and tells it then; those at the AS cannot.
-        let is_news = read.lost && which != Which::Queue && !self.stuck.has_failed(&which);
+        // Ours at the QS begins again and tells it then; the others cannot.
+        let is_news = read.lost && !is_present && !self.stuck.has_failed(&which);
         match read.lost {
             true => self.stuck.failed(which, now),
             false => self.stuck.succeeded(&which),
         }
         if read.gap || is_news {
             self.tell(Event::Gap);
-            if which == Which::Queue {
+            if matches!(which, Which::Queue(_)) {
                 self.doubt_all();
             }
+        }
+        if let Which::Queue(queue) = which {
+            self.note_read(queue, read.remaining == 0 && !read.lost);
         }
         Ok(read.remaining > 0 && has_moved)
     }
 
     fn inbox(&mut self, which: Which) -> Option<&mut Inbox> {
         match which {
-            Which::Queue => self.state.record.as_mut().map(|record| &mut record.inbox),
+            Which::Queue(queue) => self.state.record_of(&queue).map(|record| &mut record.inbox),
             Which::Direct => self.direct_inbox(None),
             Which::Alias(alias) => self.direct_inbox(Some(alias)),
         }
@@ -261,7 +292,12 @@ impl Session {
 
     fn way(&self, which: Which) -> Result<(Description, Route, Auth), ClientError> {
         Ok(match which {
-            Which::Queue => (Dequeue::DESCRIPTION, self.queue_route()?, self.queue_identity()?),
+            Which::Queue(queue) => {
+                let record = self.state.records().find(|record| record.client == queue).ok_or(NO_QUEUE)?;
+                let route = Route { domain: record.domain().clone(), circuit: Circuit(record.circuit) };
+                let auth = Auth::new(Sender::QsClient(queue), Arc::new(record.client_key.clone()));
+                (Dequeue::DESCRIPTION, route, auth)
+            }
             Which::Direct => {
                 (DequeueOffers::DESCRIPTION, self.identity_route(&self.domain().clone()), self.identity())
             }
@@ -277,3 +313,5 @@ impl Session {
 const LOST_READS: u8 = 3;
 /// Pages of one queue in one go: a hundred thousand entries, more than a queue holds, would take several calls.
 const MAX_ROUNDS: usize = 100;
+
+const NO_QUEUE: ClientError = ClientError::State("no such queue");

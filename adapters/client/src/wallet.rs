@@ -156,7 +156,8 @@ impl Session {
     pub(crate) async fn top_up(&mut self) -> Result<(), ClientError> {
         let mut purses = self.state.wallet.known();
         let friends = self.state.friends.keys().map(|user| &user.domain);
-        let domains = friends.chain(self.state.groups.keys().map(|group| &group.domain));
+        let records = self.state.records().map(|record| record.domain());
+        let domains = friends.chain(self.state.groups.keys().map(|group| &group.domain)).chain(records);
         purses.extend(domains.map(|domain| (domain.clone(), Class::Standard)));
         let mut first = Ok(());
         for (domain, class) in purses {

@@ -1,4 +1,4 @@
-//! `phoenix-server`: the reference homeserver, and a demo that plays a conversation over two of them.
+//! `phoenix-server`: the reference homeserver, and a demo that plays a conversation over three of them.
 
 mod admin;
 mod admin_socket;
@@ -54,7 +54,7 @@ enum Command {
     Peers(peers::Options),
     /// Searches a database, or a copy of one, for what no homeserver may keep.
     Audit(audit::Options),
-    /// Plays a conversation between the users of two homeservers, and checks every step of it.
+    /// Plays a conversation between the users of homeservers, and checks every step of it.
     Demo(demo::Options),
 }
 

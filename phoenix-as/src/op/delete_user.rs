@@ -14,8 +14,11 @@ use phoenix_core::{
 };
 
 use crate::{
-    AuthService, account, kinds,
+    AuthService, account,
+    audiences::{self, Audiences},
+    kinds,
     login::Caller,
+    notices,
     record::{self, Client, User},
     revocations::{self, Revocations},
 };
@@ -32,6 +35,7 @@ pub(crate) struct State {
 /// What a completed login opens.
 pub(crate) struct Opened {
     revocations: Revocations,
+    audiences: Audiences,
     clients: Vec<(Uuid, Option<Client>)>,
 }
 
@@ -54,7 +58,7 @@ impl Operation for DeleteUser {
             Caller::PLACES => {
                 let Caller { user, login, .. } = Caller::found(found, id, &request.factor, cx)?;
                 let Some((user, _)) = user.zip(login) else { return Ok(Vec::new()) };
-                let mut readings = vec![revocations::reading_to_change()];
+                let mut readings = vec![revocations::reading_to_change(), audiences::reading(&id.user)];
                 let wanted = || Wanted::Keys(vec![record::ROW]);
                 let places = user.clients.iter().map(|it| kinds::client(&account::named(&id.user, *it)));
                 readings.extend(places.map(|at| Reading::change(at, wanted())));
@@ -71,10 +75,11 @@ impl Operation for DeleteUser {
             return Ok(State { caller, opened: None });
         };
         let revocations = Revocations::found(&found, Caller::PLACES)?;
-        let places = Caller::PLACES.saturating_add(1)..;
+        let audiences = Audiences::found(&found, Caller::PLACES.saturating_add(1))?;
+        let places = Caller::PLACES.saturating_add(2)..;
         let clients = clients.iter().zip(places).map(|(uuid, at)| Ok((*uuid, account::found(&found, at)?)));
         let clients = clients.collect::<Result<_, Failure>>()?;
-        Ok(State { caller, opened: Some(Opened { revocations, clients }) })
+        Ok(State { caller, opened: Some(Opened { revocations, audiences, clients }) })
     }
 
     fn authenticate(
@@ -93,8 +98,10 @@ impl Operation for DeleteUser {
         cx: &Context<AuthService>,
     ) -> Result<Decision<Empty>, Failure> {
         let (login, opened) = state.caller.login.zip(state.opened).ok_or(Reject::Unauthenticated)?;
-        let Opened { revocations, clients } = opened;
+        let Opened { revocations, audiences, clients } = opened;
         let id = call.sender().client();
+        let serial = revocations.next_serial(cx);
+        let told = call.request().domains.iter().cloned().chain(audiences.live(cx.now));
         // What the login counted goes with its client.
         let mut decision = login.used(Decision::reply(Empty {}), Vec::new());
         for (uuid, client) in &clients {
@@ -103,6 +110,7 @@ impl Operation for DeleteUser {
         let decision = own(id, cx)
             .into_iter()
             .fold(decision, |decision, at| decision.change(at, vec![Write::Drop], Alarm::Never));
+        let decision = notices::begun(decision, (&id.user, serial), told, cx)?;
         let decision = decision.put(kinds::former_user(&id.user, cx), record::ROW, record::encode(&Empty {}));
         let clients = clients.iter().filter_map(|(_, client)| client.as_ref());
         Ok(revocations.revoking(&id.user, clients, decision, cx))

@@ -235,12 +235,12 @@ impl World {
         Fare::Frame(vec![0, number].into(), self.now().plus_secs(121))
     }
 
-    fn visit(&self, user: &UserId, proof: u8) -> Result<Flag, Reject> {
+    pub(super) fn visit(&self, user: &UserId, proof: u8) -> Result<Flag, Reject> {
         let request = VisitRequest { user: user.clone(), comes: Flag::Yes };
         block_on(self.engine.internal::<op::Visit>(request, self.proof(proof))).map_err(refusal)
     }
 
-    fn looked(&self, user: &UserId) -> Result<Flag, Reject> {
+    pub(super) fn looked(&self, user: &UserId) -> Result<Flag, Reject> {
         let request = VisitRequest { user: user.clone(), comes: Flag::No };
         block_on(self.engine.internal::<op::Visit>(request, Fare::Free)).map_err(refusal)
     }

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use futures::executor::block_on;
 use phoenix_core::{
-    AliasHash, ClientId, Failure, Fqdn, Generation, Origin, Reject, Timestamp, UserId, Uuid,
+    AliasHash, ClientId, Failure, Fqdn, Generation, KeyId, Origin, Reject, Timestamp, UserId, Uuid,
     api::{
         Endpoint, ServiceName,
         auth::{RegisterFinishRequest, RegisterInitReply, RegisterInitRequest, RegistrationProof},
@@ -59,6 +59,7 @@ pub(super) enum By<'a> {
     Client(&'a TestClient),
     Alias(AliasHash, &'a SigningKey),
     Key(&'a SigningKey),
+    Homeserver(&'a str, &'a SigningKey),
 }
 
 impl World {
@@ -180,6 +181,10 @@ impl World {
             }
             By::Alias(alias, key) => (Sender::Alias(alias), key),
             By::Key(key) => (Sender::NewKey(key.verifying_key()), key),
+            By::Homeserver(name, key) => {
+                let id = KeyId::of(&key.verifying_key());
+                (Sender::Homeserver(domain(name), ServiceName::As, id), key)
+            }
         };
         let mut frame = AuthFrame {
             sender,
@@ -260,6 +265,11 @@ impl World {
         let csr = csr(id.clone(), &key, keys, self.now());
         let credential = ClientCredential::issue(csr, intermediate, signer, self.now()).unwrap();
         TestClient { id, key, queue_key, credential }
+    }
+
+    /// Signs for the neighbour.
+    pub(super) fn neighbours_key(&self) -> &SigningKey {
+        self.neighbour.keys.intermediate().1
     }
 
     /// The neighbour removes a client.

@@ -307,6 +307,7 @@ impl<'a, O: Operation> Run<'a, O> {
                 Hint::Ring => shared.alarms.ring(Vec::new()),
                 Hint::Delay { domain, delay } => shared.note_delay(domain, delay),
                 Hint::Advertised { domain, limits } => shared.note_advertised(domain, limits),
+                Hint::Outdated(domain) => shared.directory().outdate(&domain),
                 Hint::Ephemeral { to, message } => {
                     let bytes = message.size();
                     // What there is no room for is lost, as is what nobody takes.

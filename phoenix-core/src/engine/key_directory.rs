@@ -92,6 +92,16 @@ impl KeyDirectory {
         entry.state().usable(self.clock.now())
     }
 
+    /// What is known of a homeserver's AS is older than what it publishes: it is fetched anew when it is needed next, and
+    /// stays usable for a while if the peer does not answer then.
+    pub(crate) fn outdate(&self, domain: &Fqdn) {
+        let key = (domain.clone(), ServiceName::As);
+        let Some(entry) = self.entries().get(&key).cloned() else { return };
+        let mut state = entry.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let stale = Timestamp(self.clock.now().0.saturating_sub(FRESH_S.saturating_mul(1_000)));
+        state.fetched_at = state.fetched_at.min(stale);
+    }
+
     /// Keys, fetched if they must be.
     ///
     /// # Errors

@@ -104,6 +104,8 @@ pub enum Hint {
         /// The message.
         message: Box<FanOutMessage>,
     },
+    /// What is known of a homeserver's AS is older than what it publishes now.
+    Outdated(Fqdn),
     /// Goes to the operator.
     Report(Box<AbuseReport>),
     /// Whether delivery towards a homeserver is delayed.

@@ -4,15 +4,20 @@ use phoenix_core::{
     Failure, LeafIndex, Reject,
     api::{
         Empty,
-        delivery::{self as api, UpdateQueueConfigRequest},
+        delivery::{self as api, ContentKind, GroupContent, UpdateQueueConfigRequest},
+        queue::NotifyClass,
     },
     operation::{Authorised, Context, Decision, Operation, Peers},
     port::Alarm,
+    wire::Opaque,
 };
 
-use crate::{accept::forgotten, group::Members, roster::Member, rules, service::DeliveryService};
+use crate::{
+    accept::forgotten, fanout::FanOut, group::Members, roster::Member, rules, service::DeliveryService,
+};
 
-/// Replaces a member's queue config. A joiner that does so has joined: its snapshot may go.
+/// Replaces a member's queue config. A joiner that does so has joined: its snapshot may go. Who leaves the queue that
+/// the former one leads to is told through it, in the order of the group, that nothing follows.
 pub struct UpdateQueueConfig;
 
 impl Operation for UpdateQueueConfig {
@@ -29,17 +34,23 @@ impl Operation for UpdateQueueConfig {
         _: &Peers,
         cx: &Context<DeliveryService>,
     ) -> Result<Decision<Empty>, Failure> {
-        let (sender, config) = (*call.sender(), call.request().config.clone());
+        let UpdateQueueConfigRequest { access, config, ends } = call.request();
+        let (sender, config) = (*call.sender(), config.clone());
         let Members { site, roster: before } = members;
         if before.uses_config(&config.sealed, Some(sender)) {
             return Err(Reject::DuplicateKey.into());
         }
         let member = before.member(sender).cloned().ok_or(Reject::Unauthenticated)?;
+        let mut fan_out = FanOut::new(access, &site.at, cx);
+        if ends.is_set() {
+            let content = GroupContent { kind: ContentKind::ConfigEnds, sender, message: Opaque::default() };
+            fan_out.send(NotifyClass::Silent, &content, std::iter::once(&member.config))?;
+        }
         let roster = before.clone().with(Member { config, awaited: None, ..member })?;
         let members = Members { site, roster };
         let mut writes = vec![members.write(&mut cx.chance("group"))?];
         writes.extend(forgotten(&members, &before));
-        Ok(Decision::reply(Empty {}).change(members.site.at, writes, Alarm::Keep))
+        Ok(fan_out.decide(Decision::reply(Empty {}), members.site.at, writes, Alarm::Keep)?)
     }
 }
 

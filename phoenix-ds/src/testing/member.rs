@@ -262,7 +262,10 @@ impl Member {
                 ContentKind::Proposal => {
                     Proposals::decode(&message).unwrap().iter().for_each(|it| self.hear(it));
                 }
-                ContentKind::Application | ContentKind::Targeted | ContentKind::ProfileKey => {}
+                ContentKind::Application
+                | ContentKind::Targeted
+                | ContentKind::ProfileKey
+                | ContentKind::ConfigEnds => {}
             }
         }
     }
@@ -322,8 +325,22 @@ impl Member {
         world: &World,
         config: ClientQueueConfig,
     ) -> Result<Empty, Failure> {
-        let request =
-            UpdateQueueConfigRequest { access: self.access.clone().unwrap(), config: config.clone() };
+        self.replace_config(world, config, Flag::No)
+    }
+
+    /// As [`Member::update_config`], by one that leaves the queue that the former config leads to.
+    pub(crate) fn leave_queue(&mut self, world: &World, config: ClientQueueConfig) -> Result<Empty, Failure> {
+        self.replace_config(world, config, Flag::Yes)
+    }
+
+    fn replace_config(
+        &mut self,
+        world: &World,
+        config: ClientQueueConfig,
+        ends: Flag,
+    ) -> Result<Empty, Failure> {
+        let access = self.access.clone().unwrap();
+        let request = UpdateQueueConfigRequest { access, config: config.clone(), ends };
         let reply = world.call::<UpdateQueueConfig>(&request, Some(self.leaf()))?;
         self.config = config;
         Ok(reply)

@@ -89,6 +89,7 @@ fn t25_a_wrong_key_causes_the_same_work_also_where_the_tree_is_not_read() {
     bench.compare::<UpdateQueueConfig>(by_leaf, |access| UpdateQueueConfigRequest {
         access,
         config: config(),
+        ends: Flag::No,
     });
     bench.compare::<Report>(by_leaf, |access| {
         let (accused, reason) = (Pseudonym([1; 16]), ReportReason::Abuse);

@@ -82,8 +82,8 @@ impl Client {
     }
 
     /// Deletes the user with all that is its own, and revokes its clients, this one among them: nothing can be done
-    /// with it any more. The homeserver is told at which domains the user took tokens; it does not pass that on yet, so
-    /// they keep what they have of the user until it expires. Leave groups and delete aliases before: nothing relates
+    /// with it any more. The homeserver is told at which domains the user took tokens, and tells those that the
+    /// user is gone. Leave groups and delete aliases before: nothing relates
     /// them to the user. Repeated after an error that left it open, `unauthenticated` says that it is done.
     ///
     /// The record and queue at the queuing service go with it, as with [`Client::delete_queue`]; where that fails, they

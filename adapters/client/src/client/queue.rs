@@ -1,7 +1,7 @@
 //! The pseudonymous record at the queuing service, as an application looks after it (06).
 
 use phoenix_core::{
-    ConfigId, GroupId,
+    ConfigId, Fqdn, GroupId,
     api::queue::{ConfigRule, FormerTokens, PushToken, QsUserRecord},
 };
 
@@ -67,6 +67,37 @@ impl Client {
     /// As [`Client::rotate_client_key`].
     pub async fn replace_configs(&self, pace: Pace) -> Result<(), ClientError> {
         self.lock().await.replace_configs(pace).await
+    }
+
+    /// Moves this client's queue to another homeserver's queuing service, without leaving a group: one whose operator lets
+    /// users of others have queues there, or back to the user's own. That homeserver learns nothing of whose queue it is;
+    /// its tokens are fetched under this client's identity, though, and better some time before
+    /// ([`Client::fetch_tokens`]).
+    ///
+    /// The queue there is made at once, and so are packages by which friends add this client. Then each group gets a
+    /// config for it, and friends hear where this client's packages are: with [`Pace::AtOnce`] now, or with
+    /// [`Client::sync`] where something fails; else one in each [`Client::maintain`]. With
+    /// [`Acknowledge::Saved`](crate::Acknowledge::Saved) that begins when the state was saved. Until a group has
+    /// said that nothing follows by the former queue, both are read, in that order, so that nothing is lost and nothing
+    /// overtakes; a former queue that does not bring it within an hour is waited for no longer. Then the former queue is
+    /// deleted: with [`Pace::Gradual`] after eight days, for which invitations may be on their way.
+    ///
+    /// A push token and rules for groups ([`Client::set_push_token`], [`Client::rule_group`]) stay behind. Further clients
+    /// of the user follow with [`Client::provision`].
+    ///
+    /// # Errors
+    /// Where the queue was not made, nothing has changed: [`ClientError::Refused`] with `token_required` or
+    /// `token_invalid` where that homeserver makes queues for its own users only. [`ClientError::State`] where another
+    /// client of the user holds its connections: that one can do it; or where four queues are being left already. Where the
+    /// queue was made, [`Client::sync`] and [`Client::maintain`] do what was left.
+    pub async fn move_queue(&self, to: &Fqdn, pace: Pace) -> Result<(), ClientError> {
+        self.lock().await.move_queue(to, pace).await
+    }
+
+    /// The homeservers whose queuing services keep a queue of this client: those that it leaves, and at last the one that
+    /// it has now.
+    pub async fn queues(&self) -> Vec<Fqdn> {
+        self.lock().await.state.records().map(|record| record.domain().clone()).collect()
     }
 
     /// Leaves a push token with the queuing service, by which this client is woken while no stream is open; none takes it

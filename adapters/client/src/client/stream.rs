@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::future::{Either, select};
 use phoenix_core::{
-    ErrorCode, Fqdn, Timestamp,
+    ErrorCode, Fqdn, QsClientId, Timestamp,
     api::{
         Endpoint,
         queue::DequeueReply,
@@ -49,6 +49,8 @@ pub struct QueueStream {
     client: Client,
     transport: Arc<dyn StreamTransport>,
     open: Option<Box<dyn Streaming>>,
+    /// Whose the open stream is, or the last one.
+    queue: Option<QsClientId>,
     /// All entries below it came by the open stream or before it: of more, the stream knows nothing.
     received: u64,
     /// All entries below it were acknowledged on the open stream.
@@ -76,6 +78,7 @@ impl Client {
             client: self.clone(),
             transport,
             open: None,
+            queue: None,
             received: 0,
             acknowledged: 0,
             not_before: Some(Timestamp(0)),
@@ -139,8 +142,14 @@ impl QueueStream {
         self.not_before = Some(Timestamp(0));
     }
 
-    /// Opens the stream, where it may be opened now. Where it cannot, that is tried again later.
+    /// Opens the stream, where it may be opened now. Where it cannot, that is tried again later. A queue that we have moved
+    /// has another at once; what the former one still gets is read without.
     async fn open(&mut self, now: Timestamp) {
+        let present = self.client.lock().await.state.record.as_ref().map(|record| record.client);
+        if self.queue != present {
+            (self.open, self.queue) = (None, present);
+            (self.not_before, self.pause_ms) = (Some(Timestamp(0)), PAUSE_MS);
+        }
         if self.open.is_some() || self.not_before.is_none_or(|at| now < at) {
             return;
         }
@@ -162,7 +171,7 @@ impl QueueStream {
         let seconds = until.millis_since(clock.now()).div_ceil(1_000);
         let mut readings = session.readings(u8::try_from(seconds).unwrap_or(u8::MAX))?;
         drop(session);
-        readings.retain(|reading| reading.which() != Which::Queue);
+        readings.retain(|reading| self.queue.map(Which::Queue) != Some(reading.which()));
         let Some(stream) = &mut self.open else { return Ok(Came::Time) };
         let others = async {
             match Reading::first(readings).await {
@@ -208,10 +217,11 @@ impl QueueStream {
     }
 
     async fn take_entries(&mut self, found: &DequeueReply, now: Timestamp) -> Result<(), ClientError> {
-        let dealt = self.client.deal_with(Some(Answer::streamed(found))).await;
+        let Some(queue) = self.queue else { return Ok(()) };
+        let dealt = self.client.deal_with(Some(Answer::streamed(queue, found))).await;
         let after = found.entries.last().map_or(0, |last| last.seq.saturating_add(1));
         self.received = self.received.max(after);
-        if self.client.lock().await.read_below() < after {
+        if self.client.lock().await.read_below(queue) < after {
             // Nothing behind an entry that does not open will: reading without the stream mends that.
             self.cut_off(now);
         } else {
@@ -222,8 +232,8 @@ impl QueueStream {
 
     /// Acknowledges what was dealt with, or saved, as the habits have it.
     async fn acknowledge(&mut self) {
-        let below = self.client.lock().await.acknowledged_below().min(self.received);
-        let Some(stream) = &mut self.open else { return };
+        let (Some(stream), Some(queue)) = (&mut self.open, self.queue) else { return };
+        let below = self.client.lock().await.acknowledged_below(queue).min(self.received);
         if below <= self.acknowledged {
             return;
         }
@@ -252,12 +262,13 @@ impl Session {
     }
 
     /// Below it, all entries were read.
-    fn read_below(&self) -> u64 {
-        self.record().map_or(0, |record| record.inbox.next_seq())
+    fn read_below(&mut self, queue: QsClientId) -> u64 {
+        self.state.record_of(&queue).map_or(0, |record| record.inbox.next_seq())
     }
 
-    fn acknowledged_below(&self) -> u64 {
-        self.record().map_or(0, |record| record.inbox.request(self.habits.acknowledge, 0).ack_below)
+    fn acknowledged_below(&mut self, queue: QsClientId) -> u64 {
+        let acknowledge = self.habits.acknowledge;
+        self.state.record_of(&queue).map_or(0, |record| record.inbox.request(acknowledge, 0).ack_below)
     }
 }
 

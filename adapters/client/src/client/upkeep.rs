@@ -27,6 +27,7 @@ impl Session {
         first = first.and(self.block_retired().await);
         first = first.and(self.renew_a_config().await);
         first = first.and(self.void_former_configs().await);
+        first = first.and(self.leave_queues().await);
         let now = self.now();
         for group in self.state.groups.keys().cloned().collect::<Vec<_>>() {
             first = first.and(self.verify_members(&group, now, (Tell::Everybody, Effort::Passing)).await);

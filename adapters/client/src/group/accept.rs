@@ -76,12 +76,13 @@ impl Session {
         };
         let body = Opaque::new(request.encode())?;
         let keys = (payload.credential_key.clone(), payload.profile_key.clone());
+        let (config_generation, queue) = (self.record()?.generation, self.record()?.client);
         let record = GroupRecord {
             standing: Standing::Joining,
-            config_generation: self.record()?.generation,
+            config_generation,
             config_until: self.config_due(),
             sent: Some(Sent { act: Act::Join, plan: None, hash, body, fresh: fresh.clone(), leaf: None }),
-            ..GroupRecord::new(circuit, access, keys, (leaf, config_id))
+            ..GroupRecord::new(circuit, access, keys, (leaf, config_id, queue))
         };
         self.state.configs.insert(config_id, group.clone());
         self.state.groups.insert(group.clone(), record);

@@ -46,7 +46,7 @@ impl Session {
         self.check_standing(group)?;
         let present: BTreeSet<_> = users.iter().filter(|user| self.is_wholly_in(group, user)).collect();
         let users = users.iter().filter(|user| !present.contains(user)).cloned().collect();
-        for portion in portions(users) {
+        for portion in portions(self.served(users)) {
             self.add(group, &portion).await?;
         }
         Ok(())

@@ -65,11 +65,11 @@ impl Session {
         let ear_key = Secret::new(self.chance.bytes());
         let access = GroupAccess { group: group.clone(), ear_key_id: 0, ear_key };
         let keys = (Secret::new(self.chance.bytes()), Secret::new(self.chance.bytes()));
-        let config_generation = self.record()?.generation;
+        let (config_generation, queue) = (self.record()?.generation, self.record()?.client);
         let record = GroupRecord {
             connection,
             config_generation,
-            ..GroupRecord::new(circuit, access, keys, (leaf, config_id))
+            ..GroupRecord::new(circuit, access, keys, (leaf, config_id, queue))
         };
         let (request, own) = self.creation(reservation, &record, &mls_group, config)?;
         let auth =

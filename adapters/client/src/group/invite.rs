@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use openmls::prelude::{KeyPackage, KeyPackageIn, ProtocolVersion};
 use openmls_traits::OpenMlsProvider;
 use phoenix_core::{
-    ClientId, GroupId, KeyPackageRef, Pseudonym, Reject, UserId,
+    ClientId, Fqdn, GroupId, KeyPackageRef, Pseudonym, Reject, UserId,
     api::{
         delivery::{MAX_ADDS, MAX_BATCH_KEYS},
         queue::{
@@ -47,15 +47,16 @@ pub(crate) struct Invitees {
     pub(crate) batches: Vec<KeyPackageBatch>,
 }
 
-/// Users in portions that one commit can add each: with so many keys of QSs, and so many clients.
-pub(super) fn portions(mut users: Vec<UserId>) -> Vec<Vec<UserId>> {
+/// Users in portions that one commit can add each: with so many keys of QSs, and so many clients. With each user comes
+/// the homeserver whose QS serves the packages.
+pub(super) fn portions(mut users: Vec<(Fqdn, UserId)>) -> Vec<Vec<UserId>> {
     // Few portions: those of one homeserver come with one key.
-    users.sort_by(|one, other| one.domain.cmp(&other.domain));
+    users.sort_by(|(one, _), (other, _)| one.cmp(other));
     let mut portions: Vec<Vec<UserId>> = Vec::new();
-    let mut homeservers = 0_usize;
-    for user in users {
+    let (mut homeservers, mut last_domain) = (0_usize, None);
+    for (domain, user) in users {
         let last = portions.last_mut().filter(|it| it.len() < MOST_USERS);
-        let is_beside = last.as_ref().and_then(|it| it.last()).is_some_and(|it| it.domain == user.domain);
+        let is_beside = last_domain.as_ref() == Some(&domain);
         match last.filter(|_| is_beside || homeservers < MOST_HOMESERVERS) {
             Some(last) => {
                 homeservers = homeservers.saturating_add(usize::from(!is_beside));
@@ -66,6 +67,7 @@ pub(super) fn portions(mut users: Vec<UserId>) -> Vec<Vec<UserId>> {
                 portions.push(vec![user]);
             }
         }
+        last_domain = Some(domain);
     }
     portions
 }
@@ -82,13 +84,13 @@ impl Session {
         let mut invitees = Invitees::default();
         for user in users {
             let (keys, circuit) = self.way_to(user)?;
-            let route = Route { domain: user.domain.clone(), circuit: Circuit(circuit) };
-            let request = GetAddPackagesRequest { token: keys.token, suite };
+            let route = Route { domain: keys.domain.clone(), circuit: Circuit(circuit) };
+            let request = GetAddPackagesRequest { token: keys.token.clone(), suite };
             let fetched = self.call::<GetAddPackages>(&route, None, &request).await?;
             let (before, mut strangers) = (invitees.clients.len(), 0_usize);
             let mut taken = BTreeSet::new();
             for package in &fetched.packages {
-                let (invitee, client, key) = self.check_package(package, user, &keys.encryption_key).await?;
+                let (invitee, client, key) = self.check_package(package, user, &keys).await?;
                 if !fetched.batch.payload.packages.contains(&invitee.reference) {
                     return Err(ClientError::Unexpected("a package outside of its batch"));
                 }
@@ -112,6 +114,16 @@ impl Session {
             }
         }
         Ok(invitees)
+    }
+
+    /// Users, each with the homeserver whose QS serves its packages.
+    pub(super) fn served(&self, users: Vec<UserId>) -> Vec<(Fqdn, UserId)> {
+        let own = self.state.record.as_ref().map_or(self.domain(), |record| record.domain());
+        let domain = |user: &UserId| match self.state.friends.get(user) {
+            Some(friend) => friend.keys.domain.clone(),
+            None => own.clone(),
+        };
+        users.into_iter().map(|user| (domain(&user), user)).collect()
     }
 
     /// The keys by which a user's packages are fetched and opened: a friend's, or our own for our further clients.
@@ -139,7 +151,7 @@ impl Session {
         &mut self,
         package: &AddPackage,
         user: &UserId,
-        encryption_key: &Secret<32>,
+        keys: &FriendshipKeys,
     ) -> Result<(Invitee, ClientId, VerifyingKey), ClientError> {
         let key_package = KeyPackageIn::tls_deserialize_exact_bytes(&package.key_package);
         let key_package = key_package
@@ -149,7 +161,7 @@ impl Session {
         let leaf = key_package.leaf_node();
         let credential = leaf_credential(leaf.credential())?;
         let pseudonym = credential.pseudonym;
-        let link_key = open_link_key(encryption_key, pseudonym, &package.link_key)?;
+        let link_key = open_link_key(&keys.encryption_key, pseudonym, &package.link_key)?;
         let link = IdentityLink::open(&credential.encrypted_identity_link, &link_key, pseudonym)?;
         let leaf_key = leaf.signature_key().as_slice();
         let authority = self.authority_of(&link.credential, Effort::Patient).await?;
@@ -161,7 +173,7 @@ impl Session {
         let reference = key_package.hash_ref(self.provider.crypto()).map_err(mls("hash a KeyPackage"))?;
         let reference =
             KeyPackageRef(reference.as_slice().try_into().map_err(|_| Reject::Malformed("reference"))?);
-        if package.config.domain != user.domain {
+        if package.config.domain != keys.domain {
             return Err(Reject::Malformed("queue config").into());
         }
         let invitee = Invitee {
@@ -183,13 +195,13 @@ const MOST_USERS: usize = MAX_ADDS / MAX_QS_CLIENTS;
 
 #[cfg(test)]
 mod tests {
-    use phoenix_core::{UserId, Uuid};
+    use phoenix_core::{Fqdn, UserId, Uuid};
 
     use super::{MOST_HOMESERVERS, MOST_USERS, portions};
 
     #[test]
     fn users_of_many_homeservers_are_added_by_several_commits() {
-        let users = (0..40).map(|number| user(number, number % 20)).collect();
+        let users = (0..40).map(|number| served(user(number, number % 20))).collect();
 
         let portions = portions(users);
 
@@ -204,7 +216,7 @@ mod tests {
     #[test]
     fn users_are_added_by_as_few_commits_as_hold_all_their_clients() {
         let lengths = |users: u8, homeservers: u8| {
-            let users = (0..users).map(|number| user(number, number % homeservers)).collect();
+            let users = (0..users).map(|number| served(user(number, number % homeservers))).collect();
             portions(users).iter().map(Vec::len).collect::<Vec<_>>()
         };
 
@@ -212,6 +224,10 @@ mod tests {
         assert_eq!(lengths(3, 3), [3]);
         assert_eq!(lengths(60, 1), [MOST_USERS, MOST_USERS, 10]);
         assert_eq!(lengths(60, 2), [MOST_USERS, MOST_USERS, 10]);
+    }
+
+    fn served(user: UserId) -> (Fqdn, UserId) {
+        (user.domain.clone(), user)
     }
 
     fn user(number: u8, homeserver: u8) -> UserId {

@@ -115,7 +115,7 @@ impl Session {
             return Err(ClientError::Unexpected("an invitation to an epoch that has passed"));
         }
         let package = self.state.packages.get(&entry.config).ok_or(ClientError::State("no such package"))?;
-        let (leaf, is_leaf_shared) = (package.leaf.clone(), package.last_resort);
+        let (leaf, is_leaf_shared, queue) = (package.leaf.clone(), package.last_resort, package.queue);
         let circuit = self.fresh_circuit();
         let info = self.welcome_info(circuit, reference, &leaf, &invitation.bundle).await?;
         // We may have been a member before; what we know of that stays until we are one again.
@@ -128,7 +128,7 @@ impl Session {
             is_config_shared: Flag::Yes,
             is_leaf_shared,
             committed_at: self.now(),
-            ..GroupRecord::new(circuit, invitation.bundle.access, keys, (leaf, entry.config))
+            ..GroupRecord::new(circuit, invitation.bundle.access, keys, (leaf, entry.config, queue))
         };
         let own = LeafIndex(mls_group.own_leaf_index().u32());
         self.state.groups.insert(group.clone(), record);
@@ -223,29 +223,39 @@ impl Session {
         staged.into_group(&self.provider).map_err(mls("join a group"))
     }
 
-    /// Gives the DS a queue config that is good for it alone, in place of the one that came with our AddPackage.
+    /// Gives the DS a queue config that is good for it alone, in place of the one that came with our AddPackage. Not
+    /// while a state that was saved may know nothing of the queue that it leads to.
     pub(crate) async fn replace_config(&mut self, group: &GroupId) -> Result<(), ClientError> {
-        if !self.group(group)?.is_config_shared.is_set() {
+        if !self.group(group)?.is_config_shared.is_set() || !self.is_record_safe() {
             return Ok(());
         }
         // Known before it is used: messages may come through it before the answer does.
         let id = self.draw_config(group)?;
         let config = self.make_group_config(id, &group.domain).await?;
-        let generation = self.record()?.generation;
+        let ends = Flag::from(self.group(group)?.queue != self.record()?.client);
         let (route, auth) = (self.group_route(group)?, self.leaf_identity(group)?);
-        let request = UpdateQueueConfigRequest { access: self.group(group)?.access.clone(), config };
+        let request = UpdateQueueConfigRequest { access: self.group(group)?.access.clone(), config, ends };
         self.call::<UpdateQueueConfig>(&route, Some(&auth), &request).await?;
+        self.config_replaced(group)
+    }
+
+    /// The DS has the config that was drawn.
+    pub(crate) fn config_replaced(&mut self, group: &GroupId) -> Result<(), ClientError> {
+        let id = self.draw_config(group)?;
         let (now, due) = (self.now(), self.config_due());
+        let (generation, queue) = (self.record()?.generation, self.record()?.client);
         let record = self.group_mut(group)?;
         let former = std::mem::replace(&mut record.config, id);
+        let former_queue = std::mem::replace(&mut record.queue, queue);
         (record.next_config, record.config_generation) = (None, generation);
         record.is_config_shared = Flag::No;
         record.config_until = due;
         let expires = record.leaf.credential.validity.last;
         // A last-resort package may be taken again.
         if !self.state.packages.contains_key(&former) {
-            self.state.retired.insert(former, Retired { at: now, expires });
+            self.state.retired.insert(former, Retired { queue: former_queue, at: now, expires });
         }
+        self.await_end(group, former_queue);
         self.draw_config(group)?;
         Ok(())
     }

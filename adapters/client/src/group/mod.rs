@@ -24,8 +24,8 @@ use std::sync::Arc;
 
 use openmls::prelude::{MlsGroupJoinConfig, PURE_PLAINTEXT_WIRE_FORMAT_POLICY};
 use phoenix_core::{
-    AliasHash, ClientId, ConfigId, Epoch, Fingerprint, GroupId, LeafIndex, MessageId, Pseudonym, Timestamp,
-    UserId, Uuid,
+    AliasHash, ClientId, ConfigId, Epoch, Fingerprint, GroupId, LeafIndex, MessageId, Pseudonym, QsClientId,
+    Timestamp, UserId, Uuid,
     api::{
         delivery::{GroupAccess, MemberKeys},
         queue::MAX_LINK_KEY,
@@ -67,6 +67,8 @@ pub(crate) struct GroupRecord {
     pub(crate) former_name: Option<Pseudonym>,
     /// The queue config that the DS has of us.
     pub(crate) config: ConfigId,
+    /// The queue that it leads to.
+    pub(crate) queue: QsClientId,
     /// Of which generation that is.
     pub(crate) config_generation: u32,
     /// The one that it gets next: known before, for the same reason as the next leaf.
@@ -114,7 +116,7 @@ impl GroupRecord {
         circuit: u64,
         access: GroupAccess,
         (credential_key, profile_key): (Secret<32>, Secret<32>),
-        (leaf, config): (OwnLeaf, ConfigId),
+        (leaf, config, queue): (OwnLeaf, ConfigId, QsClientId),
     ) -> Self {
         Self {
             circuit,
@@ -125,6 +127,7 @@ impl GroupRecord {
             next_leaf: None,
             former_name: None,
             config,
+            queue,
             config_generation: 0,
             next_config: None,
             is_config_shared: Flag::No,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use phoenix_core::{
-    AliasHash, ConfigId, GroupId, Reject, Timestamp,
+    AliasHash, ConfigId, GroupId, QsClientId, Reject, Timestamp,
     api::{
         delivery::{CommitAccepted, ContentKind, GroupContent, ProfileKeyUpdated, Proposals},
         queue::{Entry, EntryKind},
@@ -23,28 +23,32 @@ enum Thread {
 }
 
 impl Session {
-    /// Deals with all entries that wait. One that cannot be dealt with now, since a homeserver does not answer,
-    /// stays, and so does what is behind it for the same group; nothing else waits for it.
+    /// Deals with all entries that wait, those of the queue that we have had longest first. One that cannot be dealt with
+    /// now, since a homeserver does not answer, stays, and so does what is behind it for the same group, and what came
+    /// for a group by a later queue than one that may bring something of it still; nothing else waits for it.
     ///
     /// # Errors
     /// That of the first entry that stays.
     pub(crate) async fn process_waiting(&mut self) -> Result<(), ClientError> {
         let mut held = HashSet::new();
         let mut first = Ok(());
-        for seq in self.waiting_entries() {
-            let Some(entry) = self.waiting_entry(seq) else { continue };
-            let thread = self.thread(&entry.config);
-            if held.contains(&thread) {
-                continue;
-            }
-            match self.take_entry(&entry).await {
-                Err(error) if error.is_transient() => {
-                    held.insert(thread);
-                    first = first.and(Err(error));
+        for queue in self.state.records().map(|record| record.client).collect::<Vec<_>>() {
+            for seq in self.waiting_entries(&queue) {
+                let Some(entry) = self.waiting_entry(&queue, seq) else { continue };
+                let thread = self.thread(&entry.config);
+                if held.contains(&thread) {
+                    continue;
                 }
-                // What does not verify was told as an event, or concerns nobody.
-                Ok(()) | Err(_) => self.settle_entry(seq),
+                match self.take_entry(&queue, &entry).await {
+                    Err(error) if error.is_transient() => {
+                        held.insert(thread);
+                        first = first.and(Err(error));
+                    }
+                    // What does not verify was told as an event, or concerns nobody.
+                    Ok(()) | Err(_) => self.settle_entry(&queue, seq),
+                }
             }
+            held.extend(self.unended(&queue).into_iter().map(Thread::Group));
         }
         first
     }
@@ -70,18 +74,19 @@ impl Session {
         first
     }
 
-    async fn take_entry(&mut self, entry: &Entry) -> Result<(), ClientError> {
+    async fn take_entry(&mut self, queue: &QsClientId, entry: &Entry) -> Result<(), ClientError> {
         match entry.kind {
             EntryKind::FanOut if self.take_welcome(entry).await? => Ok(()),
             EntryKind::FanOut => match self.group_of_config(&entry.config) {
-                Some(group) => self.take_content(&group, entry).await,
+                Some(group) => self.take_content(&group, (queue, entry)).await,
                 None => Ok(()),
             },
             EntryKind::PackagesLow => {
-                if let Some(record) = &mut self.state.record {
+                // Of a queue that we leave, no more are needed.
+                if let Some(record) = self.state.record.as_mut().filter(|record| record.client == *queue) {
                     record.is_low = Flag::Yes;
+                    self.tell(Event::PackagesLow);
                 }
-                self.tell(Event::PackagesLow);
                 Ok(())
             }
             EntryKind::Direct => Ok(()),
@@ -107,7 +112,11 @@ impl Session {
         self.take_opened(&group, &content, (Timestamp::from_secs(accepted_at), Flag::Yes)).await
     }
 
-    async fn take_content(&mut self, group: &GroupId, entry: &Entry) -> Result<(), ClientError> {
+    async fn take_content(
+        &mut self,
+        group: &GroupId,
+        (queue, entry): (&QsClientId, &Entry),
+    ) -> Result<(), ClientError> {
         let record = self.group(group)?;
         if record.standing == Standing::Removed {
             return Ok(());
@@ -115,6 +124,9 @@ impl Session {
         let Entry { notify, accepted_at, .. } = *entry;
         let head = ContentHead { notify, ephemeral: Flag::No, accepted_at };
         let content = head.open(&record.access.ear_key, &entry.content)?;
+        if content.kind == ContentKind::ConfigEnds {
+            return self.take_end(group, queue);
+        }
         let at = (Timestamp::from_secs(accepted_at), Flag::No);
         match self.take_opened(group, &content, at).await {
             // While we are lost, what we cannot open says nothing of who sent it.
@@ -146,6 +158,8 @@ impl Session {
                 self.take_message(group, content, (at, ephemeral)).await
             }
             ContentKind::CommitAccepted => self.take_accepted(group, &CommitAccepted::decode(message)?).await,
+            // Only a queue can end.
+            ContentKind::ConfigEnds => Ok(()),
             ContentKind::ProfileKey => {
                 self.take_profile_key(group, *sender, &ProfileKeyUpdated::decode(message)?)
             }
@@ -175,20 +189,17 @@ impl Session {
         self.group_of_config(config).map_or(Thread::Config(*config), Thread::Group)
     }
 
-    fn waiting_entries(&self) -> Vec<u64> {
-        self.state
-            .record
-            .as_ref()
-            .map(|record| record.inbox.waiting.keys().copied().collect())
-            .unwrap_or_default()
+    fn waiting_entries(&mut self, queue: &QsClientId) -> Vec<u64> {
+        let record = self.state.record_of(queue);
+        record.map(|record| record.inbox.waiting.keys().copied().collect()).unwrap_or_default()
     }
 
-    fn waiting_entry(&self, seq: u64) -> Option<Entry> {
-        self.state.record.as_ref()?.inbox.waiting.get(&seq).cloned()
+    fn waiting_entry(&mut self, queue: &QsClientId, seq: u64) -> Option<Entry> {
+        self.state.record_of(queue)?.inbox.waiting.get(&seq).cloned()
     }
 
-    fn settle_entry(&mut self, seq: u64) {
-        if let Some(record) = &mut self.state.record {
+    fn settle_entry(&mut self, queue: &QsClientId, seq: u64) {
+        if let Some(record) = self.state.record_of(queue) {
             record.inbox.waiting.remove(&seq);
         }
     }

@@ -135,6 +135,7 @@ fn t13_what_nobody_said_is_not_believed_whatever_it_claims_to_be() {
             ContentKind::Targeted,
             ContentKind::ProfileKey,
             ContentKind::CommitAccepted,
+            ContentKind::ConfigEnds,
         ];
         let pseudonym = b.lock().await.group(&group).expect("a group").leaf.credential.pseudonym;
         let profile =

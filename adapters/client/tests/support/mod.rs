@@ -56,6 +56,12 @@ impl Net {
         self.homes.lock().expect("no panic before").insert(home.domain().clone(), home);
     }
 
+    /// Takes a homeserver out of it: nobody reaches it any more.
+    pub fn take_away(&self, domain: &str) -> Homeserver {
+        let domain: Fqdn = domain.parse().expect("domain");
+        self.homes.lock().expect("no panic before").remove(&domain).expect("there")
+    }
+
     /// Loses the answer of the next call to an endpoint, after it was carried out.
     pub fn lose_answer(&self, name: &'static str) {
         self.lossy.lock().expect("no panic before").insert(name);

@@ -1,4 +1,4 @@
-//! The demo: two homeservers, one conversation, and a check after every step.
+//! The demo: three homeservers, one conversation, and a check after every step.
 
 mod authority;
 mod cast;
@@ -71,7 +71,7 @@ pub(crate) async fn run(options: &Options, parts: Arc<dyn Parts>, report: &mut R
 
 /// Leaves the servers up until the process is interrupted.
 async fn keep(stage: &Stage, report: &mut Report) -> anyhow::Result<()> {
-    for house in [&stage.alpha, &stage.beta] {
+    for house in stage.houses() {
         report.remark(&format!(
             "{} is at https://{}, its database is {}",
             house.domain,

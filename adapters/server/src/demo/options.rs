@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
-/// Plays a conversation between two homeservers.
+/// Plays a conversation between homeservers.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// Leaves the servers up when the play is over, and prints where they are.
@@ -16,7 +16,7 @@ pub(crate) struct Options {
     /// Prints one JSON object for each step, and nothing else.
     #[arg(long)]
     pub(crate) json: bool,
-    /// The folder for the two databases; a temporary one by default.
+    /// The folder for the databases; a temporary one by default.
     #[arg(long)]
     pub(crate) folder: Option<PathBuf>,
     /// Where alpha.test listens; any free port by default.
@@ -25,7 +25,10 @@ pub(crate) struct Options {
     /// Where beta.test listens; any free port by default.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub(crate) beta: SocketAddr,
+    /// Where gamma.test listens; any free port by default.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) gamma: SocketAddr,
     /// The last step to play.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=10))]
+    #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u8).range(1..=11))]
     pub(crate) until: u8,
 }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use phoenix_client::{Habits, Stretch};
 use phoenix_core::port::{Store, Transport};
 
-/// One of the two homeservers.
+/// One of the homeservers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
     /// alpha.test
     Alpha,
     /// beta.test
     Beta,
+    /// gamma.test, which has no users of its own, and takes queues of others'.
+    Gamma,
 }
 
 /// Puts the play's parts in place: as they are, or, in tests of the play itself, with one of them broken.
@@ -21,7 +23,7 @@ pub(crate) trait Parts: Send + Sync + 'static {
         store
     }
 
-    /// How a homeserver reaches the other.
+    /// How a homeserver reaches the others.
     fn wire(&self, _of: Side, transport: Arc<dyn Transport>) -> Arc<dyn Transport> {
         transport
     }

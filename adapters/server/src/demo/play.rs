@@ -83,6 +83,7 @@ impl Play {
         match side {
             Side::Alpha => &self.stage.alpha,
             Side::Beta => &self.stage.beta,
+            Side::Gamma => &self.stage.gamma,
         }
     }
 

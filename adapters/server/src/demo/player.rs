@@ -130,6 +130,13 @@ impl Player {
         self.listen(Duration::ZERO).await
     }
 
+    /// Reads, and gives the others a moment.
+    pub(crate) async fn wait(&self) -> Result<(), Stop> {
+        self.read().await?;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok(())
+    }
+
     /// Forgets what was heard.
     pub(crate) fn forget(&self) {
         self.lock().clear();

@@ -1,4 +1,4 @@
-//! Two homeservers in one process, and the wire between them.
+//! Three homeservers in one process, and the wire between two of them.
 
 use std::{
     io::{ErrorKind, Write},
@@ -10,7 +10,9 @@ use std::{
 use anyhow::{Context, anyhow, bail};
 use phoenix_core::{
     Fqdn,
+    costs::Costs,
     port::{Entropy, Store, Transport},
+    token::Class,
 };
 use phoenix_homeserver::{Homeserver, OperatorKey, OsEntropy, SystemClock};
 use phoenix_http::{HttpTransport, RouterOptions, Server, ServerLimits};
@@ -31,7 +33,8 @@ use crate::serve::bind;
 pub(crate) struct Stage {
     pub(crate) alpha: House,
     pub(crate) beta: House,
-    /// The wire, in both directions.
+    pub(crate) gamma: House,
+    /// The wire between alpha and beta, in both directions.
     wire: [Relay; 2],
     /// How clients reach the servers, and what they say to them.
     pub(crate) road: Arc<dyn Transport>,
@@ -48,7 +51,7 @@ pub(crate) struct House {
     pub(crate) address: SocketAddr,
     /// Its database.
     pub(crate) file: PathBuf,
-    /// What it says to the other homeserver.
+    /// What it says to the other homeservers.
     pub(crate) log: Log,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
@@ -62,28 +65,33 @@ enum Folder {
 }
 
 impl Stage {
-    /// Sets both homeservers up.
+    /// Sets the homeservers up.
     pub(crate) async fn open(options: &Options, parts: &Arc<dyn Parts>) -> anyhow::Result<Self> {
         let folder = Folder::open(options.folder.as_deref())?;
         let authority = Authority::new().context("the throw-away authority could not be made")?;
         let (alpha, beta) = (Site::new(Side::Alpha, options.alpha)?, Site::new(Side::Beta, options.beta)?);
+        let gamma = Site::new(Side::Gamma, options.gamma)?;
         let to_alpha = Relay::start(alpha.address).await.context("the wire could not be laid")?;
         let to_beta = Relay::start(beta.address).await.context("the wire could not be laid")?;
         let road = HttpTransport::builder()
             .authorities(authority.pem())
             .resolve(alpha.domain.clone(), alpha.address)
             .resolve(beta.domain.clone(), beta.address)
+            .resolve(gamma.domain.clone(), gamma.address)
             .build()?;
-        let reaching = |peer: &Site, relay: &Relay| {
+        let reaching = |peers: [(&Site, SocketAddr); 2]| {
             let transport = HttpTransport::builder().authorities(authority.pem());
-            transport.resolve(peer.domain.clone(), relay.address()).build()
+            peers.into_iter().fold(transport, |it, (peer, at)| it.resolve(peer.domain.clone(), at)).build()
         };
         let road_log = Log::default();
         let road = Watched::new(parts.road(Arc::new(road)), road_log.clone());
-        let (alpha_wire, beta_wire) = (reaching(&beta, &to_beta)?, reaching(&alpha, &to_alpha)?);
+        let alpha_wire = reaching([(&beta, to_beta.address()), (&gamma, gamma.address)])?;
+        let beta_wire = reaching([(&alpha, to_alpha.address()), (&gamma, gamma.address)])?;
+        let gamma_wire = reaching([(&alpha, alpha.address), (&beta, beta.address)])?;
         Ok(Self {
             alpha: alpha.open(&folder, &authority, alpha_wire, parts.as_ref()).await?,
             beta: beta.open(&folder, &authority, beta_wire, parts.as_ref()).await?,
+            gamma: gamma.open(&folder, &authority, gamma_wire, parts.as_ref()).await?,
             wire: [to_alpha, to_beta],
             road: Arc::new(road),
             road_log,
@@ -92,7 +100,12 @@ impl Stage {
         })
     }
 
-    /// Cuts the wire between the servers, in both directions.
+    /// All homeservers.
+    pub(crate) const fn houses(&self) -> [&House; 3] {
+        [&self.alpha, &self.beta, &self.gamma]
+    }
+
+    /// Cuts the wire between alpha and beta, in both directions.
     pub(crate) fn cut(&self) {
         self.wire.iter().for_each(Relay::cut);
     }
@@ -121,10 +134,10 @@ impl Stage {
         }
     }
 
-    /// Takes both homeservers down.
+    /// Takes all homeservers down.
     pub(crate) async fn close(self) {
-        let Self { alpha, beta, .. } = self;
-        futures::join!(alpha.close(), beta.close());
+        let Self { alpha, beta, gamma, .. } = self;
+        futures::join!(alpha.close(), beta.close(), gamma.close());
     }
 }
 
@@ -150,6 +163,7 @@ impl Site {
         let name = match side {
             Side::Alpha => "alpha.test",
             Side::Beta => "beta.test",
+            Side::Gamma => "gamma.test",
         };
         let domain = name.parse().map_err(|_| anyhow!("{name} is not a domain"))?;
         let listener = bind(at)?;
@@ -171,7 +185,12 @@ impl Site {
         OsEntropy.fill(&mut key);
         let log = Log::default();
         let wire = Watched::new(parts.wire(side, Arc::new(wire)), log.clone());
+        let costs = match side {
+            Side::Alpha | Side::Beta => Costs::default(),
+            Side::Gamma => Costs::default().with_guests(Class::Contact),
+        };
         let home = Homeserver::builder(domain.clone())
+            .costs(costs)
             .store(parts.store(side, store))
             .transport(wire)
             .clock(SystemClock)

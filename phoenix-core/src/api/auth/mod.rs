@@ -15,6 +15,7 @@ use crate::{
 mod aliases;
 mod clients;
 mod invitation;
+mod notices;
 mod profiles;
 mod registration;
 mod work;
@@ -29,6 +30,7 @@ pub use clients::{
     MAX_NOTICES, RemoveClient, RemoveClientRequest, RenewCredential, SecondFactor,
 };
 pub use invitation::{Invitation, InvitationCode, MakeInvitation};
+pub use notices::{UserEvent, UserNotice, UserNoticeRequest};
 pub use profiles::{GetProfile, GetProfileRequest, MAX_PROFILE, Profile, UpdateProfile};
 pub use registration::{
     ChallengeReply, Demand, MAX_ALTERNATIVES, MAX_DEMANDS, MAX_EXTERNAL, RegisterFinish,

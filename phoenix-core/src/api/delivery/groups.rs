@@ -7,7 +7,7 @@ use crate::{
     GroupId,
     api::{Description, Empty, Endpoint, SenderKind, ServiceName, queue::ClientQueueConfig},
     token::Class,
-    wire::Secret,
+    wire::{Flag, Secret},
 };
 
 /// A fresh group id.
@@ -80,4 +80,7 @@ pub struct UpdateQueueConfigRequest {
     pub access: GroupAccess,
     /// For this DS only.
     pub config: ClientQueueConfig,
+    /// Whether the last thing that comes through the former config is to be a
+    /// [`ContentKind::ConfigEnds`](super::ContentKind::ConfigEnds): for who leaves the queue that it leads to.
+    pub ends: Flag,
 }

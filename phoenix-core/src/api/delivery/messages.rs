@@ -80,6 +80,9 @@ pub enum ContentKind {
     ProfileKey = 5,
     /// To the committer alone: its commit was accepted; a [`CommitAccepted`].
     CommitAccepted = 6,
+    /// To a member alone that has another queue config now: nothing of the group follows through this one. The message
+    /// is empty.
+    ConfigEnds = 7,
 }
 
 /// Tells a committer what became of its commit.

@@ -13,7 +13,7 @@ use phoenix_core::{
         },
     },
     crypto::{open_with_key, seal_with_key, sha256},
-    wire::{List, Opaque, Sender, Wire},
+    wire::{Flag, List, Opaque, Sender, Wire},
 };
 
 use super::{
@@ -75,7 +75,7 @@ impl SecondClient {
 
     async fn replace_config(&mut self, group: &GroupId) -> Result<Empty, ErrorReply> {
         let (config, access) = (self.make_group_config(group).await, self.groups[group].access.clone());
-        let request = UpdateQueueConfigRequest { access, config };
+        let request = UpdateQueueConfigRequest { access, config, ends: Flag::No };
         let auth = self.leaf_auth(group);
         self.caller.call::<UpdateQueueConfig>(&group.domain, Some(auth), &request).await
     }

@@ -156,6 +156,7 @@ async fn create_record(caller: &mut Caller, suite: Suite) -> Record {
     let auth = Auth::of_new_key(&user_key).with_co_signer(&key);
     let route = caller.call::<CreateUser>(&caller.domain(), Some(auth), &request).await.unwrap();
     let friendship = FriendshipKeys {
+        domain: caller.domain(),
         token: FriendshipToken { route, secret },
         encryption_key: Secret::new(caller.chance.bytes()),
         attribution_key: Secret::new(caller.chance.bytes()),

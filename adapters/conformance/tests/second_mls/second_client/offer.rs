@@ -2,7 +2,7 @@
 //! the specification once more, so that what the reference client makes is not its own business alone.
 
 use phoenix_core::{
-    AliasHash, ClientId, GroupId, KeyPackageRef,
+    AliasHash, ClientId, Fqdn, GroupId, KeyPackageRef,
     api::queue::FriendshipToken,
     credential::ClientCredential,
     crypto::{Chance, HpkeCiphertext, HpkePublicKey, HpkeSecretKey, Signature, pad, unpad},
@@ -13,6 +13,7 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 /// What friends get of each other.
 #[derive(Clone, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub(crate) struct FriendshipKeys {
+    pub(crate) domain: Fqdn,
     pub(crate) token: FriendshipToken,
     pub(crate) encryption_key: Secret<32>,
     pub(crate) attribution_key: Secret<32>,

@@ -171,7 +171,8 @@ async fn play(format: Format, parts: Arc<dyn Parts>) -> (Vec<String>, ExitCode) 
         folder: None,
         alpha: any_port,
         beta: any_port,
-        until: 10,
+        gamma: any_port,
+        until: 11,
     };
     let mut report = Report::new(format, Box::new(printed.clone()));
     run(&options, parts, &mut report).await.unwrap();

@@ -69,15 +69,22 @@ async fn a_removed_member_kept_in_the_fan_out_fails_the_removal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_comes_twice_to_a_queue_that_has_moved_fails_the_move() {
+    let without_receipts = Forgets { space: Space::Qs, kind: Some(RECEIPT) };
+    let sabotaged = Sabotaged::in_step(10).wire(Side::Alpha, Repeats("federated_enqueue"));
+    sabotaged.store(Side::Gamma, without_receipts).fails(10, &[], "came twice").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_alias_in_clear_in_a_row_of_the_qs_fails_the_search() {
     let alias = Cast::draw(&mut Dice::new(SEED)).three[2].0.alias.clone();
     let writes = Writes { space: Space::Qs, what: Bytes::from(alias) };
-    Sabotaged::in_step(5).store(Side::Beta, writes).fails(10, &[], "aliases in queue_rows").await;
+    Sabotaged::in_step(5).store(Side::Beta, writes).fails(11, &[], "aliases in queue_rows").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_id_in_a_row_of_the_ds_fails_the_search() {
     let id = Cast::draw(&mut Dice::new(SEED)).three[0].0.uuid;
     let writes = Writes { space: Space::Ds, what: Bytes::copy_from_slice(id.as_bytes()) };
-    Sabotaged::in_step(4).store(Side::Alpha, writes).fails(10, &[], "user ids in delivery_rows").await;
+    Sabotaged::in_step(4).store(Side::Alpha, writes).fails(11, &[], "user ids in delivery_rows").await;
 }

@@ -4,6 +4,7 @@ mod connect;
 mod cut;
 mod disks;
 mod group;
+mod moving;
 mod race;
 mod refusals;
 mod register;
@@ -28,12 +29,13 @@ pub(crate) enum Step {
     Refusals,
     Cut,
     Remove,
+    Move,
     Disks,
 }
 
 impl Step {
     /// All steps, in their order.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Register,
         Self::Tokens,
         Self::Connect,
@@ -43,6 +45,7 @@ impl Step {
         Self::Refusals,
         Self::Cut,
         Self::Remove,
+        Self::Move,
         Self::Disks,
     ];
 
@@ -58,7 +61,8 @@ impl Step {
             Self::Refusals => 7,
             Self::Cut => 8,
             Self::Remove => 9,
-            Self::Disks => 10,
+            Self::Move => 10,
+            Self::Disks => 11,
         }
     }
 
@@ -74,6 +78,7 @@ impl Step {
             Self::Refusals => "four refusals",
             Self::Cut => "the wire is cut",
             Self::Remove => "a member is removed",
+            Self::Move => "a queue moves to a third server",
             Self::Disks => "what the disks hold",
         }
     }
@@ -90,6 +95,7 @@ impl Step {
             Self::Refusals => refusals::play(play).await,
             Self::Cut => cut::play(play).await,
             Self::Remove => remove::play(play).await,
+            Self::Move => moving::play(play).await,
             Self::Disks => disks::play(play).await,
         }
     }
