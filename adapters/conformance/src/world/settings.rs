@@ -30,6 +30,12 @@ pub(crate) fn queue() -> queue::Settings {
     }
 }
 
+/// The same, where homeservers look seldom where another is away for days.
+pub(crate) fn queue_of(is_patient: bool) -> queue::Settings {
+    let max_pause_s = if is_patient { queue::Settings::default().max_pause_s } else { MAX_PAUSE_S };
+    queue::Settings { max_pause_s, ..queue() }
+}
+
 const PLENTY: u32 = 10_000;
 /// A run sees several updates of each ratchet.
 const RATCHET_ENTRIES: u32 = 7;
