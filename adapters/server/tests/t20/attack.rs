@@ -28,36 +28,38 @@ use crate::{
     site::{DOMAIN, Site},
 };
 
-/// What one who attacks does on a connection.
+/// What one who attacks does on a connection, and when the server cuts it off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Attack {
-    /// Says nothing.
+    /// Says nothing: until a handshake should have been made.
     Silence,
-    /// Begins a handshake, and leaves it.
+    /// Begins a handshake, and leaves it: as long.
     HalfHandshake,
-    /// Shakes hands, and says nothing.
+    /// Shakes hands, and says nothing: until headers should have come.
     Handshake,
-    /// Sends headers, a byte at a time.
+    /// Sends headers, a byte at a time: as long.
     SlowHeaders,
-    /// Sends headers without end.
+    /// Sends headers without end: at the bound of headers.
     HeaderFlood,
-    /// Announces a body, sends half of it, and waits.
+    /// Announces a body, sends half of it, and waits: until the body should have come, or where there is no memory for
+    /// it.
     HalfBody,
-    /// Announces a body over every bound, and sends it.
+    /// Announces a body over every bound, and sends it: at once.
     Oversize,
-    /// Announces a piece of a body that never ends, and sends it.
+    /// Announces a piece of a body that never ends, and sends it: at the endpoint's bound.
     EndlessChunk,
-    /// Sends calls of many endpoints whose vectors claim to be longer than they are.
+    /// Sends calls of many endpoints whose vectors claim to be longer than they are: each is answered.
     LyingLengths,
-    /// Creates groups with deep, huge and lying trees, signed and paid.
+    /// Creates groups with deep, huge and lying trees, signed and paid: each is answered.
     DeepTree,
-    /// Asks for what is long, again and again, and reads none of it.
+    /// Asks for what is long, again and again, and reads none of it: when no piece of a reply was taken for long.
     SlowReader,
-    /// Opens a stream of a full queue, and takes nothing.
+    /// Opens a stream of a full queue, and takes nothing: when a message was not taken for long, or another opens that
+    /// queue's stream.
     StreamReader,
-    /// Reads a full queue, a little at a time.
+    /// Reads a full queue, a little at a time: refused where there is no memory for the reply.
     SlowDequeue,
-    /// Reads a full queue, again and again.
+    /// Reads a full queue, again and again: refused in the same way.
     Dequeue,
 }
 
@@ -97,7 +99,7 @@ impl Attackers {
     /// One who comes again and again, from an address that it shares with a few, and does the same each time.
     pub(crate) async fn go_on(self: Arc<Self>, attack: Attack, number: usize) {
         loop {
-            if let Some(stream) = connect(self.server, number).await {
+            if let Some(stream) = connect(self.server, attack, number).await {
                 let _ = self.carry_out(attack, number, stream).await;
             }
             sleep(A_MOMENT).await;
@@ -171,7 +173,7 @@ impl Attackers {
                 while stream.write_all(&[0; 16 << 10]).await.is_ok() {}
             }
             Attack::LyingLengths => self.lie(number, &mut stream).await?,
-            Attack::DeepTree => self.ask(attack, &self.booty.trees, number, &mut stream).await?,
+            Attack::DeepTree => self.ask(attack, &[self.booty.tree()], 0, &mut stream).await?,
             Attack::Dequeue => self.ask(attack, &self.booty.reads, number, &mut stream).await?,
             Attack::SlowReader => {
                 let request = format!("GET /.well-known/phoenix/as-keys HTTP/1.1\r\nhost: {DOMAIN}\r\n\r\n");
@@ -250,10 +252,12 @@ async fn listen(stream: &mut (impl AsyncReadExt + Unpin)) -> std::io::Result<()>
     Ok(())
 }
 
-async fn connect(server: SocketAddr, number: usize) -> Option<TcpStream> {
+async fn connect(server: SocketAddr, attack: Attack, number: usize) -> Option<TcpStream> {
     let socket = TcpSocket::new_v4().ok()?;
-    // So that what is not read stays with the server.
-    socket.set_recv_buffer_size(4 << 10).ok()?;
+    if matches!(attack, Attack::SlowReader | Attack::StreamReader | Attack::SlowDequeue) {
+        // So that what is not read stays with the server.
+        socket.set_recv_buffer_size(4 << 10).ok()?;
+    }
     // No more connections of one address than the server gives it, so that bounds farther in are tried, too.
     let source = Ipv4Addr::new(127, 0, 1, u8::try_from(number % SOURCES).ok()?);
     socket.bind(SocketAddr::from((source, 0))).ok()?;

@@ -16,6 +16,7 @@ use phoenix_core::{
     },
     crypto::{Chance, Signature, SigningKey, Suite},
     port::{Entropy, Outgoing, StreamTransport, Streaming, Transport, TransportError},
+    token::{Class, Token},
     wire::{Audience, AuthFrame, CallTbs, List, Opaque, Sender, Wire},
 };
 use phoenix_homeserver::{OsEntropy, SystemClock};
@@ -23,9 +24,9 @@ use phoenix_http::HttpTransport;
 use tokio::task::JoinSet;
 
 use crate::{
-    A_MOMENT,
+    A_MOMENT, FEW,
     http::request,
-    site::{DOMAIN, Site},
+    site::{Site, domain},
     talk::Talk,
 };
 
@@ -33,8 +34,8 @@ use crate::{
 pub(crate) struct Booty {
     /// Calls of many endpoints, as they went to the server.
     pub(crate) calls: Vec<Outgoing>,
-    /// Requests that create groups with trees as they must not be, signed and paid.
-    pub(crate) trees: Vec<Vec<u8>>,
+    /// Requests that create groups with trees as they must not be, signed, each paid with a token of its own.
+    trees: Mutex<Vec<Vec<u8>>>,
     /// Requests that read a full queue, each from its beginning.
     pub(crate) reads: Vec<Vec<u8>>,
     /// Calls that open a stream of a full queue: each serves once.
@@ -48,9 +49,11 @@ impl Booty {
         let trap = site.trap();
         let mallory = site.client_with(trap.clone()).await;
         let (streams, mut hoarders, mut reads) = (Arc::default(), JoinSet::new(), Vec::new());
+        let mut tokens = tokens(&mallory).await;
         for _ in 0..HOARDERS {
             let own = site.trap();
             let hoarder = site.client_with(own.clone()).await;
+            tokens.extend(self::tokens(&hoarder).await);
             let talk = Talk::new(mallory.clone(), hoarder.clone()).await;
             own.close();
             for number in 0..ENTRIES {
@@ -64,19 +67,33 @@ impl Booty {
         }
         let calls = trap.passed();
         trap.close();
-        while trap.taken(CreateGroup::DESCRIPTION.name).len() < GROUPS {
-            mallory.create_group().await.unwrap();
-        }
-        let creations = trap.taken(CreateGroup::DESCRIPTION.name);
-        let trees =
-            creations.iter().enumerate().map(|(number, it)| request(&with_tree(it, number))).collect();
-        Self { calls, trees, reads, streams, _hoarders: hoarders }
+        mallory.create_group().await.unwrap();
+        let creation = trap.taken(CreateGroup::DESCRIPTION.name).remove(0);
+        // Who is refused has spent the token, but not the reservation.
+        let trees = tokens.into_iter().enumerate();
+        let trees = trees.map(|(number, token)| request(&with_tree(&creation, token, number))).collect();
+        Self { calls, trees: Mutex::new(trees), reads, streams, _hoarders: hoarders }
+    }
+
+    /// A request with a bad tree, whose token is not spent yet; one that was spent where no other is left.
+    pub(crate) fn tree(&self) -> Vec<u8> {
+        let mut trees = self.trees.lock().unwrap();
+        if trees.len() > 1 { trees.swap_remove(0) } else { trees[0].clone() }
     }
 
     /// A call that opens a stream, if one is left.
     pub(crate) fn stream(&self) -> Option<Bytes> {
         self.streams.lock().unwrap().pop()
     }
+}
+
+/// Tokens that pay for groups.
+async fn tokens(client: &Client) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    while tokens.len() < TREES / (HOARDERS + 1) {
+        tokens.push(client.take_token(&domain(), Class::Home).await.unwrap());
+    }
+    tokens
 }
 
 /// Makes calls that open the client's stream, as fast as they are used.
@@ -88,9 +105,10 @@ async fn hoard(client: Client, trap: Arc<Trap>, streams: Arc<Mutex<Vec<Bytes>>>)
     }
 }
 
-/// The call with another tree, signed by whoever can: the sender of a new group is a new key.
-fn with_tree(creation: &Outgoing, number: usize) -> Outgoing {
+/// The call with another tree and another token, signed by whoever can: the sender of a new group is a new key.
+fn with_tree(creation: &Outgoing, token: Token, number: usize) -> Outgoing {
     let mut outgoing = creation.clone();
+    outgoing.call.token = Some(token);
     let mut request = CreateGroupRequest::decode(outgoing.call.body.as_slice()).unwrap();
     // Without the length in front.
     let leaf = request.tree.as_slice()[2..].to_vec();
@@ -118,7 +136,7 @@ fn with_tree(creation: &Outgoing, number: usize) -> Outgoing {
         signature: Signature::default(),
         co_signatures: List::default(),
     };
-    let audience = Audience { service: ServiceName::Ds, domain: DOMAIN.parse().unwrap() };
+    let audience = Audience { service: ServiceName::Ds, domain: domain() };
     frame.signature = key.sign("Call", &CallTbs::encoding(&outgoing.call, &frame, audience));
     outgoing.call.auth = Some(frame);
     outgoing
@@ -203,8 +221,8 @@ impl StreamTransport for Trap {
 /// Clients that never read their queues,
 const HOARDERS: usize = 3;
 /// with so many entries each,
-const ENTRIES: u8 = 16;
+const ENTRIES: u8 = 8;
 /// of so many bytes.
 const ENTRY: usize = 200 << 10;
-/// Groups that were never made.
-const GROUPS: usize = 16;
+/// Groups that cannot be: one for each connection that asks for one, in its turn alone and beside all others.
+const TREES: usize = 2 * FEW;

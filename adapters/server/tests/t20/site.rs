@@ -157,7 +157,8 @@ fn certificates(folder: &Path) -> (String, RootCertStore) {
     (authority.pem(), roots)
 }
 
-fn domain() -> Fqdn {
+/// The server's.
+pub(crate) fn domain() -> Fqdn {
     DOMAIN.parse().unwrap()
 }
 
