@@ -241,7 +241,7 @@ pub(super) fn in_force(keys: &PublishedKeys, now: Timestamp) -> Result<String, T
         PublishedKeys::Ds(keys) => (&keys.verifying, "the DS"),
     };
     let valid = verifying.iter().filter(|key| key.is_valid_at(now)).count();
-    if valid == 0 { Err(ended("verifying")) } else { Ok(format!("{valid} valid verifying keys of {of}")) }
+    if valid == 0 { Err(ended("verifying")) } else { Ok(format!("valid verifying keys of {of}: {valid}")) }
 }
 
 /// How far the other clock is off, in seconds, told, or that it is too far. Each answer has a time before, what it says,
