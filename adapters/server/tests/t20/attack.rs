@@ -265,7 +265,7 @@ async fn connect(server: SocketAddr, attack: Attack, number: usize) -> Option<Tc
 
 /// Endpoints of each service, with small bodies and large ones.
 const PATHS: [&str; 5] =
-    ["as/init_registration", "qs/create_user", "qs/federated_enqueue", "ds/create_group", "ds/send_message"];
+    ["as/register_init", "qs/create_user", "qs/federated_enqueue", "ds/create_group", "ds/send_message"];
 /// Lengths of a gigabyte, of 64 KiB less one, not minimal, and of a kind that there is not (RFC 9420 §2.1.2).
 const LIES: [&[u8]; 5] =
     [&[0xbf, 0xff, 0xff, 0xff], &[0x80, 0x00, 0xff, 0xff], &[0x7f, 0xff], &[0x40, 0x01], &[0xff]];
