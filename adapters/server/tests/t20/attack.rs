@@ -154,22 +154,16 @@ impl Attackers {
                 while stream.write_all(&[b"x: ", [b'y'; 1_000].as_slice(), b"\r\n"].concat()).await.is_ok() {}
             }
             Attack::HalfBody => {
-                let announced =
-                    format!("{}content-length: {}\r\n\r\n", head(PATHS[number % PATHS.len()]), 200 << 10);
-                stream.write_all(announced.as_bytes()).await?;
+                stream.write_all(&announcement(number, "content-length: 204800\r\n\r\n")).await?;
                 stream.write_all(&[0; 100 << 10]).await?;
             }
             Attack::Oversize => {
-                let announced =
-                    format!("{}content-length: {}\r\n\r\n", head(PATHS[number % PATHS.len()]), 1_u64 << 40);
-                stream.write_all(announced.as_bytes()).await?;
+                stream.write_all(&announcement(number, "content-length: 1099511627776\r\n\r\n")).await?;
                 while stream.write_all(&[0; 16 << 10]).await.is_ok() {}
             }
             Attack::EndlessChunk => {
-                let path = PATHS[number % PATHS.len()];
-                let announced =
-                    format!("{}transfer-encoding: chunked\r\n\r\nfffffffffffffff\r\n", head(path));
-                stream.write_all(announced.as_bytes()).await?;
+                let chunk = "transfer-encoding: chunked\r\n\r\nfffffffffffffff\r\n";
+                stream.write_all(&announcement(number, chunk)).await?;
                 while stream.write_all(&[0; 16 << 10]).await.is_ok() {}
             }
             Attack::LyingLengths => self.lie(number, &mut stream).await?,
@@ -245,6 +239,11 @@ impl Attackers {
     }
 }
 
+/// The head of a call of one of many endpoints, with what it says of its body.
+fn announcement(number: usize, body: &str) -> Vec<u8> {
+    (head(PATHS[number % PATHS.len()]) + body).into_bytes()
+}
+
 /// Waits until the other side has closed.
 async fn listen(stream: &mut (impl AsyncReadExt + Unpin)) -> std::io::Result<()> {
     let mut buffer = [0; 1 << 10];
@@ -266,7 +265,7 @@ async fn connect(server: SocketAddr, attack: Attack, number: usize) -> Option<Tc
 
 /// Endpoints of each service, with small bodies and large ones.
 const PATHS: [&str; 5] =
-    ["as/init_registration", "qs/create_user", "qs/federated_enqueue", "ds/create_group", "ds/send_message"];
+    ["as/register_init", "qs/create_user", "qs/federated_enqueue", "ds/create_group", "ds/send_message"];
 /// Lengths of a gigabyte, of 64 KiB less one, not minimal, and of a kind that there is not (RFC 9420 §2.1.2).
 const LIES: [&[u8]; 5] =
     [&[0xbf, 0xff, 0xff, 0xff], &[0x80, 0x00, 0xff, 0xff], &[0x7f, 0xff], &[0x40, 0x01], &[0xff]];

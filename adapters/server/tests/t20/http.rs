@@ -30,15 +30,15 @@ pub(crate) fn head(path: &str) -> String {
     format!("POST /v1/{path} HTTP/1.1\r\nhost: {DOMAIN}\r\ncontent-type: {MEDIA_TYPE}\r\n")
 }
 
-/// Reads an answer to its end, in pieces of so many bytes, and says its status; none where the server has closed.
+/// Reads an answer to its end, and says its status; none where the server has closed.
 pub(crate) async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> Option<u16> {
     let mut read = Vec::new();
     let mut piece = [0; 16 << 10];
     loop {
-        if let Some((status, length)) = parsed(&read) {
-            if read.len() >= length {
-                return Some(status);
-            }
+        if let Some((status, length)) = parsed(&read)
+            && read.len() >= length
+        {
+            return Some(status);
         }
         match stream.read(&mut piece).await {
             Ok(0) | Err(_) => return None,
