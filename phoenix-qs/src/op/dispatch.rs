@@ -14,7 +14,7 @@ use phoenix_core::{
     operation::{
         Anyone, Authorised, Context, Decision, Decoded, Hint, Need, Operation, Peers, Proven, Reading, Rows,
     },
-    port::{Alarm, RowKey, Wanted, Write},
+    port::{Alarm, Wanted, Write},
     time::DAY,
     wire::{List, Wire},
 };

@@ -1,7 +1,7 @@
 //! What a world stands on: time, chance, the network, and the processes of its homeservers.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
