@@ -65,53 +65,46 @@ struct Minute {
     beside: usize,
 }
 
+/// Who is there.
+struct Town {
+    site: Site,
+    alice: Person,
+    bob: Person,
+    /// Of the two.
+    groups: Vec<GroupId>,
+    hostile: Vec<Person>,
+    /// An honest member of the group that is flooded.
+    carol: Person,
+    flooded: GroupId,
+}
+
 /// Honest users of alpha talk to one of beta, each in a group of its own, while others flood a group with many members
 /// at beta, report whom they like, and say what they like.
 fn minute(attack: Attack) -> Minute {
-    let alpha = Limits { leaf_messages: Some(Rate::new(50, 1_500)), ..Limits::default() };
-    let beta = Limits {
-        source_deliveries: Some(Rate::new(400, 2_000)),
-        source_queue_deliveries: None,
-        queue_deliveries: None,
-        config: None,
-        ..Limits::default()
-    };
-    let limits = |domain: &str| if domain == "alpha.test" { alpha.clone() } else { beta.clone() };
-    // A flood is to be held back by limits, not by what tokens there are.
-    let mut auth = auth::Settings::default();
-    auth.allowances = Allowances { standard: PLENTY, contact: PLENTY, ..auth.allowances };
-    auth.remote.floor = PLENTY.into();
-    let mut site = Site::with(&["alpha.test", "beta.test"], 7, |domain, builder| {
-        builder.store(MemoryStore::new()).limits(limits(domain)).auth_settings(auth.clone())
-    });
-    let alice = site.register("alice", "alpha.test");
-    let bob = site.register("bob", "beta.test");
-    let mut groups = vec![site.run(together(alice.clone(), vec![bob.clone()]))];
-    for _ in 1..GROUPS {
-        groups.push(site.run(another(alice.clone(), bob.clone())));
-    }
-    let hostile = ["mallory", "mallet", "marvin"].map(|name| site.register(name, "alpha.test"));
-    let carol = site.register("carol", "alpha.test");
-    let crowd: Vec<_> = (0..CROWD).map(|it| site.register(&format!("sybil{it}"), "beta.test")).collect();
-    let [mallory, mallet, marvin] = hostile.clone();
-    let others = [vec![mallet, marvin, carol.clone()], crowd].concat();
-    let flooded = site.run(together(mallory, others));
+    let mut town = town();
     let attackers = match attack {
         Attack::None => 0,
         Attack::User => 1,
-        Attack::Group => hostile.len(),
+        Attack::Group => town.hostile.len(),
     };
+    let Town { hostile, flooded, .. } = &town;
+    let hostile: Vec<_> = hostile.iter().take(attackers).cloned().collect();
+    let flooded = flooded.clone();
     let mut flood = Vec::new();
-    for attacker in hostile.iter().take(attackers) {
-        flood.push(site.run(prepared(attacker.clone(), flooded.clone(), FLOOD / attackers)));
+    for attacker in &hostile {
+        flood.push(town.site.run(prepared(attacker.clone(), flooded.clone(), FLOOD / attackers)));
     }
-    let (home, clock) = (site.home("alpha.test"), site.clock.clone());
+    let clock = town.site.clock.clone();
     // What was said while the groups came to be is over.
-    site.run(async move { clock.sleep_ms(60_000).await });
-    let lies = site.run(lying(hostile.into_iter().take(attackers).collect(), flooded.clone()));
+    town.site.run(async move { clock.sleep_ms(60_000).await });
+    let lies = town.site.run(lying(hostile, flooded));
     assert_eq!(lies, attackers * LIES);
+    play(town, flood)
+}
 
-    let clock = site.clock.clone();
+fn play(town: Town, flood: Vec<Vec<Outgoing>>) -> Minute {
+    let Town { mut site, alice, bob, groups, carol, flooded, .. } = town;
+    let (home, clock) = (site.home("alpha.test"), site.clock.clone());
     site.run(async move {
         let flooding = async {
             let mut taken = 0;
@@ -156,6 +149,37 @@ fn minute(attack: Attack) -> Minute {
         let (taken, (), beside, delivered) = futures::join!(flooding, talking, objecting, reading);
         Minute { flood: flood.iter().map(Vec::len).sum(), taken, delivered, beside }
     })
+}
+
+fn town() -> Town {
+    let alpha = Limits { leaf_messages: Some(Rate::new(50, 1_500)), ..Limits::default() };
+    let beta = Limits {
+        source_deliveries: Some(Rate::new(400, 2_000)),
+        source_queue_deliveries: None,
+        queue_deliveries: None,
+        config: None,
+        ..Limits::default()
+    };
+    let limits = |domain: &str| if domain == "alpha.test" { alpha.clone() } else { beta.clone() };
+    // A flood is to be held back by limits, not by what tokens there are.
+    let mut auth = auth::Settings::default();
+    auth.allowances = Allowances { standard: PLENTY, contact: PLENTY, ..auth.allowances };
+    auth.remote.floor = PLENTY.into();
+    let mut site = Site::with(&["alpha.test", "beta.test"], 7, |domain, builder| {
+        builder.store(MemoryStore::new()).limits(limits(domain)).auth_settings(auth.clone())
+    });
+    let (alice, bob) = (site.register("alice", "alpha.test"), site.register("bob", "beta.test"));
+    let mut groups = vec![site.run(together(alice.clone(), vec![bob.clone()]))];
+    for _ in 1..GROUPS {
+        groups.push(site.run(another(alice.clone(), bob.clone())));
+    }
+    let hostile = ["mallory", "mallet", "marvin"].map(|name| site.register(name, "alpha.test"));
+    let carol = site.register("carol", "alpha.test");
+    let crowd: Vec<_> = (0..CROWD).map(|it| site.register(&format!("sybil{it}"), "beta.test")).collect();
+    let [mallory, mallet, marvin] = hostile.clone();
+    let others = [vec![mallet, marvin, carol.clone()], crowd].concat();
+    let flooded = site.run(together(mallory, others));
+    Town { site, alice, bob, groups, hostile: hostile.to_vec(), carol, flooded }
 }
 
 /// A further group of two who are connected.
