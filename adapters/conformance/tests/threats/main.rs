@@ -22,7 +22,6 @@ mod t12;
 mod t18;
 mod t19;
 mod t20;
-mod t24;
 mod t25;
 mod t29;
 mod t30;
