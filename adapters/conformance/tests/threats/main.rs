@@ -10,6 +10,7 @@
     reason = "tests may panic, and report"
 )]
 
+mod policy;
 mod site;
 mod t01;
 mod t02;
