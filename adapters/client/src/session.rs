@@ -9,7 +9,7 @@ use std::{
 use openmls::prelude::MlsGroup;
 use openmls_traits::OpenMlsProvider;
 use phoenix_core::{
-    ClientId, Epoch, Fqdn, GroupId, LeafIndex, Timestamp,
+    ClientId, Epoch, Fqdn, GroupId, Timestamp,
     api::{EndpointId, queue::SealingKey},
     crypto::{Chance, Signer},
     port::Circuit,
@@ -59,8 +59,6 @@ pub(crate) struct Session {
     pub(crate) is_generation_known: bool,
     /// When our queue began again, or was tried with another key.
     pub(crate) mending_queue: Rests<()>,
-    /// Since when messages of a member wait, because its AS does not answer.
-    pub(crate) held_from: HashMap<(GroupId, LeafIndex), Timestamp>,
     /// Groups as OpenMLS holds them; loaded from its storage when they are first needed.
     loaded: HashMap<GroupId, MlsGroup>,
     pub(crate) authorities: HashMap<Fqdn, Known>,
@@ -99,7 +97,6 @@ impl Session {
             unsure_purses: BTreeSet::new(),
             is_generation_known: false,
             mending_queue: Rests::new(LONGEST_MENDING_MS),
-            held_from: HashMap::new(),
             loaded: HashMap::new(),
             authorities: HashMap::new(),
             silent: Rests::new(LONGEST_SILENCE_MS),
