@@ -146,7 +146,9 @@ impl Session {
         self.tell(Event::Joined { group: group.clone(), by: invitation.by });
         let now = self.now();
         self.meet_members(&group, now, Tell::Nobody).await?;
-        later(self.replace_config(&group).await)
+        // We have joined. Where it fails, be it for good, it is done before anything is sent.
+        let _ = self.replace_config(&group).await;
+        Ok(())
     }
 
     /// Who invites: a friend, by the key that we know, to just this group and by this package.
@@ -262,14 +264,6 @@ impl Session {
     /// Which queue config ids lead to a group.
     pub(crate) fn group_of_config(&self, config: &ConfigId) -> Option<GroupId> {
         self.state.configs.get(config).cloned()
-    }
-}
-
-/// What can be done later need not succeed now.
-pub(crate) fn later(result: Result<(), ClientError>) -> Result<(), ClientError> {
-    match result {
-        Err(error) if error.is_transient() => Ok(()),
-        other => other,
     }
 }
 

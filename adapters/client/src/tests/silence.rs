@@ -52,6 +52,31 @@ fn a_member_whose_as_is_silent_holds_a_group_up_for_an_hour_whatever_it_says() {
     });
 }
 
+#[test]
+fn who_has_joined_is_not_told_that_the_invitation_was_refused() {
+    play(&["alpha.test"], async |world| {
+        let (a, (b, between)) = (world.user("alpha.test").await, Between::user(&world, "alpha.test").await);
+        befriend(&a, &b).await;
+        between.answer(|name, _| {
+            (name == "update_queue_config").then(|| Err(Refusal::from(Reject::Forbidden).into()))
+        });
+        let group = a.create_group().await.expect("created");
+        a.invite(&group, &[b.user().clone()]).await.expect("invited");
+
+        let mut told = Vec::new();
+        while !told.iter().any(|event| joined(event).is_some()) {
+            told.extend(b.sync(Duration::from_secs(1)).await.expect("synced"));
+        }
+
+        assert!(!told.contains(&Event::InvitationRefused), "{told:?}");
+        // What was refused is done before anything is sent.
+        b.send(&group, "not yet").await.expect_err("refused");
+        between.be_honest();
+        b.send(&group, "now").await.expect("sent");
+        assert_eq!(until(&a, text).await, "now");
+    });
+}
+
 /// How many entries of its queue a client could not deal with yet.
 async fn waiting(client: &Client) -> usize {
     client.lock().await.record().expect("set up").inbox.waiting.len()
