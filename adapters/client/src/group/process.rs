@@ -202,8 +202,7 @@ impl Session {
         let now = self.now();
         let members = self.group_mut(group)?.members.iter_mut();
         let unknown = members.filter(|(_, member)| member.trust == Trust::Unknown);
-        let held: Vec<_> =
-            unknown.map(|(at, member)| (*at, *member.held_from.get_or_insert(now))).collect();
+        let held: Vec<_> = unknown.map(|(at, member)| (*at, *member.held_from.get_or_insert(now))).collect();
         let since = held.into_iter().find(|(at, _)| *at == leaf).map_or(now, |(_, since)| since);
         if now > since.plus_secs(HOLD_S) {
             return Ok(());
