@@ -23,7 +23,7 @@ use crate::{
     call::{Auth, Route},
     error::ClientError,
     event::Event,
-    group::GroupRecord,
+    group::{Effort, GroupRecord},
     inbox::Inbox,
     provision::Shared,
     session::Session,
@@ -219,7 +219,7 @@ impl Session {
         match self.draw_group(|record| record.standing.is_inside() && is_due(record)) {
             Some(group) if self.check_health(&group).is_ok() => {
                 self.group_mut(&group)?.is_config_shared = Flag::Yes;
-                self.replace_config(&group).await
+                self.replace_config(&group, Effort::Patient).await
             }
             _ => Ok(()),
         }

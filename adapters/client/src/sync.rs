@@ -19,6 +19,7 @@ use crate::{
     call::{Auth, Route},
     error::ClientError,
     event::Event,
+    group::Effort,
     inbox::Inbox,
     session::Session,
 };
@@ -208,7 +209,8 @@ impl Session {
             let acknowledge = self.habits.acknowledge;
             let inbox = self.inbox(which).ok_or(NO_QUEUE)?;
             let request = inbox.request(acknowledge, if round == 0 { wait_s } else { 0 });
-            let reply = self.exchange(&description, &route, Some(&auth), request.encode()).await?;
+            let reply =
+                self.exchange(&description, (&route, Effort::Patient), Some(&auth), request.encode()).await?;
             let reply = DequeueReply::decode(&reply).map_err(|_| ClientError::Unexpected("dequeue"))?;
             if !self.take_reply(which, &reply)? {
                 break;
