@@ -1,6 +1,9 @@
 //! T5, many fresh domains: however many there are, new ones share what there is for them.
 
-use phoenix_core::store::MemoryStore;
+use phoenix_core::{
+    federation::{DomainPattern, Standing, Terms},
+    store::MemoryStore,
+};
 use phoenix_homeserver::auth;
 
 use crate::{
@@ -10,13 +13,15 @@ use crate::{
 
 #[test]
 fn t05_fresh_domains_share_one_pool_and_take_nothing_from_those_who_are_known() {
-    let domains = [(fqdn("known.test"), 1_000)].into();
-    let settings = auth::Settings { ceiling: CEILING, domains, ..auth::Settings::default() };
+    let settings = auth::Settings { ceiling: CEILING, ..auth::Settings::default() };
     let fresh: Vec<String> = (0..FRESH).map(|number| format!("fresh{number}.test")).collect();
     let names: Vec<&str> =
         ["alpha.test", "known.test"].into_iter().chain(fresh.iter().map(String::as_str)).collect();
     let mut site =
         Site::with(&names, 5, |_, builder| builder.store(MemoryStore::new()).auth_settings(settings.clone()));
+    let (admin, known) = (site.home("alpha.test").admin(), DomainPattern::Only(fqdn("known.test")));
+    let terms = Terms { tokens: Some(1_000), ..Terms::default() };
+    site.run(async move { admin.set_rule(known, Standing::Allowed(terms)).await.unwrap() });
     let mallories: Vec<_> = fresh.iter().map(|domain| site.register("mallory", domain)).collect();
     let (known, local) = (site.register("bob", "known.test"), site.register("alice", "alpha.test"));
 
