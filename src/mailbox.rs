@@ -150,8 +150,11 @@ impl Ticker for Mailboxes {
     }
 
     fn waits_for(&self, space: Space, at: &Local) -> WaitsFor {
-        if (space, at.kind) != (Space::Qs, phoenix_qs::MAILBOX) {
-            return WaitsFor::Store;
+        match (space, at.kind) {
+            (Space::Qs, phoenix_qs::MAILBOX) => {}
+            // Several homeservers are told, of which any may be silent.
+            (Space::As, phoenix_as::NOTICES) => return WaitsFor::Silent,
+            _ => return WaitsFor::Store,
         }
         let answering = self.answering.lock().unwrap_or_else(PoisonError::into_inner);
         let answers = <[u8; 32]>::try_from(at.key.as_ref()).is_ok_and(|mailbox| answering.contains(&mailbox));

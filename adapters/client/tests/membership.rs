@@ -22,6 +22,7 @@ use phoenix_core::{
         queue::{ConfigRule, FormerTokens},
     },
     port::{AbuseReport, Clock},
+    time::DAY,
 };
 
 use support::{World, befriend, joined, play, text, texts, until};
@@ -206,6 +207,29 @@ fn friends_learn_rotated_keys_and_invite_by_them() {
         assert_eq!(record.clients.len(), 1);
         b.delete_queue().await.expect("ended");
         assert!(b.queue_record().await.is_err());
+    });
+}
+
+#[test]
+fn in_the_grace_of_a_rotated_token_a_friend_that_has_not_heard_of_it_invites_all_the_same() {
+    let world = World::new(&["alpha.test", "beta.test"]);
+    world.run(async {
+        // given friends, of whom one rotates its token while the other does not listen
+        let (a, b) = (world.user("alpha.test").await, world.user("beta.test").await);
+        befriend(&a, &b).await;
+        b.rotate_friendship(FormerTokens::Grace).await.expect("rotated");
+
+        // when that one invites, then the other joins
+        let group = a.create_group().await.expect("created");
+        a.invite(&group, &[b.user().clone()]).await.expect("invited by the former token");
+        assert_eq!(until(&b, joined).await, *a.user());
+
+        // and after the grace the new token is known
+        until(&a, |event| matches!(event, Event::EpochChanged { .. }).then_some(())).await;
+        world.clock.sleep_until(world.clock.now().plus_secs(3 * DAY)).await;
+        let group = a.create_group().await.expect("created");
+        a.invite(&group, &[b.user().clone()]).await.expect("invited by the new token");
+        assert_eq!(until(&b, joined).await, *a.user());
     });
 }
 

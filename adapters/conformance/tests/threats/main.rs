@@ -30,5 +30,6 @@ mod t21;
 mod t22;
 mod t24;
 mod t25;
+mod t26;
 mod t29;
 mod t30;
