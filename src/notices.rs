@@ -25,6 +25,10 @@ pub(crate) async fn send(inner: &Inner, mailbox: [u8; 32]) -> Result<(), Failure
 
 async fn post(inner: &Inner, notice: Outstanding) -> Settled {
     let Outstanding { row, to, call } = notice;
+    if inner.shared.federation().outbox(&to).is_some() {
+        // It waits, as all does that is for a homeserver which the operator's policy holds back.
+        return Settled { row, is_done: Flag::No };
+    }
     let name = UserNotice::DESCRIPTION.name;
     let outgoing = Outgoing { service: ServiceName::As, name, call, circuit: Circuit::default() };
     let is_done = match inner.shared.ports().transport.send(&to, outgoing).await {
