@@ -11,7 +11,7 @@ use phoenix_core::{
     wire::Flag,
 };
 
-use crate::{Era, Homeserver, era, homeserver::Inner, mailbox};
+use crate::{Era, GreetError, Homeserver, era, homeserver::Inner, mailbox};
 
 /// A handle on a running homeserver, for its operator.
 #[derive(Clone)]
@@ -31,9 +31,22 @@ pub enum AdminError {
     /// The vault did not do its work.
     #[error("the vault does not keep the key of the store's secrets: {0}")]
     Vault(#[from] VaultError),
+    /// So many keys are kept already that no further one has room: the oldest must end first.
+    #[error("there are too many keys already: the oldest must end first")]
+    TooManyKeys,
     /// Something broke; where that is the store, it may have been carried out.
     #[error(transparent)]
     Broken(#[from] Fault),
+}
+
+/// A service whose keys an operator may have rotated before their time. Those of the AS rotate weekly by themselves, but
+/// for what its root signs: see [`Admin::change_authority`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RotatedService {
+    /// The queuing service: what it signs with, and what queue configs and deliveries are sealed to.
+    Queue,
+    /// The delivery service: what it signs with.
+    Delivery,
 }
 
 impl From<Failure> for AdminError {
@@ -54,6 +67,14 @@ impl Admin {
     /// one, rather than at its next try. True where it answered.
     pub async fn greet(&self, domain: &Fqdn) -> bool {
         mailbox::greet(&self.inner, domain).await
+    }
+
+    /// The same, and why it came to nothing: for who looks into it.
+    ///
+    /// # Errors
+    /// See [`GreetError`].
+    pub async fn greeting(&self, domain: &Fqdn) -> Result<(), GreetError> {
+        mailbox::greeting(&self.inner, domain).await
     }
 
     /// Reports of abuse that came since the last time, in order; empty where the builder was given somebody else who
@@ -95,6 +116,22 @@ impl Admin {
     /// See [`AdminError`].
     pub async fn invite(&self, valid_s: u64) -> Result<Invitation, AdminError> {
         Ok(self.inner.auth.internal::<Invite>(valid_s, Fare::Free).await?)
+    }
+
+    /// Makes further keys of a service, which others learn of at once and which are used when they have: those of the
+    /// queuing service after two minutes, those of the delivery service after two hours. The keys before stay published
+    /// until their end, a year after they were made, and open what was sealed to them for as long as ever. Replicas, and
+    /// a server that runs on the same store in another process, take them over within a minute.
+    ///
+    /// # Errors
+    /// [`AdminError::TooManyKeys`] where this was done too often in the last year; else see [`AdminError`].
+    pub async fn rotate_keys(&self, service: RotatedService) -> Result<(), AdminError> {
+        self.inner.keys.renew(service, &self.inner.root).await?;
+        if let Err(error) = (Homeserver { inner: self.inner.clone() }).refresh_keys().await {
+            // It is done all the same.
+            tracing::error!(%error, "the keys were rotated, but this server could not take them over yet");
+        }
+        Ok(())
     }
 
     /// Counts the store on, and gives the era that it has come to. Whoever keeps the latest outside the store, and gives

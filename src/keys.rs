@@ -17,7 +17,7 @@ use phoenix_qs::QueueKeys;
 use zeroize::Zeroizing;
 
 use crate::{
-    AdminError, BuildError,
+    AdminError, BuildError, RotatedService,
     seal::{self, Seal},
 };
 
@@ -170,6 +170,30 @@ impl KeyStore {
             let auth = keys.auth.changed(change, signer, now, &mut chance)?;
             let sealed = root.seal(AUTH, &auth.encode()?, &mut chance);
             let writes = vec![Write::Put(Bytes::from_static(AUTH), sealed)];
+            let mark = Mark(chance.bytes());
+            match self.commit(Base::At(keys.revision), mark, writes).await.map_err(Fault::from)? {
+                Commit::Done => return Ok(()),
+                Commit::Conflict => {}
+            }
+        }
+        Err(AdminError::Busy)
+    }
+
+    /// Makes further keys of a service beside those that there are, on condition that nobody else changes a key
+    /// meanwhile.
+    pub(crate) async fn renew(&self, service: RotatedService, root: &AtRestKey) -> Result<(), AdminError> {
+        for _ in 0..ATTEMPTS {
+            let found = self.read().await.map_err(Fault::from)?.ok_or(GONE)?;
+            let keys = opened(&found, root.clone())?;
+            let (now, mut chance) = (self.ports.clock.now(), chance(&self.ports));
+            let renewed = match service {
+                RotatedService::Queue => keys.queue.renewed(now, &mut chance).map(|it| (QUEUE, it.encode())),
+                RotatedService::Delivery => {
+                    keys.delivery.renewed(now, &mut chance).map(|it| (DELIVERY, it.encode()))
+                }
+            };
+            let (name, encoded) = renewed.ok_or(AdminError::TooManyKeys)?;
+            let writes = vec![Write::Put(Bytes::from_static(name), root.seal(name, &encoded, &mut chance))];
             let mark = Mark(chance.bytes());
             match self.commit(Base::At(keys.revision), mark, writes).await.map_err(Fault::from)? {
                 Commit::Done => return Ok(()),

@@ -55,12 +55,13 @@ pub mod rules {
     };
 }
 
-pub use admin::{Admin, AdminError};
+pub use admin::{Admin, AdminError, RotatedService};
 pub use builder::{BuildError, Builder};
 pub use defaults::{OsEntropy, SystemClock, Threads};
 pub use dpop::{Visit, VisitError};
 pub use era::{Era, EraError};
 pub use homeserver::Homeserver;
+pub use mailbox::GreetError;
 pub use phoenix_core::{Fqdn, port};
 pub use push::LogPush;
 pub use seal::{OperatorKey, Seal, SealedBy};

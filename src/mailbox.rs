@@ -6,16 +6,17 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use phoenix_as::AuthService;
 use phoenix_core::{
-    Failure, Fault, Fqdn, Generation, Reject,
+    ErrorCode, ErrorReply, Failure, Fault, Fqdn, Generation, Refusal, Reject,
     api::{
         Endpoint, ServiceName,
         federation::{FederatedEnqueue, QsToQsReceipt, QsToQsTransaction},
     },
     engine::Ticker,
     operation::{Fare, Local, OnAlarm, Service},
-    port::{Circuit, Outgoing, Space},
+    port::{Circuit, Outgoing, Space, TransportError},
     wire::{Call, Opaque, VERSION, Wire},
 };
 use phoenix_ds::DeliveryService;
@@ -140,30 +141,70 @@ impl Ticker for Mailboxes {
     }
 }
 
+/// Why another homeserver was not greeted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GreetError {
+    /// Nothing is sent to whose keys cannot be had (08).
+    #[error("its published keys could not be had")]
+    KeysUnknown,
+    /// It did not answer.
+    #[error("it gave no answer")]
+    Unreachable,
+    /// It answered with an error.
+    #[error("it refused: {0:?}")]
+    Refused(ErrorCode),
+    /// Its answer was no receipt of what it was sent.
+    #[error("its answer is no receipt")]
+    NoReceipt,
+}
+
 /// Tells a homeserver that this one is there, and waits for what it holds.
 pub(crate) async fn greet(inner: &Inner, domain: &Fqdn) -> bool {
-    match inner.queue.internal::<Greet>(domain.clone(), Fare::Free).await {
-        Ok(transaction) => matches!(post(inner, domain, transaction).await, Outcome::Receipt(_)),
-        Err(_) => false,
+    greeting(inner, domain).await.is_ok()
+}
+
+/// The same, and why it came to nothing.
+pub(crate) async fn greeting(inner: &Inner, domain: &Fqdn) -> Result<(), GreetError> {
+    let transaction = inner.queue.internal::<Greet>(domain.clone(), Fare::Free).await;
+    let transaction = transaction.map_err(|_| GreetError::KeysUnknown)?;
+    let id = transaction.payload.transaction;
+    match call(inner, domain, transaction).await {
+        Ok(Ok(receipt)) => receipt_of(id, &receipt).map(drop).ok_or(GreetError::NoReceipt),
+        Ok(Err(refused)) => Err(GreetError::Refused(refused.code)),
+        Err(TransportError::Unreachable) => Err(GreetError::Unreachable),
+        Err(TransportError::Refused) => Err(GreetError::NoReceipt),
     }
 }
 
 /// Sends a transaction, once.
 pub(crate) async fn post(inner: &Inner, to: &Fqdn, transaction: QsToQsTransaction) -> Outcome {
     let id = transaction.payload.transaction;
-    let Ok(body) = Opaque::new(transaction.encode()) else { return Outcome::Refused };
+    match call(inner, to, transaction).await {
+        Ok(Ok(receipt)) => receipt_of(id, &receipt).map_or(Outcome::Failed(0), Outcome::Receipt),
+        Ok(Err(refused)) => refused.into(),
+        Err(_) => Outcome::Failed(0),
+    }
+}
+
+/// What the other side answers to a transaction.
+async fn call(
+    inner: &Inner,
+    to: &Fqdn,
+    transaction: QsToQsTransaction,
+) -> Result<Result<Bytes, ErrorReply>, TransportError> {
+    let Ok(body) = Opaque::new(transaction.encode()) else {
+        return Ok(Err(Refusal::from(Reject::TooLarge("transaction")).into()));
+    };
     let description = FederatedEnqueue::DESCRIPTION;
     let call = Call { version: VERSION, endpoint: description.id, auth: None, token: None, body };
     let outgoing =
         Outgoing { service: ServiceName::Qs, name: description.name, call, circuit: Circuit::default() };
-    match inner.shared.ports().transport.send(to, outgoing).await {
-        Ok(Ok(receipt)) => match QsToQsReceipt::decode(&receipt) {
-            Ok(receipt) if receipt.transaction == id => Outcome::Receipt(Box::new(receipt)),
-            Ok(_) | Err(_) => Outcome::Failed(0),
-        },
-        Ok(Err(refused)) => refused.into(),
-        Err(_) => Outcome::Failed(0),
-    }
+    inner.shared.ports().transport.send(to, outgoing).await
+}
+
+/// The receipt of the transaction of this id.
+fn receipt_of(id: [u8; 16], receipt: &[u8]) -> Option<Box<QsToQsReceipt>> {
+    QsToQsReceipt::decode(receipt).ok().filter(|receipt| receipt.transaction == id).map(Box::new)
 }
 
 /// Domains remembered as cut off, or as greeted: those beyond are greeted by nobody, and find out by themselves.

@@ -3,6 +3,7 @@
 mod authority;
 mod mailbox;
 mod restored;
+mod rotation;
 mod secrets;
 mod spread;
 

@@ -58,7 +58,7 @@ impl DeliveryKeys {
         let is_kept = |it: &&TimedKey| now <= Timestamp::from_secs(it.not_after).plus_secs(KEPT_S);
         let mut rotated: Vec<_> = signing.iter().filter(is_kept).cloned().collect();
         let mut changed = rotated.len() != signing.len();
-        for suite in [Suite::Ed25519, Suite::P256] {
+        for suite in SUITES {
             let of_suite = rotated.iter().filter(|it| it.key.suite() == suite);
             let last = of_suite.map(|it| it.not_after).max().unwrap_or_default();
             if last < now.plus_secs(AHEAD_S).as_secs() {
@@ -70,6 +70,25 @@ impl DeliveryKeys {
             }
         }
         let signing = List::new(rotated).ok().filter(|_| changed)?;
+        Some(Self::from(Record { signing, reservations: reservations.clone() }))
+    }
+
+    /// The keys with a further one of each suite beside those that there are, which stay as long as they would have
+    /// (08). It is published at once, and what groups must list in two hours, when everybody has seen it; none where
+    /// there is no room for it and for the next that comes by itself.
+    #[must_use]
+    pub fn renewed(&self, now: Timestamp, chance: &mut Chance) -> Option<Self> {
+        let Record { signing, reservations } = &self.record;
+        if signing.len().saturating_add(2 * SUITES.len()) > MAX_KEYS {
+            return None;
+        }
+        let not_before = now.plus_secs(SEEN_S).as_secs();
+        let further = |suite| TimedKey {
+            key: SigningKey::generate(suite, chance),
+            not_before,
+            not_after: not_before.saturating_add(VALIDITY_S),
+        };
+        let signing = List::new(signing.iter().cloned().chain(SUITES.map(further)).collect()).ok()?;
         Some(Self::from(Record { signing, reservations: reservations.clone() }))
     }
 
@@ -100,10 +119,11 @@ impl DeliveryKeys {
         &self.known
     }
 
-    /// The key that groups of a suite must list as external sender now.
+    /// The key that groups of a suite must list as external sender now: of those that are valid, the one that became so
+    /// last.
     pub(crate) fn current(&self, suite: Suite, now: Timestamp) -> Option<&VerifyingKey> {
-        let mut keys = self.known.iter();
-        keys.find(|it| it.key.suite == suite && it.is_valid_at(now)).map(|it| &it.key)
+        let valid = self.known.iter().filter(|it| it.key.suite == suite && it.is_valid_at(now));
+        valid.max_by_key(|it| it.not_before).map(|it| &it.key)
     }
 
     /// The key that signs for a group that lists these external senders, and its place in the list: the current one,
@@ -136,6 +156,10 @@ impl From<Record> for DeliveryKeys {
     }
 }
 
+/// Groups are of either.
+const SUITES: [Suite; 2] = [Suite::Ed25519, Suite::P256];
+/// How long after it was made a further key becomes current: others keep what was published for an hour.
+const SEEN_S: u64 = 2 * HOUR;
 /// For how long a key signs: groups must replace it before it ends.
 const VALIDITY_S: u64 = 365 * DAY;
 /// How long before a key's end the next one is published.
@@ -191,6 +215,28 @@ mod tests {
         }
         let counts = [336, 366].map(|it| rotated.public(day(it)).verifying.len());
         assert_eq!(counts, [4, 2]);
+    }
+
+    #[test]
+    fn an_operator_has_further_keys_made_that_are_current_when_everybody_has_seen_them() {
+        let (keys, mut chance) = (keys(), Chance::from_seed([2; 32]));
+
+        let renewed = keys.renewed(day(10), &mut chance).unwrap();
+
+        assert_eq!(renewed.public(day(10)).verifying.len(), 4);
+        for suite in [Suite::Ed25519, Suite::P256] {
+            let old = keys.current(suite, day(0));
+            assert_eq!(renewed.current(suite, day(10)), old);
+            assert_ne!(renewed.current(suite, day(11)), old);
+            assert!((11..375).all(|it| renewed.current(suite, day(it)).is_some()));
+            assert!(renewed.public(day(364)).verifying.iter().any(|it| Some(&it.key) == old));
+        }
+        let mut full = renewed;
+        while let Some(more) = full.renewed(day(10), &mut chance) {
+            full = more;
+        }
+        assert_eq!(full.known().len(), 14);
+        assert!(full.rotated(day(346), &mut chance).is_some());
     }
 
     #[test]

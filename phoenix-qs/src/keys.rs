@@ -83,6 +83,18 @@ impl QueueKeys {
         }))
     }
 
+    /// The keys with a further one of each kind, made now beside those that there are, which stay as long as they would
+    /// have (08); none where a kind has no room for it and for the next that comes by itself.
+    #[must_use]
+    pub fn renewed(&self, now: Timestamp, chance: &mut Chance) -> Option<Self> {
+        let StoredKeys { signing, queue_config, delivery } = &self.stored;
+        Some(Self::of(StoredKeys {
+            signing: with_further(signing, now, SigningKey::generate(Suite::Ed25519, chance))?,
+            queue_config: with_further(queue_config, now, HpkeSecretKey::generate(Suite::Ed25519, chance))?,
+            delivery: with_further(delivery, now, HpkeSecretKey::generate(Suite::Ed25519, chance))?,
+        }))
+    }
+
     /// The keys' encoding, for sealed storage only.
     #[must_use]
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
@@ -177,6 +189,14 @@ impl From<&Timed<HpkeSecretKey>> for SealingKey {
     }
 }
 
+impl<K: Secret> Timed<K> {
+    /// A key that was made now.
+    fn made(key: K, now: Timestamp) -> Self {
+        let not_before = now.as_secs().saturating_sub(EARLY_S);
+        Self { id: key.id(), key, not_before, not_after: now.plus_secs(VALID_DAYS * DAY).as_secs() }
+    }
+}
+
 /// A secret key, as far as naming it goes.
 trait Secret: Size + Serialize + DeserializeBytes + Clone + Debug {
     fn id(&self) -> KeyId;
@@ -210,16 +230,23 @@ fn rotated<K: Secret>(
         return None;
     }
     if is_due {
-        let key = fresh();
-        let not_before = now.as_secs().saturating_sub(EARLY_S);
-        rotated.push(Timed {
-            id: key.id(),
-            key,
-            not_before,
-            not_after: now.plus_secs(VALID_DAYS * DAY).as_secs(),
-        });
+        rotated.push(Timed::made(fresh(), now));
     }
     List::new(rotated).ok()
+}
+
+/// The keys of one kind with a further one, where there is room left behind it.
+fn with_further<K: Secret>(
+    keys: &[Timed<K>],
+    now: Timestamp,
+    further: K,
+) -> Option<List<Timed<K>, MAX_KEYS>> {
+    if keys.len().saturating_add(2) > MAX_KEYS {
+        return None;
+    }
+    let mut keys = keys.to_vec();
+    keys.push(Timed::made(further, now));
+    List::new(keys).ok()
 }
 
 fn published(keys: &[Timed<HpkeSecretKey>], now: u64) -> List<SealingKey, MAX_KEYS> {
@@ -312,6 +339,33 @@ mod tests {
         let (signer, [config, delivery]) = used(&two, later);
         let (old_signer, [old_config, old_delivery]) = used(&two, soon);
         assert!(signer != old_signer && config != old_config && delivery != old_delivery);
+    }
+
+    #[test]
+    fn an_operator_has_further_keys_made_beside_those_that_stay_while_there_is_room() {
+        let now = Timestamp(1_700_000_000_000);
+        let mut chance = Chance::from_seed([1; 32]);
+        let first = QueueKeys::generate(&"alpha.test".parse().unwrap(), now, &mut chance);
+        let at = now.plus_secs(86_400);
+
+        let two = first.renewed(at, &mut chance).unwrap();
+
+        // the new ones are used when they have spread, and the old ones are published and open what comes
+        let later = at.plus_secs(120);
+        assert_eq!(two.signer(at).unwrap().0, first.signer(now).unwrap().0);
+        assert_ne!(two.signer(later).unwrap().0, first.signer(now).unwrap().0);
+        let (before, after) = (first.public(later), two.public(later));
+        assert!(before.verifying.iter().all(|key| after.verifying.contains(key)));
+        let [old, new] = [&before, &after].map(|keys| longest_valid(&keys.delivery, later).unwrap().id);
+        assert!(old != new && two.delivery_key(&old).is_ok() && two.delivery_key(&new).is_ok());
+
+        // and there is always room for the next that comes by itself
+        let mut full = two;
+        while let Some(more) = full.renewed(at, &mut chance) {
+            full = more;
+        }
+        assert_eq!(full.stored.signing.len(), 15);
+        assert!(full.rotated(at.plus_secs(340 * 86_400), &mut chance).is_some());
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl RegistrationHook {
             .body(body)
             .build()
             .map_err(|_| NoVerdict::Question)?;
-        let Answer { status, media_type: _, body, retry_after_s: _ } =
+        let Answer { status, media_type: _, body, retry_after_s: _, date: _ } =
             answered(&self.client, request, MAX_ANSWER).await.map_err(TransportError::from)?;
         if status != StatusCode::OK {
             return Err(NoVerdict::Status(status.as_u16()));

@@ -2,7 +2,7 @@
 //!
 //! [`router`] puts a homeserver into an embedder's own axum program; [`Server`] serves it over TLS with the
 //! bounds of the specification (02, "HTTP binding"). [`HttpTransport`] reaches other homeservers, for
-//! homeservers and clients alike (08, "Discovery"), and opens queue streams. [`WebPush`] wakes clients through the push
+//! homeservers and clients alike (08, "Discovery"), and opens queue streams; [`FederationCheck`] says what keeps it from that. [`WebPush`] wakes clients through the push
 //! services of the web. [`Dpop`] tells an embedder's own API which user of which homeserver calls it.
 
 mod address;
@@ -28,7 +28,10 @@ pub use push::{VapidError, VapidKey, WebPush};
 pub use router::{RouterOptions, StreamTimes, router, router_with};
 pub use serve::{Server, ServerLimits};
 pub use tls::{ServerTls, TlsError};
-pub use transport::{HttpTransport, HttpTransportBuilder};
+pub use transport::{
+    CheckOutcome, CheckReport, CheckStep, FederationCheck, HttpTransport, HttpTransportBuilder, NameService,
+    StepName, SystemNames,
+};
 
 /// The media type of calls and replies (02).
 pub const MEDIA_TYPE: &str = "application/vnd.phoenix.v1";

@@ -2,6 +2,7 @@
 
 mod admin;
 mod audit;
+mod check;
 mod demo;
 mod kept;
 mod push;
@@ -37,12 +38,16 @@ enum Command {
     Root(admin::root::Options),
     /// Shows and changes what signs for the domain, also while the server runs.
     Authority(admin::authority::Options),
+    /// Shows the keys of the queuing and the delivery service, and rotates them before their time.
+    Keys(admin::rotation::Options),
     /// Changes the key under which the homeserver's secrets are sealed.
     OperatorKey(admin::key::Options),
     /// Declares that the database is an older copy that was brought back, before the server starts on it.
     Restored(admin::restored::Options),
     /// Closes and opens registration, and invites.
     Registration(registration::Options),
+    /// Examines whether one can federate with a domain, and says what to do where not.
+    Check(Box<check::Options>),
     /// Searches a database, or a copy of one, for what no homeserver may keep.
     Audit(audit::Options),
     /// Plays a conversation between the users of two homeservers, and checks every step of it.
@@ -82,6 +87,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::OperatorKey(options) => admin::key::run(options).await.map(done),
             Command::Restored(options) => admin::restored::run(options).await.map(done),
             Command::Registration(options) => registration::run(options).await.and_then(say),
+            Command::Keys(options) => admin::rotation::run(options).await.and_then(say),
+            Command::Check(options) => check::run(*options).await,
             Command::Audit(options) => audit::run(&options),
             Command::Demo(options) => demo::main(options).await,
         }
@@ -112,6 +119,8 @@ fn log(command: &Command) {
         | Command::OperatorKey(_)
         | Command::Restored(_)
         | Command::Registration(_)
+        | Command::Keys(_)
+        | Command::Check(_)
         | Command::Audit(_)
         | Command::Demo(_) => "off",
     };

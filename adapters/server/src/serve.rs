@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -57,6 +57,10 @@ pub(crate) struct Options {
     /// Reaches a domain at a given address, which may be a private one, as domain=address:port; may be repeated.
     #[arg(long, value_name = "DOMAIN=ADDRESS")]
     resolve: Vec<Override>,
+    /// An address that others reach this server at, where neither this machine has it nor its names lead to it; may be
+    /// repeated. Nothing is ever sent there because some name leads to it.
+    #[arg(long, value_name = "ADDRESS")]
+    own_address: Vec<IpAddr>,
     /// Pushes to a push service at a given address, which may be a private one, as domain=address:port; may be repeated.
     /// Every client can then have it sent requests.
     #[arg(long, value_name = "DOMAIN=ADDRESS")]
@@ -84,9 +88,9 @@ pub(crate) struct Options {
 
 /// Where a domain is, whatever the name system says.
 #[derive(Clone, Debug)]
-struct Override {
-    domain: Fqdn,
-    address: SocketAddr,
+pub(crate) struct Override {
+    pub(crate) domain: Fqdn,
+    pub(crate) address: SocketAddr,
 }
 
 impl FromStr for Override {
@@ -180,8 +184,14 @@ async fn homeserver(
     for Override { domain, address } in &options.push_service {
         transport = transport.push_service(domain.clone(), *address);
     }
-    if !options.listen.ip().is_unspecified() {
-        transport = transport.own_address(options.listen.ip());
+    for address in &options.own_address {
+        transport = transport.own_address(*address);
+    }
+    // Whatever it listens on, these are its own, and so is where they lead.
+    for host in
+        [Some(domain.clone()), options.public_host.as_deref().and_then(host_name)].into_iter().flatten()
+    {
+        transport = transport.own_host(host);
     }
     let authorities = options.authority.as_deref().map(read).transpose()?;
     if let Some(pem) = &authorities {
@@ -206,6 +216,11 @@ async fn homeserver(
         builder = builder.policy(hook);
     }
     Ok((builder.build().await?, push_key))
+}
+
+/// The name of a host that is written with a port or without.
+fn host_name(host: &str) -> Option<Fqdn> {
+    host.split(':').next().and_then(|name| name.parse().ok())
 }
 
 fn suffixes(path: &Path) -> anyhow::Result<PublicSuffixes> {

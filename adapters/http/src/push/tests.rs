@@ -27,7 +27,7 @@ use super::{Address, NotPushed, VapidError, VapidKey, WebPush, encryption::tests
 use crate::{
     HttpTransport, HttpTransportBuilder, ServerLimits,
     tests::{Authority, Running},
-    transport::networks::Network,
+    transport::{Everywhere, networks::Network},
 };
 
 #[tokio::test]
@@ -114,7 +114,8 @@ async fn t28_pushes_go_to_public_addresses_only() {
     for address in ["127.0.0.1", "10.0.0.1", "::1", "169.254.169.254"] {
         let transport = HttpTransport::builder()
             .authorities(service.authority.pem())
-            .build_where(vec![address.parse().unwrap()])
+            .names(Everywhere(vec![address.parse().unwrap()]))
+            .build()
             .unwrap();
         let push = WebPush::new(&transport, VapidKey::generate().unwrap(), CONTACT).unwrap();
 
@@ -158,7 +159,8 @@ async fn t28_where_peers_are_is_not_where_pushes_go() {
     let transport = HttpTransport::builder()
         .authorities(service.authority.pem())
         .resolve("alpha.test".parse().unwrap(), service.running.address())
-        .build_where(vec!["10.0.0.1".parse().unwrap()])
+        .names(Everywhere(vec!["10.0.0.1".parse().unwrap()]))
+        .build()
         .unwrap();
     let push = WebPush::new(&transport, VapidKey::generate().unwrap(), CONTACT).unwrap();
 

@@ -19,7 +19,7 @@ use phoenix_core::{
 use serde_json::json;
 
 use super::{Authority, Echo, Running, alpha, echo_server, send};
-use crate::{HttpTransport, RouterOptions, ServerLimits, router::routes};
+use crate::{HttpTransport, RouterOptions, ServerLimits, router::routes, transport::Everywhere};
 
 #[tokio::test]
 async fn one_look_up_serves_all_who_ask() {
@@ -109,7 +109,8 @@ async fn t28_private_addresses_are_refused_without_an_override() {
     let running = Running::start(&authority, routes(Echo::new(), RouterOptions::default()));
     let builder = || HttpTransport::builder().authorities(authority.pem());
 
-    let answer = send(&builder().build_where(vec![running.address.ip()]).unwrap(), "echo", "").await;
+    let answer =
+        send(&builder().names(Everywhere(vec![running.address.ip()])).build().unwrap(), "echo", "").await;
 
     assert_eq!(answer, Err(TransportError::Refused));
     let answer = send(&builder().resolve(alpha(), running.address).build().unwrap(), "echo", "").await;

@@ -36,7 +36,7 @@ use tokio::{sync::watch, time::timeout};
 use tower::ServiceExt;
 
 use super::{Authority, Running, alpha};
-use crate::{Dpop, DpopCaller, DpopOptions, HttpTransport, router};
+use crate::{Dpop, DpopCaller, DpopOptions, HttpTransport, router, transport::Everywhere};
 
 #[tokio::test]
 async fn a_user_of_another_homeserver_is_known_to_an_api_and_has_an_account_there() {
@@ -271,7 +271,7 @@ impl Scene {
         // Every other name leads inside, where nobody is asked.
         let transport =
             HttpTransport::builder().authorities(authority.pem()).resolve(super::alpha(), running.address);
-        let transport = transport.build_where(vec!["127.0.0.1".parse().unwrap()]).unwrap();
+        let transport = transport.names(Everywhere(vec!["127.0.0.1".parse().unwrap()])).build().unwrap();
         let ports = ClientPorts {
             transport: Arc::new(transport.clone()),
             witness: None,

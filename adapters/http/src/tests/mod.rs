@@ -3,6 +3,7 @@
 
 mod authority;
 mod bounds;
+mod check;
 mod discovery;
 mod dpop;
 mod echo;
@@ -36,7 +37,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 pub(crate) use self::authority::Authority;
 use self::echo::Echo;
-use crate::{HttpTransport, RouterOptions, Server, ServerLimits, router::routes};
+use crate::{HttpTransport, RouterOptions, Server, ServerLimits, ServerTls, router::routes};
 
 /// A server on a port of this machine that stops when told or dropped.
 pub(crate) struct Running {
@@ -56,9 +57,18 @@ impl Running {
         router: Router,
         limits: ServerLimits,
     ) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
+        Self::start_on(TcpListener::bind(address).unwrap(), authority.server(), router, limits)
+    }
+
+    /// On a listener, with any certificate.
+    pub(crate) fn start_on(
+        listener: TcpListener,
+        tls: ServerTls,
+        router: Router,
+        limits: ServerLimits,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
-        let server = Server::new(listener, authority.server(), router).limits(limits);
+        let server = Server::new(listener, tls, router).limits(limits);
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
             let until = async { drop(stopped.await) };

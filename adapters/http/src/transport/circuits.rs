@@ -79,7 +79,7 @@ const MAX_CIRCUITS: NonZero<usize> = match NonZero::new(256) {
     None => NonZero::<usize>::MIN,
 };
 /// How long a connection, and an answer to a ping, may take.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// How long an unused connection is kept: less than servers keep it, so that none is used as it is closed.
 const IDLE_TIME: Duration = Duration::from_secs(50);
 /// Unused connections to one host: HTTP/2 needs one.

@@ -12,7 +12,7 @@ use futures::{
 };
 use http::StatusCode;
 use lru::LruCache;
-use phoenix_core::{Fqdn, port::TransportError};
+use phoenix_core::{Fqdn, Reject, port::TransportError};
 use reqwest::Client;
 use tokio::{
     sync::Semaphore,
@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    exchange::{exchange, verdict},
+    exchange::{Answer, Unanswered, exchange, verdict},
     resolver::Resolver,
 };
 use crate::well_known::{HTTPS, Host, Hosts};
@@ -68,6 +68,15 @@ struct Failed {
     pause: Duration,
 }
 
+/// Why an answer says nothing of where services are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// It is no document, nor says that there is none.
+    Status(StatusCode),
+    /// The document breaks a rule.
+    Document(Reject),
+}
+
 impl Discovery {
     /// Nothing is known yet.
     pub(super) fn new(client: Client, resolver: Arc<Resolver>) -> Self {
@@ -106,6 +115,11 @@ impl Discovery {
             }
         };
         looking.await
+    }
+
+    /// What the domain itself answers now, whatever is known of it.
+    pub(super) async fn ask(&self, domain: &Fqdn) -> Result<Answer, Unanswered> {
+        self.scout.ask(domain).await
     }
 
     /// The domain's services do not answer: perhaps they have moved, so what is known is not fresh any more.
@@ -153,16 +167,27 @@ impl Scout {
     }
 
     async fn look_up(&self, domain: &Fqdn) -> Result<(Hosts, Duration), TransportError> {
-        let authority = self.resolver.authority(&Host { name: domain.clone(), port: HTTPS });
-        let request = self.client.get(format!("https://{authority}/.well-known/phoenix"));
-        let answer = exchange(request, MAX_DOCUMENT).await?;
-        let found = match answer.status {
-            StatusCode::OK => Hosts::read(&answer.body, domain),
-            StatusCode::NOT_FOUND => Hosts::fallback(domain).map(|hosts| (hosts, FALLBACK_AGE)),
-            status => return Err(verdict(status)),
-        };
-        found.map_err(|_| TransportError::Refused)
+        let answer = self.ask(domain).await?;
+        read(&answer, domain).map_err(|unread| match unread {
+            Unread::Status(status) => verdict(status),
+            Unread::Document(_) => TransportError::Refused,
+        })
     }
+
+    async fn ask(&self, domain: &Fqdn) -> Result<Answer, Unanswered> {
+        let authority = self.resolver.authority(&Host { name: domain.clone(), port: HTTPS });
+        exchange(self.client.get(format!("https://{authority}{WELL_KNOWN}")), MAX_DOCUMENT).await
+    }
+}
+
+/// What a domain's answer says of where its services are, and for how long.
+pub(super) fn read(answer: &Answer, domain: &Fqdn) -> Result<(Hosts, Duration), Unread> {
+    let found = match answer.status {
+        StatusCode::OK => Hosts::read(&answer.body, domain),
+        StatusCode::NOT_FOUND => Hosts::fallback(domain).map(|hosts| (hosts, FALLBACK_AGE)),
+        status => return Err(Unread::Status(status)),
+    };
+    found.map_err(Unread::Document)
 }
 
 impl Knowledge {
@@ -199,6 +224,8 @@ fn lock(slot: &Slot) -> MutexGuard<'_, Knowledge> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Where a domain tells of its services (08).
+pub(super) const WELL_KNOWN: &str = "/.well-known/phoenix";
 /// Domains that are remembered; those asked for longest ago give way.
 const MAX_DOMAINS: NonZero<usize> = match NonZero::new(16_384) {
     Some(number) => number,
@@ -225,17 +252,19 @@ mod tests {
 
     use std::{collections::HashMap, sync::Arc, time::Duration};
 
-    use phoenix_core::{Fqdn, port::TransportError};
+    use axum::{Router, routing::get};
+    use phoenix_core::{Fqdn, api::ServiceName, port::TransportError};
     use rustls::RootCertStore;
     use tokio::{
         sync::Semaphore,
         time::{Instant, sleep, timeout},
     };
 
-    use super::{Discovery, Hosts, Knowledge, STALE_TIME, Scout, lock};
+    use super::{Discovery, Hosts, Knowledge, STALE_TIME, Scout, WELL_KNOWN, lock};
     use crate::{
+        tests::{Authority, Running},
         tls,
-        transport::{circuits::Circuits, resolver::Resolver},
+        transport::{circuits::Circuits, names::Everywhere, resolver::Resolver},
     };
 
     #[test]
@@ -305,10 +334,33 @@ mod tests {
         assert_eq!(discovery.hosts(&alpha()).await, Ok(hosts));
     }
 
+    #[tokio::test]
+    async fn t23_a_domain_that_moved_to_another_host_is_found_there_when_it_does_not_answer() {
+        // given a domain that was found two minutes ago at hosts which are blocked since, and tells now of another
+        let told = async || r#"{"domain":"alpha.test","versions":[1],"as":"a.test","ds":"a.test","qs":"a.test","max_age_s":60}"#;
+        let authority = Authority::new();
+        let running = Running::start(&authority, Router::new().route(WELL_KNOWN, get(told)));
+        let transport = running.transport(&authority);
+        let discovery = &transport.0.discovery;
+        let (slot, blocked) = (discovery.slot(&alpha()), Hosts::fallback(&alpha()).unwrap());
+        let found_at = Instant::now().checked_sub(Duration::from_secs(120)).unwrap();
+        lock(&slot).learn(Ok((blocked.clone(), Duration::from_secs(86_400))), found_at);
+        assert_eq!(discovery.hosts(&alpha()).await, Ok(blocked.clone()));
+        assert!(lock(&slot).looking.is_none(), "it is fresh for a day");
+
+        // when a call got no answer there, then it is asked for anew, and found
+        discovery.doubt(&alpha());
+        while discovery.hosts(&alpha()).await == Ok(blocked.clone()) {
+            sleep(Duration::from_millis(1)).await;
+        }
+        let moved = discovery.hosts(&alpha()).await.unwrap();
+        assert_eq!(moved.host(ServiceName::Qs).to_string(), "a.test:443");
+    }
+
     /// Where every name leads to this machine, which is refused, and nobody gets a turn yet.
     fn inner_world(turn_time: Duration) -> Discovery {
         let inside = vec!["127.0.0.1".parse().unwrap()];
-        let resolver = Arc::new(Resolver::fixed(HashMap::new(), Vec::new(), inside));
+        let resolver = Arc::new(Resolver::new(HashMap::new(), Arc::default(), Arc::new(Everywhere(inside))));
         let config = tls::client(RootCertStore::empty()).unwrap();
         let circuits = Circuits::new(config, Arc::clone(&resolver), Duration::from_secs(5));
         let client = circuits.client(Duration::from_secs(5)).unwrap();

@@ -1,12 +1,13 @@
 //! One request and its answer.
 
-use std::{error::Error, io};
+use std::{error::Error, io, time::SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::{
     StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER},
+    header::{CONTENT_TYPE, DATE, RETRY_AFTER},
 };
+use httpdate::parse_http_date;
 use phoenix_core::port::TransportError;
 use reqwest::{Client, Request, RequestBuilder, Response};
 
@@ -21,6 +22,8 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
     /// When to come back, where a number of seconds was told.
     pub(crate) retry_after_s: Option<u64>,
+    /// What the clock of the server said, where it told: to the second.
+    pub(crate) date: Option<SystemTime>,
 }
 
 /// Why nothing came back.
@@ -50,6 +53,7 @@ pub(crate) async fn answered(client: &Client, request: Request, limit: usize) ->
     let media_type = media_type(&response);
     let retry_after = response.headers().get(RETRY_AFTER);
     let retry_after_s = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
+    let date = response.headers().get(DATE).and_then(|value| parse_http_date(value.to_str().ok()?).ok());
     let announced = response.content_length().unwrap_or_default();
     if usize::try_from(announced).map_or(true, |length| length > limit) {
         return Err(too_long);
@@ -61,7 +65,7 @@ pub(crate) async fn answered(client: &Client, request: Request, limit: usize) ->
         }
         body.extend_from_slice(&piece);
     }
-    Ok(Answer { status, media_type, body: body.freeze(), retry_after_s })
+    Ok(Answer { status, media_type, body: body.freeze(), retry_after_s, date })
 }
 
 impl From<&reqwest::Error> for Unanswered {

@@ -1,9 +1,12 @@
 //! Reaches homeservers over HTTPS (02, "HTTP binding"; 08, "Discovery").
 
+mod check;
 mod circuits;
 mod discovery;
 pub(crate) mod exchange;
+mod names;
 pub(crate) mod networks;
+mod own;
 mod resolver;
 mod stream;
 
@@ -29,8 +32,15 @@ use phoenix_core::{
     wire::Wire,
 };
 
+#[cfg(test)]
+pub(crate) use self::names::Everywhere;
+pub use self::{
+    check::{CheckOutcome, CheckReport, CheckStep, FederationCheck, StepName},
+    names::{NameService, SystemNames},
+};
 use self::{
-    circuits::Circuits, discovery::Discovery, exchange::Answer, networks::Networks, resolver::Resolver,
+    circuits::Circuits, discovery::Discovery, exchange::Answer, networks::Networks, own::Own,
+    resolver::Resolver,
 };
 use crate::{
     MEDIA_TYPE, PROBLEM_TYPE,
@@ -54,12 +64,14 @@ struct Parts {
 }
 
 /// What an operator may say about the transport.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct HttpTransportBuilder {
     authorities: Option<Vec<u8>>,
     overrides: HashMap<Fqdn, SocketAddr>,
     push_services: HashMap<Fqdn, SocketAddr>,
-    own: Vec<IpAddr>,
+    own_addresses: Vec<IpAddr>,
+    own_hosts: Vec<Fqdn>,
+    names: Option<Arc<dyn NameService>>,
     call_time: Option<Duration>,
 }
 
@@ -135,10 +147,26 @@ impl HttpTransportBuilder {
         self
     }
 
-    /// Never connects to this address because a name resolves to it: it is this server's own (08).
+    /// Never connects to this address because a name resolves to it: it is this server's own (08). Those of the
+    /// machine's interfaces are known already.
     #[must_use]
     pub fn own_address(mut self, address: IpAddr) -> Self {
-        self.own.push(address.to_canonical());
+        self.own_addresses.push(address.to_canonical());
+        self
+    }
+
+    /// Never connects to this host, nor to where it leads: it is this server itself (08). The domain, and the host that
+    /// others find it at. What [`resolve`](Self::resolve) names is reached all the same.
+    #[must_use]
+    pub fn own_host(mut self, host: Fqdn) -> Self {
+        self.own_hosts.push(host);
+        self
+    }
+
+    /// Who tells the addresses of names; the system's resolver by default.
+    #[must_use]
+    pub fn names(mut self, names: impl NameService) -> Self {
+        self.names = Some(Arc::new(names));
         self
     }
 
@@ -154,25 +182,14 @@ impl HttpTransportBuilder {
     /// # Errors
     /// [`TlsError`] when the authorities cannot be read.
     pub fn build(self) -> Result<HttpTransport, TlsError> {
-        self.assemble(Resolver::new)
-    }
-
-    /// The transport in a world where every name has these addresses.
-    #[cfg(test)]
-    pub(crate) fn build_where(self, addresses: Vec<IpAddr>) -> Result<HttpTransport, TlsError> {
-        self.assemble(|overrides, own| Resolver::fixed(overrides, own, addresses))
-    }
-
-    fn assemble(
-        self,
-        resolver: impl FnOnce(HashMap<Fqdn, SocketAddr>, Vec<IpAddr>) -> Resolver,
-    ) -> Result<HttpTransport, TlsError> {
-        let Self { authorities, overrides, push_services, own, call_time } = self;
+        let Self { authorities, overrides, push_services, own_addresses, own_hosts, names, call_time } = self;
         let roots = match authorities {
             Some(pem) => tls::own_roots(&pem)?,
             None => tls::web_roots(),
         };
-        let resolver = Arc::new(resolver(overrides, own));
+        let own = Arc::new(Own::new(own_addresses, own_hosts));
+        let names = names.unwrap_or_else(|| Arc::new(SystemNames));
+        let resolver = Arc::new(Resolver::new(overrides, own, names));
         let time = call_time.unwrap_or(CALL_TIME);
         let circuits = Circuits::new(tls::client(roots)?, Arc::clone(&resolver), time);
         let anonymous = circuits.client(LOOK_UP_TIME).map_err(|_| TlsError::Unusable("configuration"))?;
@@ -219,7 +236,7 @@ impl Transport for HttpTransport {
 
 /// What an answer to a call says.
 fn read(answer: Answer) -> Result<Result<Bytes, ErrorReply>, TransportError> {
-    let Answer { status, media_type, body, retry_after_s: _ } = answer;
+    let Answer { status, media_type, body, retry_after_s: _, date: _ } = answer;
     if status == StatusCode::OK {
         return if media_type == MEDIA_TYPE { Ok(Ok(body)) } else { Err(TransportError::Refused) };
     }

@@ -248,7 +248,7 @@ mod tests {
     use super::{
         Directory, LOOK_UPS_AT_ONCE, LOOK_UPS_OF_ONE, MAX_HOSTS, Network, Within, Zone, in_order, locked,
     };
-    use crate::transport::resolver::Resolver;
+    use crate::transport::{names::Everywhere, resolver::Resolver};
 
     #[test]
     fn what_one_owner_has_for_little_is_one_network() {
@@ -327,7 +327,7 @@ mod tests {
 
     fn directory(addresses: &[&str]) -> Directory {
         let addresses = addresses.iter().map(|it| it.parse().unwrap()).collect();
-        let resolver = Resolver::fixed(HashMap::new(), Vec::new(), addresses);
+        let resolver = Resolver::new(HashMap::new(), Arc::default(), Arc::new(Everywhere(addresses)));
         Directory { resolver, under_way: Mutex::default(), entries: Mutex::new(LruCache::new(MAX_HOSTS)) }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    error::Error,
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -10,9 +11,9 @@ use std::{
 
 use phoenix_core::{Fqdn, port::TransportError};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::{net::lookup_host, time::timeout};
+use tokio::time::timeout;
 
-use super::exchange::reason;
+use super::{exchange::reason, names::NameService, own::Own};
 use crate::{
     address::is_public,
     well_known::{HTTPS, Host},
@@ -24,19 +25,20 @@ pub(super) struct Resolver {
     book: Arc<Book>,
 }
 
-/// What the operator says about names and addresses.
+/// What the operator says about names and addresses, and who is asked for all others.
 struct Book {
     overrides: HashMap<Fqdn, SocketAddr>,
-    own: Vec<IpAddr>,
-    names: Names,
+    own: Arc<Own>,
+    names: Arc<dyn NameService>,
 }
 
-/// Who knows the addresses of names.
-#[derive(Clone)]
-enum Names {
-    System,
-    #[cfg(test)]
-    Fixed(Vec<IpAddr>),
+/// Where a name leads.
+#[derive(Debug, Default)]
+pub(super) struct Led {
+    /// Addresses that may be connected to; with port 0 where the host's own is meant.
+    pub(super) allowed: Vec<SocketAddr>,
+    /// Addresses that must not be connected to.
+    pub(super) refused: Vec<IpAddr>,
 }
 
 /// The name leads only to addresses that must not be connected to.
@@ -45,25 +47,19 @@ enum Names {
 pub(super) struct AddressRefused;
 
 impl Resolver {
-    /// Asks the system, but for names that the operator has addresses for.
-    pub(super) fn new(overrides: HashMap<Fqdn, SocketAddr>, own: Vec<IpAddr>) -> Self {
-        Self { book: Arc::new(Book { overrides, own, names: Names::System }) }
-    }
-
-    /// The same, in a world where every name has these addresses.
-    #[cfg(test)]
-    pub(super) fn fixed(
+    /// Asks this name service, but for names that the operator has addresses for.
+    pub(super) fn new(
         overrides: HashMap<Fqdn, SocketAddr>,
-        own: Vec<IpAddr>,
-        addresses: Vec<IpAddr>,
+        own: Arc<Own>,
+        names: Arc<dyn NameService>,
     ) -> Self {
-        Self { book: Arc::new(Book { overrides, own, names: Names::Fixed(addresses) }) }
+        Self { book: Arc::new(Book { overrides, own, names }) }
     }
 
     /// The same with other overrides: for hosts that strangers name, whom no address of a peer's is told.
     pub(super) fn overriding(&self, overrides: HashMap<Fqdn, SocketAddr>) -> Self {
-        let (own, names) = (self.book.own.clone(), self.book.names.clone());
-        Self { book: Arc::new(Book { overrides, own, names }) }
+        let Book { overrides: _, own, names } = self.book.as_ref();
+        Self::new(overrides, Arc::clone(own), Arc::clone(names))
     }
 
     /// How a host is written into an address of the web. An override brings its own port, which the connector
@@ -78,15 +74,32 @@ impl Resolver {
 
     /// The addresses of a host that may be connected to, for who connects by itself.
     pub(super) async fn connectable(&self, host: &Host) -> Result<Vec<SocketAddr>, TransportError> {
-        let found = self.book.addresses(host.name.as_str()).await.map_err(|error| reason(&*error))?;
+        let led = self.survey(host).await.map_err(|error| reason(&*error))?;
+        led.connectable().map_err(|_| TransportError::Refused)
+    }
+
+    /// Where a host's name leads, with the port to connect to.
+    ///
+    /// # Errors
+    /// Where the name service tells nothing, or [`AddressRefused`] where the name itself is this server's own.
+    pub(super) async fn survey(&self, host: &Host) -> Result<Led, Box<dyn Error + Send + Sync>> {
+        let mut led = self.book.survey(host.name.as_str()).await?;
         // An override brings its own port.
-        let port = |mut address: SocketAddr| {
-            if address.port() == 0 {
-                address.set_port(host.port);
-            }
-            address
-        };
-        Ok(found.into_iter().map(port).collect())
+        for address in led.allowed.iter_mut().filter(|it| it.port() == 0) {
+            address.set_port(host.port);
+        }
+        Ok(led)
+    }
+}
+
+impl Led {
+    /// The addresses that may be connected to, if that is any, or nobody knows one.
+    fn connectable(self) -> Result<Vec<SocketAddr>, AddressRefused> {
+        if self.allowed.is_empty() && !self.refused.is_empty() {
+            Err(AddressRefused)
+        } else {
+            Ok(self.allowed)
+        }
     }
 }
 
@@ -94,7 +107,7 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let book = Arc::clone(&self.book);
         Box::pin(async move {
-            let addresses: Addrs = Box::new(book.addresses(name.as_str()).await?.into_iter());
+            let addresses: Addrs = Box::new(book.survey(name.as_str()).await?.connectable()?.into_iter());
             Ok(addresses)
         })
     }
@@ -113,51 +126,48 @@ impl Book {
         }
     }
 
-    async fn addresses(
-        &self,
-        host: &str,
-    ) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
+    async fn survey(&self, host: &str) -> Result<Led, Box<dyn Error + Send + Sync>> {
         if let Some(address) = self.override_of(host) {
-            return Ok(vec![address]);
+            return Ok(Led { allowed: vec![address], ..Led::default() });
         }
-        let found = self.look_up(host).await?;
-        let mut allowed = found.iter().copied().filter(|it| self.allows(*it)).peekable();
-        if allowed.peek().is_none() && !found.is_empty() {
+        let host: Fqdn = host.parse().map_err(|_| AddressRefused)?;
+        if self.own.has_host(&host) {
             return Err(AddressRefused.into());
         }
+        let mut found = self.look_up(&host).await?;
+        found.truncate(MAX_FOUND);
+        let (public, mut refused): (Vec<_>, Vec<_>) = found.into_iter().partition(|it| is_public(*it));
+        let own = self.own.among(&public, &*self.names).await;
+        let allowed = public.into_iter().filter(|it| !own.contains(it));
         // Port 0: the connector takes the one that is written, or 443.
-        Ok(allowed.take(MAX_ADDRESSES).map(|address| SocketAddr::new(address, 0)).collect())
+        let allowed = allowed.take(MAX_ADDRESSES).map(|it| SocketAddr::new(it, 0)).collect();
+        refused.extend(own);
+        Ok(Led { allowed, refused })
     }
 
-    fn allows(&self, address: IpAddr) -> bool {
-        is_public(address) && !self.own.contains(&address)
-    }
-
-    async fn look_up(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        match &self.names {
-            Names::System => {
-                let found = timeout(LOOK_UP_TIME, lookup_host((host, 0))).await??;
-                Ok(found.map(|address| address.ip()).collect())
-            }
-            #[cfg(test)]
-            Names::Fixed(addresses) => Ok(addresses.clone()),
-        }
+    async fn look_up(&self, host: &Fqdn) -> io::Result<Vec<IpAddr>> {
+        timeout(LOOK_UP_TIME, self.names.addresses(host)).await?
     }
 }
 
 /// Addresses of a host that are tried: both families, some machines each.
 const MAX_ADDRESSES: usize = 8;
-/// How long the system's resolver may take.
+/// Addresses that are looked at: who has more, has them to keep this server busy.
+const MAX_FOUND: usize = 64;
+/// How long the name service may take.
 pub(crate) const LOOK_UP_TIME: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::{collections::HashMap, net::IpAddr};
+    use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
-    use super::{AddressRefused, Resolver};
-    use crate::well_known::Host;
+    use super::{AddressRefused, MAX_ADDRESSES, Resolver};
+    use crate::{
+        transport::{names::Everywhere, own::Own},
+        well_known::Host,
+    };
 
     #[tokio::test]
     async fn t28_only_public_addresses_of_a_name_are_connected_to() {
@@ -174,8 +184,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn this_servers_own_address_is_refused() {
+    async fn t28_this_servers_own_address_is_refused_whoever_names_it() {
         assert!(resolve(&["203.0.114.9"], "evil.example").await.unwrap_err());
+    }
+
+    #[tokio::test]
+    async fn t6_this_servers_own_name_is_refused_and_leads_to_its_own_addresses() {
+        // given a server that knows its name alone
+        let own = Own::new(Vec::new(), vec!["gamma.test".parse().unwrap()]);
+        let names = Everywhere(vec!["203.0.114.10".parse().unwrap()]);
+        let resolver = Resolver::new(HashMap::new(), Arc::new(own), Arc::new(names));
+
+        // when a peer says that it is there, by its name or by its address, then nobody goes there
+        for host in ["gamma.test", "evil.example"] {
+            let led = resolver.book.survey(host).await;
+            assert!(led.and_then(|led| Ok(led.connectable()?)).unwrap_err().is::<AddressRefused>(), "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn t23_of_many_addresses_the_first_few_are_tried() {
+        let many: Vec<_> = (0..=255).map(|last| format!("93.184.216.{last}")).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+
+        let found = resolve(&many, "evil.example").await.unwrap();
+
+        assert_eq!(found.len(), MAX_ADDRESSES);
     }
 
     #[tokio::test]
@@ -197,12 +231,13 @@ mod tests {
     fn resolver(addresses: &[&str]) -> Resolver {
         let overrides = HashMap::from([("alpha.test".parse().unwrap(), "127.0.0.1:8443".parse().unwrap())]);
         let addresses = addresses.iter().map(|it| it.parse::<IpAddr>().unwrap()).collect();
-        Resolver::fixed(overrides, vec!["203.0.114.9".parse().unwrap()], addresses)
+        let own = Own::new(vec!["203.0.114.9".parse().unwrap()], Vec::new());
+        Resolver::new(overrides, Arc::new(own), Arc::new(Everywhere(addresses)))
     }
 
     /// The addresses, or whether they were refused.
     async fn resolve(addresses: &[&str], host: &str) -> Result<Vec<String>, bool> {
-        match resolver(addresses).book.addresses(host).await {
+        match resolver(addresses).book.survey(host).await.and_then(|led| Ok(led.connectable()?)) {
             Ok(found) => Ok(found.iter().map(ToString::to_string).collect()),
             Err(error) => Err(error.is::<AddressRefused>()),
         }

@@ -149,7 +149,7 @@ fn listing(identity: &AsIdentity) -> String {
 }
 
 /// The day (UTC) of a time in seconds.
-fn day(seconds: u64) -> String {
+pub(super) fn day(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|it| OffsetDateTime::from_unix_timestamp(it).ok());
     time.map_or_else(|| "the end of time".to_owned(), |time| time.date().to_string())
 }

@@ -5,6 +5,7 @@ pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod restored;
 pub(crate) mod root;
+pub(crate) mod rotation;
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -36,11 +37,16 @@ pub(crate) struct Database {
 impl Database {
     /// The homeserver in it. Nothing of it runs in this process.
     pub(crate) async fn open(&self) -> anyhow::Result<Homeserver> {
+        self.open_with(HttpTransport::new()?).await
+    }
+
+    /// The same, which reaches others over this transport.
+    pub(crate) async fn open_with(&self, transport: HttpTransport) -> anyhow::Result<Homeserver> {
         if !self.db.exists() {
             bail!("{}: there is no such database", self.db.display());
         }
         let builder = Homeserver::existing().store(SqliteStore::open(&self.db)?);
-        Ok(self.key.on(builder)?.transport(HttpTransport::new()?).build().await?)
+        Ok(self.key.on(builder)?.transport(transport).build().await?)
     }
 }
 

@@ -45,6 +45,11 @@ fn an_unknown_key_causes_one_refresh_and_then_refusal() {
     assert_eq!(first.unwrap_err(), Reject::Unauthenticated);
     assert_eq!(second.unwrap_err(), Reject::Unauthenticated);
     assert_eq!(world.fetches(), 2);
+    for (pause, fetches) in [(REFRESH_S - 1, 2), (1, 3)] {
+        world.pass_s(pause);
+        assert_eq!(block_on(world.directory.find(&unknown)), Err(Reject::Unauthenticated));
+        assert_eq!(world.fetches(), fetches);
+    }
 }
 
 #[test]
