@@ -15,7 +15,7 @@ use phoenix_core::{
     store::MemoryStore,
 };
 
-use super::{executor::pause, ground::Ground, planted::Planted, weather::Fault};
+use super::{executor::pause, federation::RECEIPT, ground::Ground, planted::Planted, weather::Fault};
 use crate::store::{Call, Faulty, Strike};
 
 /// The disk of one life of a homeserver's process.
@@ -54,6 +54,8 @@ impl Disk {
     fn note(&self, batch: &Batch, outcome: &Result<Commit, StoreError>) {
         if let (Some(ground), Ok(Commit::Done)) = (self.ground.upgrade(), outcome) {
             ground.journal.note(&self.domain, batch);
+            let wrong = ground.watch.applied(&self.domain, batch);
+            wrong.into_iter().for_each(|what| ground.ledger.violated(what));
         }
     }
 
@@ -89,9 +91,15 @@ impl Store for Disk {
                 Commit::Conflict => self.store.commit(&rebased(batch)).await,
             },
             Some(Planted::AuthorityForgets) => self.store.commit(&unwritten(batch)).await,
-            Some(Planted::SpentForgotten | Planted::RolesIgnored | Planted::MistakenOracle) | None => {
-                self.store.commit(batch).await
-            }
+            Some(Planted::ReceiptsForgotten) => self.store.commit(&unreceipted(batch)).await,
+            Some(
+                Planted::SpentForgotten
+                | Planted::RolesIgnored
+                | Planted::MistakenOracle
+                | Planted::ForeignDelivered
+                | Planted::PoisonBlocks,
+            )
+            | None => self.store.commit(batch).await,
         };
         self.note(batch, &outcome);
         self.breathe().await;
@@ -147,6 +155,13 @@ fn rebased(batch: &Batch) -> Batch {
         _ => Part { base: Base::Any, ..part.clone() },
     };
     Batch { parts: batch.parts.iter().map(rebase).collect() }
+}
+
+/// The batch without what a QS writes of what it took of others.
+fn unreceipted(batch: &Batch) -> Batch {
+    let is_receipt =
+        |part: &Part| part.partition.space() == Space::Qs && part.partition.key().first() == Some(&RECEIPT);
+    Batch { parts: batch.parts.iter().filter(|part| !is_receipt(part)).cloned().collect() }
 }
 
 /// The batch without what an AS writes.

@@ -21,6 +21,7 @@ pub struct Executor {
     tape: Tape,
     spawner: Spawner,
     tasks: BTreeMap<u64, Task>,
+    steps: u64,
 }
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -61,7 +62,13 @@ impl Executor {
     /// An executor without tasks.
     #[must_use]
     pub fn new(clock: VirtualClock, tape: Tape) -> Self {
-        Self { clock, tape, spawner: Spawner::default(), tasks: BTreeMap::new() }
+        Self { clock, tape, spawner: Spawner::default(), tasks: BTreeMap::new(), steps: 0 }
+    }
+
+    /// How many steps of tasks were run.
+    #[must_use]
+    pub const fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// A handle that starts tasks.
@@ -101,6 +108,7 @@ impl Executor {
         let Some(number) = self.next() else { return false };
         let Some(task) = self.tasks.get_mut(&number) else { return true };
         let process = task.process;
+        self.steps = self.steps.saturating_add(1);
         let mut cx = Context::from_waker(&task.waker);
         if task.work.as_mut().poll(&mut cx) == Poll::Ready(()) {
             self.tasks.remove(&number);

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use phoenix_core::{Fqdn, port::Inline, store::MemoryStore};
@@ -12,6 +15,7 @@ use super::{
     clock::VirtualClock,
     disk::{Disk, without_spent},
     executor::{Process, Spawner},
+    federation::Watch,
     journal::Journal,
     ledger::Ledger,
     link::Link,
@@ -36,6 +40,10 @@ pub(crate) struct Ground {
     pub(crate) recorder: Option<Recorder>,
     pub(crate) planted: Option<Planted>,
     pub(crate) journal: Journal,
+    /// What homeservers say to each other.
+    pub(crate) watch: Watch,
+    /// Whether homeservers wait as long as in earnest before they try again.
+    is_patient: AtomicBool,
     /// The process of the network itself: what is under way outlives those who sent it.
     pub(crate) air: Process,
     nodes: Mutex<BTreeMap<Fqdn, Node>>,
@@ -78,6 +86,7 @@ impl Ground {
         let weather = Weather::calm(tape.clone());
         let log = Log::new(clock.clone());
         let (ledger, nodes, journal) = (Ledger::default(), Mutex::default(), Journal::default());
+        let (watch, is_patient) = (Watch::default(), AtomicBool::default());
         let oracle = Oracle::new(planted);
         Arc::new(Self {
             clock,
@@ -90,6 +99,8 @@ impl Ground {
             recorder,
             planted,
             journal,
+            watch,
+            is_patient,
             air,
             nodes,
         })
@@ -101,6 +112,11 @@ impl Ground {
         let (homes, blocked) = (Vec::new(), BTreeSet::new());
         let node = Node { store, homes, replicas: 1, blocked, process, life: 0, fuse: None };
         self.nodes().insert(domain, node);
+    }
+
+    /// From their next starts on, homeservers wait as long as in earnest before they try again.
+    pub(crate) fn be_patient(&self) {
+        self.is_patient.store(true, Ordering::Relaxed);
     }
 
     /// From its next start on, a homeserver has so many replicas on its one store.
@@ -151,7 +167,7 @@ impl Ground {
             .entropy(self.tape.entropy())
             .compute(Inline)
             .auth_settings(settings::auth())
-            .queue_settings(settings::queue())
+            .queue_settings(settings::queue_of(self.is_patient.load(Ordering::Relaxed)))
             .delivery_settings(settings::delivery(&life.blocked));
         home.build().await
     }

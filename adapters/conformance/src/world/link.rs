@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    net::{IpAddr, Ipv4Addr},
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -23,17 +24,19 @@ use phoenix_core::{
         federation::{FederatedEnqueue, QsToQsReceipt},
         queue::{Dequeue, DequeueRequest},
     },
-    port::{Outgoing, Transport, TransportError},
+    port::{Clock, Outgoing, Transport, TransportError},
     wire::Wire,
 };
 
-use super::{ground::Ground, weather::Fault};
+use super::{federation, ground::Ground, weather::Fault};
 
 /// Who sends.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
     Home(Fqdn),
     Client(String),
+    /// A homeserver that does what it likes.
+    Hostile(Fqdn),
 }
 
 /// One sender's way into the network.
@@ -57,6 +60,11 @@ impl Link {
     /// The way of a client.
     pub(crate) fn of_client(ground: &Arc<Ground>, name: &str) -> Self {
         Self::new(ground, Source::Client(name.to_owned()))
+    }
+
+    /// The way of a homeserver that does what it likes.
+    pub(crate) fn of_hostile(ground: &Arc<Ground>, domain: &Fqdn) -> Self {
+        Self::new(ground, Source::Hostile(domain.clone()))
     }
 
     fn new(ground: &Arc<Ground>, source: Source) -> Self {
@@ -95,12 +103,15 @@ impl Link {
         let Outgoing { service, name, call, .. } = outgoing.clone();
         let before = ground.recorder.as_ref().and_then(|recorder| recorder.before(&ground, service, name));
         ground.ledger.arrived(&self.source, &outgoing);
-        let reply = home.call(service, name, call, Origin::default()).await;
+        let began_ms = ground.clock.elapsed_ms();
+        let reply = home.call(service, name, call, self.source.origin()).await;
         let reply = match ground.planted {
             Some(planted) => planted.answer(&outgoing, reply),
             None => reply,
         };
         drop(home);
+        let reply = ground.watch.told(&to, &outgoing, reply);
+        self.watch(&ground, &to, &outgoing, (began_ms, reply.is_ok()));
         ground.ledger.answered(&self.source, &to, &outgoing, &reply);
         if let (Some(recorder), Some(before), Ok(_)) = (&ground.recorder, before, &reply) {
             recorder.record(before, &to, &outgoing);
@@ -112,7 +123,7 @@ impl Link {
         let air = ground.clone();
         ground.spawner.spawn(ground.air, async move {
             air.clock.sleep_ms(delay_ms).await;
-            if lost || self.is_cut(&air, &to) {
+            if lost || self.is_cut_back(&air, &to) {
                 return;
             }
             // The caller may have given up.
@@ -144,6 +155,34 @@ impl Link {
         cut
     }
 
+    /// Whether what is answered now does not get through.
+    fn is_cut_back(&self, ground: &Ground, to: &Fqdn) -> bool {
+        let cut = matches!(&self.source, Source::Home(from) if ground.weather.is_cut(to, from));
+        if cut {
+            ground.weather.count(Fault::Partitioned);
+        }
+        cut
+    }
+
+    /// Holds what a homeserver made of a call against the invariants of federation.
+    fn watch(&self, ground: &Ground, to: &Fqdn, outgoing: &Outgoing, (began_ms, is_taken): (u64, bool)) {
+        let is_hostile = matches!(self.source, Source::Hostile(_));
+        let took_ms = ground.clock.elapsed_ms().saturating_sub(began_ms);
+        let late = ground.watch.handled(to, outgoing, took_ms);
+        let wrong = if is_taken { ground.watch.took(to, outgoing, is_hostile) } else { None };
+        late.into_iter().chain(wrong).for_each(|what| ground.ledger.violated(what));
+        ground.watch.overhears(outgoing);
+    }
+
+    /// F3: only a homeserver is sent anything.
+    fn watch_sending(&self, ground: &Ground, to: &Fqdn, outgoing: &Outgoing) {
+        let Source::Home(from) = &self.source else { return };
+        ground.watch.sent(from, to, outgoing);
+        if ground.home(to).is_none() && !ground.domains().contains(to) && to.as_str() != federation::DOMAIN {
+            ground.ledger.violated(format!("F3: {from} sends something to {to}, which is no homeserver"));
+        }
+    }
+
     /// Counts what arrives behind what was sent later.
     fn note_order(&self, ground: &Ground, to: &Fqdn, number: u64) {
         let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,6 +199,8 @@ impl Transport for Link {
     async fn send(&self, to: &Fqdn, outgoing: Outgoing) -> Result<Answer, TransportError> {
         let ground = self.ground.upgrade().ok_or(TransportError::Unreachable)?;
         ground.ledger.sent(&self.source, &outgoing);
+        self.watch_sending(&ground, to, &outgoing);
+        let planted = ground.planted;
         let patience_ms = patience_ms(&outgoing);
         let (answer, answered) = channel();
         if ground.weather.strikes(Fault::Duplicated, DOUBLED) {
@@ -184,14 +225,26 @@ impl Transport for Link {
         if let (true, Some(ground)) = (is_unsure(&answer), air.upgrade()) {
             self.disturb(&ground);
         }
-        answer
+        match (&answer, &self.source) {
+            (Ok(Ok(reply)), Source::Home(_)) if planted.is_some_and(|it| it.overlooks(reply)) => {
+                Err(TransportError::Unreachable)
+            }
+            _ => answer,
+        }
     }
 
     async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
         let ground = self.ground.upgrade().ok_or(TransportError::Unreachable)?;
         ground.clock.sleep_ms(ground.delay_ms()).await;
         let lost = ground.weather.strikes(Fault::RequestLost, LOST);
-        let home = ground.home(from).filter(|_| !lost && !self.is_cut(&ground, from));
+        if let Source::Home(by) = &self.source {
+            ground.watch.looked_up(by, from);
+        }
+        if from.as_str() == federation::DOMAIN && !ground.watch.is_silent(ground.clock.elapsed_ms()) {
+            return federation::document(service, ground.clock.now()).ok_or(TransportError::Refused);
+        }
+        let is_cut = |ground: &Ground| self.is_cut(ground, from) || self.is_cut_back(ground, from);
+        let home = ground.home(from).filter(|_| !lost && !is_cut(&ground));
         let Some((home, _)) = home else {
             ground.clock.sleep_ms(NOTICED_MS).await;
             return Err(TransportError::Unreachable);
@@ -206,11 +259,20 @@ impl fmt::Debug for Link {
     }
 }
 
+impl Source {
+    /// Where a call comes from. Strangers that one source names are looked up a few times a minute (08).
+    fn origin(&self) -> Origin {
+        let address = matches!(self, Self::Hostile(_)).then_some(HOSTILE_ADDRESS);
+        Origin { address: address.map(IpAddr::V4), ..Origin::default() }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Home(domain) => write!(f, "{domain}"),
             Self::Client(name) => f.write_str(name),
+            Self::Hostile(domain) => write!(f, "{domain}"),
         }
     }
 }
@@ -258,6 +320,8 @@ fn told(outgoing: &Outgoing, answer: &Answer) -> String {
     }
 }
 
+/// An address for documents (RFC 5737).
+const HOSTILE_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 66);
 /// In a thousand.
 const LOST: u16 = 40;
 /// In a thousand.

@@ -1,16 +1,18 @@
 //! Bugs that the harness puts into a run, to show that it would find them.
 
+use bytes::Bytes;
 use phoenix_core::{
     Epoch, ErrorCode,
     api::{
         Endpoint,
         delivery::{Accepted, CommitRequest, RemoveUsers},
+        federation::{DeliveryResult, FederatedEnqueue, QsToQsReceipt, RecipientResult},
     },
     port::Outgoing,
     wire::{List, Wire},
 };
 
-use super::{ledger::epoch_of, link::Answer};
+use super::{federation::names_a_bad_one, ledger::epoch_of, link::Answer};
 
 /// A bug of a homeserver, brought in at one of its ports; or of the harness itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,22 +29,32 @@ pub enum Planted {
     RolesIgnored,
     /// The oracle says that a group's last admin may be made a plain member.
     MistakenOracle,
+    /// A QS forgets what it took of others: what comes again is new to it.
+    ReceiptsForgotten,
+    /// A QS takes what is for others.
+    ForeignDelivered,
+    /// A message that its destination refuses as bad blocks its mailbox.
+    PoisonBlocks,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::TakenBeforeAppended,
         Self::SpentForgotten,
         Self::StaleDecision,
         Self::AuthorityForgets,
         Self::RolesIgnored,
         Self::MistakenOracle,
+        Self::ReceiptsForgotten,
+        Self::ForeignDelivered,
+        Self::PoisonBlocks,
     ];
 
     /// What a homeserver with the bug answers where a sound one answers this.
     pub(crate) fn answer(self, outgoing: &Outgoing, sound: Answer) -> Answer {
         let is_removal = outgoing.call.endpoint == RemoveUsers::DESCRIPTION.id;
+        let is_transaction = outgoing.call.endpoint == FederatedEnqueue::DESCRIPTION.id;
         match &sound {
             Err(error) if self == Self::RolesIgnored && is_removal && error.code == ErrorCode::Forbidden => {
                 let request = CommitRequest::decode(outgoing.call.body.as_slice()).ok();
@@ -50,7 +62,26 @@ impl Planted {
                 let epoch = Epoch(before.saturating_add(1));
                 Ok(Accepted { epoch, delayed: List::default() }.encode())
             }
+            Ok(reply) if self == Self::ForeignDelivered && is_transaction => {
+                Ok(all_delivered(reply).unwrap_or_else(|| reply.clone()))
+            }
             _ => sound,
         }
     }
+
+    /// Whether a homeserver with the bug takes this for no answer.
+    pub(crate) fn overlooks(self, reply: &[u8]) -> bool {
+        self == Self::PoisonBlocks && names_a_bad_one(reply)
+    }
+}
+
+/// The receipt, as if every recipient were ours.
+fn all_delivered(reply: &[u8]) -> Option<Bytes> {
+    let QsToQsReceipt { transaction, results, limits } = QsToQsReceipt::decode(reply).ok()?;
+    let delivered = |result: DeliveryResult| {
+        let results = result.results.iter().map(|_| RecipientResult::Delivered).collect();
+        Some(DeliveryResult { results: List::new(results).ok()?, ..result })
+    };
+    let results = results.into_vec().into_iter().map(delivered).collect::<Option<_>>()?;
+    Some(QsToQsReceipt { transaction, results: List::new(results).ok()?, limits }.encode())
 }

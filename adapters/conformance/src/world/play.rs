@@ -12,6 +12,7 @@ use super::{
     acts::act,
     audit::audit,
     cast::{Actor, Cast, View},
+    executor::{Executor, Stuck},
     ground::Ground,
     ledger::Served,
     link::Link,
@@ -44,6 +45,10 @@ pub struct Report {
     pub served: Served,
     /// Virtual time that passed, in milliseconds.
     pub elapsed_ms: u64,
+    /// Steps of all tasks, from one await to the next.
+    pub steps: u64,
+    /// How often the hostile homeserver made each of its moves.
+    pub moves: BTreeMap<&'static str, u64>,
     /// What happened, the same byte for byte whenever the same tape is played.
     pub log: String,
 }
@@ -55,13 +60,20 @@ impl Town {
         let Scene { mut executor, ground } = self.scene(tape.clone(), planted);
         let (town, stage) = (self.clone(), ground.clone());
         let played = executor.run(async move { run(&town, &stage).await });
+        Report::of(&executor, &ground, played)
+    }
+}
+
+impl Report {
+    /// What came of a run that has ended.
+    pub(crate) fn of(executor: &Executor, ground: &Ground, played: Result<Served, Stuck>) -> Self {
         let mut served = Served::new();
         match played {
             Ok(under_faults) => served = under_faults,
             Err(stuck) => ground.ledger.violated(format!("R3: {stuck:?}")),
         }
         ground.end_all();
-        Report {
+        Self {
             violations: ground.ledger.violations(),
             struck: ground.weather.struck(),
             messages: ground.ledger.accepted().len(),
@@ -71,12 +83,12 @@ impl Town {
             expelled: ground.oracle.expelled_in_all(),
             served,
             elapsed_ms: ground.clock.elapsed_ms(),
+            steps: executor.steps(),
+            moves: ground.watch.moves(),
             log: ground.log.text(),
         }
     }
-}
 
-impl Report {
     /// Whether every invariant held.
     #[must_use]
     pub const fn holds(&self) -> bool {
@@ -121,16 +133,7 @@ async fn run(town: &Town, ground: &Arc<Ground>) -> Served {
     agree(&cast).await;
     audit(&ground.ledger, &cast.diaries());
 
-    ground.log.line("everything starts anew");
-    for domain in ground.domains() {
-        ground.restart(&domain).await;
-    }
-    replay(ground).await;
-    for group in cast.groups() {
-        say(&cast, &group, "says goodbye").await;
-    }
-    come_to_rest(&cast).await;
-    agree(&cast).await;
+    start_anew(&cast).await;
     if ground.tape.strikes(EXPELLED) {
         whose_queue_is_gone(&cast).await;
     }
@@ -140,6 +143,21 @@ async fn run(town: &Town, ground: &Arc<Ground>) -> Served {
     agree(&cast).await;
     audit(&ground.ledger, &cast.diaries());
     served
+}
+
+/// All homeservers start anew from what they have stored; nothing is lost by that, and everybody agrees still.
+pub(crate) async fn start_anew(cast: &Cast) {
+    let ground = &cast.ground;
+    ground.log.line("everything starts anew");
+    for domain in ground.domains() {
+        ground.restart(&domain).await;
+    }
+    replay(ground).await;
+    for group in cast.groups() {
+        say(cast, &group, "says goodbye").await;
+    }
+    come_to_rest(cast).await;
+    agree(cast).await;
 }
 
 /// Who has blocked a group frees it, and comes back by itself: nobody says anything in it.
@@ -201,7 +219,7 @@ pub(crate) async fn come_to_rest(cast: &Cast) {
 }
 
 /// D4: in the end all members of a group see the same; D5: and that they are its members.
-async fn agree(cast: &Cast) {
+pub(crate) async fn agree(cast: &Cast) {
     for (number, group) in cast.groups().iter().enumerate() {
         let present = cast.present(group);
         let mut views = Vec::new();

@@ -35,6 +35,12 @@ pub(crate) fn queue() -> queue::Settings {
     }
 }
 
+/// The same, where homeservers look seldom where another is away for days.
+pub(crate) fn queue_of(is_patient: bool) -> queue::Settings {
+    let max_pause_s = if is_patient { queue::Settings::default().max_pause_s } else { MAX_PAUSE_S };
+    queue::Settings { max_pause_s, ..queue() }
+}
+
 /// The DS takes users of these domains out of its groups.
 pub(crate) fn delivery(blocked: &BTreeSet<Fqdn>) -> delivery::Settings {
     delivery::Settings { blocked_domains: blocked.clone(), ..delivery::Settings::default() }

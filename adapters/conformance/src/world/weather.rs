@@ -67,6 +67,7 @@ pub(crate) struct Weather {
 struct State {
     on: BTreeSet<Fault>,
     struck: Struck,
+    /// From whom to whom nothing passes.
     cuts: BTreeSet<(Fqdn, Fqdn)>,
 }
 
@@ -78,8 +79,18 @@ impl Weather {
 
     /// Chooses the classes that this run has: each or not, since a run with everything on explores less.
     pub(crate) fn brew(&self) {
-        let on = Fault::ALL.into_iter().filter(|_| self.tape.strikes(500)).collect();
+        self.brew_of(&Fault::ALL);
+    }
+
+    /// The same of these classes alone.
+    pub(crate) fn brew_of(&self, faults: &[Fault]) {
+        let on = faults.iter().copied().filter(|_| self.tape.strikes(500)).collect();
         self.lock().on = on;
+    }
+
+    /// Ends all faults; what is cut stays so.
+    pub(crate) fn calm_but_cuts(&self) {
+        self.lock().on.clear();
     }
 
     /// Ends all faults and cuts; what struck stays counted.
@@ -117,17 +128,29 @@ impl Weather {
 
     /// Cuts two homeservers off from each other.
     pub(crate) fn cut(&self, one: &Fqdn, other: &Fqdn) {
-        self.lock().cuts.insert(pair(one, other));
+        self.cut_one_way(one, other);
+        self.cut_one_way(other, one);
+    }
+
+    /// Lets nothing that one sends to another arrive.
+    pub(crate) fn cut_one_way(&self, from: &Fqdn, to: &Fqdn) {
+        self.lock().cuts.insert((from.clone(), to.clone()));
+    }
+
+    /// Lets it arrive again. False where it did before.
+    pub(crate) fn mend_one_way(&self, from: &Fqdn, to: &Fqdn) -> bool {
+        self.lock().cuts.remove(&(from.clone(), to.clone()))
     }
 
     /// Mends what was cut.
     pub(crate) fn mend(&self, one: &Fqdn, other: &Fqdn) -> bool {
-        self.lock().cuts.remove(&pair(one, other))
+        let (forth, back) = (self.mend_one_way(one, other), self.mend_one_way(other, one));
+        forth || back
     }
 
-    /// Whether two homeservers are cut off from each other.
-    pub(crate) fn is_cut(&self, one: &Fqdn, other: &Fqdn) -> bool {
-        self.lock().cuts.contains(&pair(one, other))
+    /// Whether nothing that one sends to another arrives.
+    pub(crate) fn is_cut(&self, from: &Fqdn, to: &Fqdn) -> bool {
+        self.lock().cuts.contains(&(from.clone(), to.clone()))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -139,9 +162,4 @@ impl fmt::Debug for Weather {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(&self.lock().on).finish()
     }
-}
-
-fn pair(one: &Fqdn, other: &Fqdn) -> (Fqdn, Fqdn) {
-    let (low, high) = if one < other { (one, other) } else { (other, one) };
-    (low.clone(), high.clone())
 }

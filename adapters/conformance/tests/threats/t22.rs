@@ -1,0 +1,171 @@
+//! T22, a netsplit for days: what needs nobody beyond it goes on, and what could not arrive does so once it ends.
+
+use std::{ops::Range, time::Duration};
+
+use phoenix_client::Event;
+use phoenix_conformance::world::pause;
+use phoenix_core::{ErrorCode, GroupId, port::Clock, token::Class};
+
+use crate::site::{Person, Site, Wire, fqdn};
+
+#[test]
+fn t22_in_a_netsplit_of_days_local_service_goes_on_and_everything_arrives_after_it() {
+    let mut site = Site::new(&["alpha.test", "beta.test"], 220);
+    let (alice, bob, group) = together(&mut site);
+    let carol = site.register("carol", "alpha.test");
+    site.connect(&alice, &carol);
+    site.run(joined(alice.clone(), carol.clone(), group.clone()));
+    site.run(heard(bob.clone(), group.clone(), FEW));
+
+    site.wire(Wire::Cut);
+    let mut at_home = Vec::new();
+    for day in 0..DAYS {
+        for _ in 0..HALF_HOURS {
+            site.clock.leap_ms(HALF_AN_HOUR_MS);
+            site.run(moment(site.clock.clone()));
+        }
+        let numbers = day * EACH..(day + 1) * EACH;
+        assert_eq!(site.run(say(alice.clone(), group.clone(), numbers)), EACH);
+        at_home.extend(site.run(heard(carol.clone(), group.clone(), FEW)));
+    }
+    let meanwhile = site.run(heard(bob.clone(), group.clone(), FEW));
+    site.wire(Wire::Whole);
+    // It is looked for every hour at most.
+    site.clock.leap_ms(2 * HALF_AN_HOUR_MS);
+    let after = site.run(heard(bob, group, PATIENCE));
+
+    assert_eq!(at_home, texts(0..DAYS * EACH), "local service goes on");
+    assert!(meanwhile.is_empty());
+    assert_eq!(after, texts(0..DAYS * EACH), "everything arrives, once and in order");
+}
+
+#[test]
+fn t22_keys_that_are_known_bridge_a_netsplit_of_a_day() {
+    let mut site = Site::new(&["alpha.test", "beta.test"], 221);
+    let bob = site.register("bob", "beta.test");
+    let fetch = |site: &mut Site| {
+        let client = bob.client.clone();
+        site.run(async move {
+            client.fetch_tokens(&fqdn("alpha.test"), Class::Standard).await.map_err(|error| error.code())
+        })
+    };
+    assert_eq!(fetch(&mut site), Ok(()));
+
+    site.wire(Wire::Cut);
+    site.clock.leap_ms(20 * 2 * HALF_AN_HOUR_MS);
+    let within = fetch(&mut site);
+    site.clock.leap_ms(6 * 2 * HALF_AN_HOUR_MS);
+    let too_long = fetch(&mut site);
+    site.wire(Wire::Whole);
+    site.clock.leap_ms(2 * HALF_AN_HOUR_MS);
+    let after = fetch(&mut site);
+
+    assert_eq!([within, too_long, after], [Ok(()), Err(Some(ErrorCode::Unavailable)), Ok(())]);
+}
+
+#[test]
+fn t22_while_a_peer_that_is_asked_never_answers_nothing_else_waits() {
+    let mut site = Site::new(&["alpha.test", "beta.test"], 222);
+    let (alice, bob, _) = together(&mut site);
+    let carol = site.register("carol", "alpha.test");
+    site.connect(&alice, &carol);
+    let of_two = site.run({
+        let (alice, carol) = (alice.clone(), carol.clone());
+        async move {
+            let group = alice.client.create_group().await.unwrap();
+            joined(alice, carol, group.clone()).await;
+            group
+        }
+    });
+    // Keys of beta must be asked for again by then.
+    site.clock.leap_ms(26 * 2 * HALF_AN_HOUR_MS);
+    site.wire(Wire::Silent);
+    let (clock, group) = (site.clock.clone(), of_two.clone());
+
+    let (is_hanging, sent, heard, took_ms) = site.run(async move {
+        let user = bob.client.user().clone();
+        let mut hanging = Box::pin(alice.client.invite(&group, std::slice::from_ref(&user)));
+        for _ in 0..POLLS {
+            assert!(futures::poll!(&mut hanging).is_pending());
+            pause().await;
+        }
+        let began = clock.now();
+        // In the very group that the peer is asked for.
+        let sent = say(carol.clone(), group.clone(), 0..EACH).await;
+        let events = carol.client.sync(Duration::ZERO).await;
+        let took_ms = clock.now().millis_since(began);
+        (futures::poll!(&mut hanging).is_pending(), sent, events.is_ok(), took_ms)
+    });
+
+    assert!(site.asked_in_vain() > 0 && is_hanging, "a peer is asked meanwhile");
+    assert_eq!((sent, heard), (EACH, true));
+    assert!(took_ms < 1_000, "{took_ms} ms");
+}
+
+/// Alice of alpha and bob of beta, in a group of alpha's.
+pub(crate) fn together(site: &mut Site) -> (Person, Person, GroupId) {
+    let [alice, bob] =
+        [("alice", "alpha.test"), ("bob", "beta.test")].map(|(name, domain)| site.register(name, domain));
+    site.connect(&alice, &bob);
+    let (one, other) = (alice.clone(), bob.clone());
+    let group = site.run(async move {
+        let group = one.client.create_group().await.unwrap();
+        joined(one, other, group.clone()).await;
+        group
+    });
+    (alice, bob, group)
+}
+
+/// Adds somebody to a group.
+async fn joined(one: Person, other: Person, group: GroupId) {
+    one.client.invite(&group, &[other.client.user().clone()]).await.unwrap();
+    while !other.client.groups().await.contains(&group) {
+        other.client.sync(Duration::from_secs(1)).await.unwrap();
+    }
+}
+
+/// Sends texts, each as often as it takes; gives how many were accepted.
+pub(crate) async fn say(person: Person, group: GroupId, numbers: Range<usize>) -> usize {
+    let mut accepted = 0;
+    for text in texts(numbers) {
+        for _ in 0..TRIES {
+            if person.client.send(&group, &text).await.is_ok() {
+                accepted += 1;
+                break;
+            }
+        }
+    }
+    accepted
+}
+
+/// What somebody is shown within so many long polls.
+pub(crate) async fn heard(person: Person, group: GroupId, polls: usize) -> Vec<String> {
+    let mut heard = Vec::new();
+    for _ in 0..polls {
+        for event in person.client.sync(Duration::from_secs(10)).await.unwrap_or_default() {
+            if let Event::Message(message) = event
+                && message.group == group
+            {
+                heard.push(String::from_utf8(message.text.to_vec()).unwrap());
+            }
+        }
+    }
+    heard
+}
+
+pub(crate) fn texts(numbers: Range<usize>) -> Vec<String> {
+    numbers.map(|number| format!("message {number}")).collect()
+}
+
+async fn moment(clock: phoenix_conformance::world::VirtualClock) {
+    clock.sleep_ms(1_000).await;
+}
+
+const DAYS: usize = 3;
+const HALF_HOURS: usize = 48;
+const HALF_AN_HOUR_MS: u64 = 1_800_000;
+const EACH: usize = 4;
+const FEW: usize = 3;
+const PATIENCE: usize = 12;
+const TRIES: usize = 20;
+const POLLS: usize = 2_000;
