@@ -7,6 +7,7 @@ mod aliases;
 mod bounds;
 mod ceilings;
 mod changes;
+mod credentials;
 mod dpop;
 mod ended;
 mod expiry;

@@ -12,7 +12,7 @@ use phoenix_core::{
     wire::{Audience, AuthFrame, Call, CallTbs, CoSignature, List, Opaque, Sender, VERSION, Wire},
 };
 
-use crate::{error::ClientError, session::Session, settings::Habits};
+use crate::{error::ClientError, group::Effort, session::Session, settings::Habits};
 
 /// Where a call goes, and on which circuit.
 #[derive(Clone, Debug)]
@@ -75,6 +75,16 @@ impl Session {
         auth: Option<&Auth>,
         request: &E::Request,
     ) -> Result<E::Reply, ClientError> {
+        self.call_with::<E>((to, Effort::Patient), auth, request).await
+    }
+
+    /// As [`Session::call`], with so much effort: in passing, it is tried once where no answer comes.
+    pub(crate) async fn call_with<E: Endpoint>(
+        &mut self,
+        to: (&Route, Effort),
+        auth: Option<&Auth>,
+        request: &E::Request,
+    ) -> Result<E::Reply, ClientError> {
         let reply = self.exchange(&E::DESCRIPTION, to, auth, request.encode()).await?;
         E::Reply::decode(&reply).map_err(|_| ClientError::Unexpected(E::DESCRIPTION.name))
     }
@@ -86,7 +96,7 @@ impl Session {
         auth: Option<&Auth>,
         request: &E::Request,
     ) -> Result<E::Reply, ClientError> {
-        let mut patience = Patience::new(&self.habits);
+        let mut patience = Patience::new(&self.habits, Effort::Patient);
         let body = request.encode();
         loop {
             match self.attempt(&E::DESCRIPTION, to, auth, None, body.clone()).await {
@@ -113,17 +123,17 @@ impl Session {
     pub(crate) async fn exchange(
         &mut self,
         description: &Description,
-        to: &Route,
+        (to, effort): (&Route, Effort),
         auth: Option<&Auth>,
         body: Bytes,
     ) -> Result<Bytes, ClientError> {
-        let mut patience = Patience::new(&self.habits);
+        let mut patience = Patience::new(&self.habits, effort);
         self.uncertain = false;
         let mut has_learned = false;
         loop {
             let price = self.price(description, &to.domain);
             let token = match price {
-                Some(class) => Some(self.take_token(&to.domain, class).await?),
+                Some(class) => Some(self.take_token_with(&to.domain, class, effort).await?),
                 None => None,
             };
             let key = token.as_ref().map(|token| token.key_id);
@@ -232,14 +242,16 @@ impl Session {
 /// How often a call is tried still.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
+    effort: Effort,
     left: u8,
     next_ms: u64,
     longest_ms: u64,
 }
 
 impl Patience {
-    pub(crate) fn new(habits: &Habits) -> Self {
+    pub(crate) fn new(habits: &Habits, effort: Effort) -> Self {
         Self {
+            effort,
             left: habits.tries.max(1) - 1,
             next_ms: habits.first_wait_ms.max(1),
             longest_ms: habits.patience_ms,
@@ -259,6 +271,9 @@ impl Patience {
         self.left -= 1;
         if is_token_gone {
             return Some(0);
+        }
+        if self.effort == Effort::Passing {
+            return None;
         }
         let asked = match error {
             ClientError::Refused(reply) => u64::from(reply.retry_after_s.unwrap_or(0)).saturating_mul(1_000),
@@ -292,11 +307,12 @@ mod tests {
     use phoenix_core::{ErrorReply, Refusal, Reject, crypto::Chance, port::TransportError};
 
     use super::Patience;
-    use crate::{error::ClientError, settings::Habits};
+    use crate::{error::ClientError, group::Effort, settings::Habits};
 
     #[test]
     fn waits_grow_and_end() {
-        let (mut patience, mut chance) = (Patience::new(&Habits::default()), Chance::from_seed([1; 32]));
+        let (mut patience, mut chance) =
+            (Patience::new(&Habits::default(), Effort::Patient), Chance::from_seed([1; 32]));
         let error = ClientError::Unreachable(TransportError::Unreachable);
 
         let waits: Vec<_> = std::iter::from_fn(|| patience.wait_after(&error, &mut chance)).collect();
@@ -309,8 +325,21 @@ mod tests {
     }
 
     #[test]
+    fn in_passing_nothing_is_waited_for_and_another_token_is_tried() {
+        let mut patience = Patience::new(&Habits::default(), Effort::Passing);
+        let mut chance = Chance::from_seed([1; 32]);
+        let spent = ClientError::Refused(ErrorReply::from(Refusal::from(Reject::TokenSpent)));
+        let silent = ClientError::Unreachable(TransportError::Unreachable);
+
+        let waits = [spent, silent].map(|error| patience.wait_after(&error, &mut chance));
+
+        assert_eq!(waits, [Some(0), None]);
+    }
+
+    #[test]
     fn what_was_refused_for_good_is_not_tried_again() {
-        let (mut patience, mut chance) = (Patience::new(&Habits::default()), Chance::from_seed([1; 32]));
+        let (mut patience, mut chance) =
+            (Patience::new(&Habits::default(), Effort::Patient), Chance::from_seed([1; 32]));
 
         for reject in
             [Reject::Forbidden, Reject::NotFound, Reject::Conflict(Some(3)), Reject::RateLimited(86_400)]

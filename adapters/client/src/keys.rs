@@ -19,7 +19,7 @@ use phoenix_core::{
 use crate::{
     call::Auth,
     error::ClientError,
-    group::{GroupRecord, Health},
+    group::{Effort, GroupRecord, Health},
     session::Session,
     settings::Pace,
     state::Record,
@@ -163,7 +163,7 @@ impl Session {
         let mut first = Ok(());
         for group in self.groups_behind(self.record()?.generation) {
             self.group_mut(&group)?.is_config_shared = Flag::Yes;
-            first = first.and(self.replace_config(&group).await);
+            first = first.and(self.replace_config(&group, Effort::Patient).await);
         }
         first?;
         self.void_former_configs().await

@@ -23,7 +23,7 @@ use crate::{
     call::{Auth, Route},
     error::ClientError,
     event::Event,
-    group::GroupRecord,
+    group::{Effort, GroupRecord},
     inbox::Inbox,
     provision::Shared,
     session::Session,
@@ -91,7 +91,7 @@ impl Session {
             let record = self.group_mut(&group)?;
             if record.standing.is_inside() {
                 record.is_config_shared = Flag::Yes;
-                first = first.and(self.replace_config(&group).await);
+                first = first.and(self.replace_config(&group, Effort::Patient).await);
             }
         }
         first?;
@@ -235,7 +235,7 @@ impl Session {
         match self.draw_group(|record| record.standing.is_inside() && is_due(record)) {
             Some(group) if self.check_health(&group).is_ok() => {
                 self.group_mut(&group)?.is_config_shared = Flag::Yes;
-                self.replace_config(&group).await
+                self.replace_config(&group, Effort::Patient).await
             }
             _ => Ok(()),
         }

@@ -9,7 +9,7 @@ use std::{
 use openmls::prelude::MlsGroup;
 use openmls_traits::OpenMlsProvider;
 use phoenix_core::{
-    ClientId, Epoch, Fqdn, GroupId, LeafIndex, Timestamp,
+    ClientId, Epoch, Fqdn, GroupId, Timestamp,
     api::{EndpointId, queue::SealingKey},
     crypto::{Chance, Signer},
     port::Circuit,
@@ -59,13 +59,15 @@ pub(crate) struct Session {
     pub(crate) is_generation_known: bool,
     /// When our queue began again, or was tried with another key.
     pub(crate) mending_queue: Rests<()>,
-    /// Since when messages of a member wait, because its AS does not answer.
-    pub(crate) held_from: HashMap<(GroupId, LeafIndex), Timestamp>,
     /// Groups as OpenMLS holds them; loaded from its storage when they are first needed.
     loaded: HashMap<GroupId, MlsGroup>,
     pub(crate) authorities: HashMap<Fqdn, Known>,
     /// Domains whose AS does not answer.
     pub(crate) silent: Rests<Fqdn>,
+    /// Domains whose DS did not answer when we were invited.
+    pub(crate) mute: Rests<Fqdn>,
+    /// Groups that we were invited to, and could not join yet.
+    pub(crate) invited: Rests<GroupId>,
     /// Queues that cannot be read.
     pub(crate) stuck: Rests<Which>,
     /// Whether the application was told that we are revoked ourselves.
@@ -99,10 +101,11 @@ impl Session {
             unsure_purses: BTreeSet::new(),
             is_generation_known: false,
             mending_queue: Rests::new(LONGEST_MENDING_MS),
-            held_from: HashMap::new(),
             loaded: HashMap::new(),
             authorities: HashMap::new(),
             silent: Rests::new(LONGEST_SILENCE_MS),
+            mute: Rests::new(LONGEST_SILENCE_MS),
+            invited: Rests::new(LONGEST_INVITED_MS),
             stuck: Rests::new(LONGEST_STUCK_MS),
             told_end: false,
             prices: HashMap::new(),
@@ -232,10 +235,12 @@ impl fmt::Debug for Session {
     }
 }
 
-/// Longest rest of an AS that does not answer, where others make us ask it: five minutes.
+/// Longest rest of an AS or a DS that does not answer, where others make us ask it: five minutes.
 const LONGEST_SILENCE_MS: u64 = 300_000;
 /// Longest rest between two times that a group's state is asked for: an hour.
 const LONGEST_MENDING_MS: u64 = 3_600_000;
+/// Longest rest of an invitation: longer than that of its homeserver, so that others to there get their turn.
+const LONGEST_INVITED_MS: u64 = 3_600_000;
 /// Longest rest of a queue that cannot be read.
 const LONGEST_STUCK_MS: u64 = 60_000;
 

@@ -265,4 +265,4 @@ pub(crate) struct Offered {
 }
 
 /// Version of the encoding.
-pub(crate) const VERSION: u8 = 5;
+pub(crate) const VERSION: u8 = 6;

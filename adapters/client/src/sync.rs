@@ -19,6 +19,7 @@ use crate::{
     call::{Auth, Route},
     error::ClientError,
     event::Event,
+    group::Effort,
     inbox::Inbox,
     session::Session,
 };
@@ -184,7 +185,8 @@ impl Session {
             let (description, route, auth) = self.way(Which::Queue)?;
             let request =
                 self.record()?.inbox.request(self.habits.acknowledge, if round == 0 { wait_s } else { 0 });
-            let reply = self.exchange(&description, &route, Some(&auth), request.encode()).await?;
+            let reply =
+                self.exchange(&description, (&route, Effort::Patient), Some(&auth), request.encode()).await?;
             let reply = DequeueReply::decode(&reply).map_err(|_| ClientError::Unexpected("dequeue"))?;
             if !self.take_reply(Which::Queue, &reply)? {
                 break;

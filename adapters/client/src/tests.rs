@@ -38,6 +38,7 @@ mod pins;
 mod renewal;
 mod rotation;
 mod scene;
+mod silence;
 mod sizes;
 mod spent;
 #[path = "../tests/support/mod.rs"]

@@ -11,7 +11,7 @@ use phoenix_core::{
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
-use crate::{error::ClientError, session::Session, table::Table};
+use crate::{error::ClientError, group::Effort, session::Session, table::Table};
 
 /// Tokens of every domain and class that we took any of.
 #[derive(Debug, Default, TlsSerialize, TlsDeserializeBytes, TlsSize)]
@@ -129,12 +129,25 @@ impl Purse {
 impl Session {
     /// A token of a domain; fetches a batch where none is left.
     pub(crate) async fn take_token(&mut self, domain: &Fqdn, class: Class) -> Result<Token, ClientError> {
+        self.take_token_with(domain, class, Effort::Patient).await
+    }
+
+    /// As [`Session::take_token`]; in passing, none is fetched from a homeserver that did not answer a while ago.
+    pub(crate) async fn take_token_with(
+        &mut self,
+        domain: &Fqdn,
+        class: Class,
+        effort: Effort,
+    ) -> Result<Token, ClientError> {
         self.check_suspicion(domain)?;
         let now = self.now();
         if let Some(token) = self.state.wallet.take(domain, class, now) {
             return Ok(token);
         }
-        self.fetch_tokens(domain, class).await?;
+        match effort {
+            Effort::Patient => self.fetch_tokens(domain, class).await?,
+            Effort::Passing => self.fetch_in_passing(domain, class).await?,
+        }
         self.state.wallet.take(domain, class, now).ok_or(ClientError::Unexpected("tokens that have ended"))
     }
 

@@ -15,21 +15,26 @@ mod support;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use phoenix_client::{Client, ClientError, ClientPorts, Event};
 use phoenix_core::{
-    Fqdn, Reject, Uuid,
-    api::auth::{ConnectionPackages, RevokedSinceReply},
+    AliasHash, ErrorReply, Fqdn, Reject, Uuid,
+    api::{
+        ServiceName,
+        auth::{AliasOfferRequest, ConnectionPackages, RevokedSinceReply},
+    },
     credential::{AsIdentity, ClientCredential, ConnectionPackage},
     crypto::{AtRestKey, Chance, HpkeSecretKey, SigningKey, Suite},
-    port::Clock,
+    port::{Clock, Outgoing, Transport, TransportError},
     token::Class,
-    wire::{List, Secret, Wire},
+    wire::{List, Opaque, Secret, Wire},
 };
 
-use support::{World, befriend, connected, evil::Evil, lie_about, offer, play, until};
+use support::{Net, World, befriend, connected, evil::Evil, lie_about, offer, play, until};
 
 #[test]
 fn t16_a_second_credential_for_a_friend_is_told_and_nothing_of_it_believed() {
@@ -73,6 +78,58 @@ fn t16_who_stands_between_two_users_shows_them_two_safety_numbers() {
 
         let (hers, his) = (a.safety_number(b.user()).await, b.safety_number(a.user()).await);
         assert_ne!(hers.expect("connected"), his.expect("connected"));
+    });
+}
+
+#[test]
+fn t16_an_offer_by_a_swapped_package_of_an_alias_is_shown_to_nobody() {
+    play(&["alpha.test"], async |world| {
+        // given an AS that shows Mallory's package to whoever asks for Bob's, and hands her the offers to him
+        let (b, mallory) = (world.user("alpha.test").await, world.user("alpha.test").await);
+        let to_b = b.register_alias("Bob").await.expect("registered");
+        let to_mallory = mallory.register_alias("Mallory").await.expect("registered");
+        let swapped = Swapped { net: world.net.clone(), asked: to_b, instead: to_mallory, is_handed: true };
+        let a = world.user_with("alpha.test", world.ports_over(swapped.clone())).await;
+
+        // when an offer is made to Bob; and when it comes to him after all, by the package that is not his
+        let group = a.connect_alias("Bob", &b.user().domain).await.expect("offered");
+        let swapped = Swapped { is_handed: false, ..swapped };
+        let c = world.user_with("alpha.test", world.ports_over(swapped)).await;
+        c.connect_alias("Bob", &b.user().domain).await.expect("offered");
+
+        // then it is shown to neither, since it names Bob's alias and is sealed to Mallory's package
+        for client in [&b, &mallory] {
+            let events = client.sync(Duration::from_secs(1)).await.expect("synced");
+            assert_eq!(events.iter().find_map(offer), None, "{events:?}");
+        }
+        assert_eq!(a.members(&group).await.expect("members").len(), 1);
+        assert!(a.connections().await.is_empty());
+    });
+}
+
+#[test]
+fn t16_another_user_who_answers_for_an_alias_is_no_connection_by_itself() {
+    play(&["alpha.test"], async |world| {
+        // given an AS that has given Bob's alias to Mallory
+        let (a, mallory) = (world.user("alpha.test").await, world.user("alpha.test").await);
+        mallory.register_alias("Bob").await.expect("registered");
+        let group = a.connect_alias("Bob", &a.user().domain).await.expect("offered");
+        let offered = until(&mallory, offer).await;
+        mallory.accept(offered).await.expect("accepted");
+
+        // when she answers
+        let answered = until(&a, |event| match event {
+            Event::AliasAnswered { group, user } => Some((group.clone(), user.clone())),
+            _ => None,
+        });
+
+        // then it is told who that is, and nothing is hers before it is confirmed
+        assert_eq!(answered.await, (group.clone(), mallory.user().clone()));
+        assert!(a.connections().await.is_empty());
+        a.safety_number(mallory.user()).await.expect_err("not connected");
+        let other = a.create_group().await.expect("created");
+        let refused = a.invite(&other, &[mallory.user().clone()]).await;
+        assert_eq!(refused, Err(ClientError::State("not connected")));
     });
 }
 
@@ -321,6 +378,43 @@ fn twice(evil: &Evil, reply: &[u8]) -> Bytes {
     let identity = AsIdentity::decode(reply).expect("an identity");
     let serials = (identity.statement.payload.serial + 1, identity.revocations.payload.serial - 1);
     evil.publish(&identity, serials, identity.revocations.payload.entries.to_vec()).encode()
+}
+
+/// A way to an AS that shows the packages of another alias than that which is asked for.
+#[derive(Clone)]
+struct Swapped {
+    net: Net,
+    asked: AliasHash,
+    instead: AliasHash,
+    /// Whether it hands that one's owner the offers, too.
+    is_handed: bool,
+}
+
+#[async_trait]
+impl Transport for Swapped {
+    async fn send(
+        &self,
+        to: &Fqdn,
+        mut outgoing: Outgoing,
+    ) -> Result<Result<Bytes, ErrorReply>, TransportError> {
+        let body = &mut outgoing.call.body;
+        match outgoing.name {
+            "alias_get_package" if *body.as_slice() == *self.asked.encode() => {
+                *body = Opaque::new(self.instead.encode()).expect("short");
+            }
+            "alias_enqueue_offer" if self.is_handed => {
+                let request = AliasOfferRequest::decode(body.as_slice()).expect("an offer");
+                let request = AliasOfferRequest { to: self.instead, ..request };
+                *body = Opaque::new(request.encode()).expect("short");
+            }
+            _ => {}
+        }
+        self.net.send(to, outgoing).await
+    }
+
+    async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
+        self.net.fetch(from, service).await
+    }
 }
 
 /// What beta's AS said first.

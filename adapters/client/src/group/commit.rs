@@ -12,7 +12,7 @@ use phoenix_core::{
     wire::{Flag, Wire},
 };
 
-use super::{Act, Health, Plan, Receipt, Sent, Standing, invite::portions, members::Tell};
+use super::{Act, Health, Plan, Receipt, Sent, Standing, invite::portions, members::Tell, trust::Effort};
 use crate::{
     error::{ClientError, mls},
     event::Event,
@@ -90,7 +90,7 @@ impl Session {
         if let Plan::Remove(users) = plan {
             self.check_present(group, users)?;
         }
-        self.replace_config(group).await?;
+        self.replace_config(group, Effort::Patient).await?;
         for _ in 0..self.habits.commits.max(1) {
             self.recover(group).await?;
             let sent = match self.make_commit(group, plan)? {
@@ -186,7 +186,8 @@ impl Session {
             Act::Join => return Err(ClientError::State("the group is being joined still")),
         };
         let (route, auth) = (self.group_route(group)?, self.leaf_identity(group)?);
-        let reply = self.exchange(&description, &route, Some(&auth), sent.body.bytes()).await?;
+        let reply =
+            self.exchange(&description, (&route, Effort::Patient), Some(&auth), sent.body.bytes()).await?;
         Accepted::decode(&reply).map_err(|_| ClientError::Unexpected(description.name))
     }
 

@@ -10,11 +10,12 @@ use phoenix_core::{
             UpdateQueueConfig, UpdateQueueConfigRequest, WelcomeBundle, WelcomeInfo, WelcomeInfoReply,
             WelcomeInfoRequest,
         },
-        queue::Entry,
+        queue::{Entry, EntryKind},
     },
     credential::ClientCredential,
     crypto::{Signature, Signer, open_with_key, seal_with_key},
-    port::Circuit,
+    port::{Circuit, TransportError},
+    time::DAY,
     wire::{Flag, Opaque, Secret, Sender, Wiped, Wire},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
@@ -24,6 +25,7 @@ use super::{
     accept::leaves,
     join_config,
     members::{Tell, roster_keys},
+    trust::Effort,
 };
 use crate::{
     call::{Auth, Route},
@@ -81,23 +83,53 @@ struct Invitation {
 }
 
 impl Session {
-    /// Takes an entry that came through the config of one of our AddPackages. Says whether it was a welcome.
-    pub(crate) async fn take_welcome(&mut self, entry: &Entry) -> Result<bool, ClientError> {
-        let Some(package) = self.state.packages.get(&entry.config) else { return Ok(false) };
-        let (reference, init_key) = (package.reference, &package.init_key);
-        let Ok(bundle) = WelcomeBundle::open(init_key, &reference, &entry.content) else { return Ok(false) };
-        let known = self.state.groups.get(&bundle.access.group);
+    /// Opens an entry that came through the config of one of our AddPackages, if it is a welcome: with the package.
+    pub(crate) fn open_bundle(&self, entry: &Entry) -> Option<(KeyPackageRef, WelcomeBundle)> {
+        let package = self.state.packages.get(&entry.config).filter(|_| entry.kind == EntryKind::FanOut)?;
+        let bundle = WelcomeBundle::open(&package.init_key, &package.reference, &entry.content).ok()?;
+        Some((package.reference, bundle))
+    }
+
+    /// Takes a welcome. One that cannot be followed is told as an event.
+    ///
+    /// # Errors
+    /// Where a homeserver does not answer now, for a week: it is to be tried again.
+    pub(crate) async fn take_welcome(
+        &mut self,
+        entry: &Entry,
+        reference: KeyPackageRef,
+        bundle: WelcomeBundle,
+    ) -> Result<(), ClientError> {
+        let group = bundle.access.group.clone();
+        let known = self.state.groups.get(&group);
         if known.is_some_and(|it| it.standing == Standing::Member && it.health == Health::Sound) {
-            return Ok(true);
+            return Ok(());
         }
-        match self.join(entry, reference, bundle).await {
-            Ok(()) => Ok(true),
-            Err(error) if error.is_transient() => Err(error),
-            Err(_) => {
-                self.tell_once(Event::InvitationRefused);
-                Ok(true)
-            }
+        let now = self.now();
+        if self.is_silent(&group, now) {
+            return Err(ClientError::Unreachable(TransportError::Unreachable));
         }
+        let joined = self.join(entry, reference, bundle).await;
+        // The DS says when it was made, and no good one says that it was later than now.
+        let is_fresh = now.as_secs().abs_diff(entry.accepted_at) <= INVITATION_S;
+        if let Err(error) = &joined
+            && error.is_transient()
+            && is_fresh
+        {
+            self.invited.failed(group, now);
+            return joined;
+        }
+        self.invited.succeeded(&group);
+        if joined.is_err() {
+            self.tell_once(Event::InvitationRefused);
+        }
+        Ok(())
+    }
+
+    /// Whether it is too early to ask about an invitation again: it was asked about lately, or its homeserver did not
+    /// answer at all.
+    fn is_silent(&self, group: &GroupId, now: Timestamp) -> bool {
+        self.invited.is_resting(group, now) || self.mute.is_resting(&group.domain, now)
     }
 
     async fn join(
@@ -146,7 +178,9 @@ impl Session {
         self.tell(Event::Joined { group: group.clone(), by: invitation.by });
         let now = self.now();
         self.meet_members(&group, now, Tell::Nobody).await?;
-        later(self.replace_config(&group).await)
+        // We have joined. Where it fails, be it for good, it is done before anything is sent.
+        let _ = self.replace_config(&group, Effort::Passing).await;
+        Ok(())
     }
 
     /// Who invites: a friend, by the key that we know, to just this group and by this package.
@@ -196,7 +230,13 @@ impl Session {
         let auth = Auth::new(Sender::KeyPackage(group, reference), Arc::new(leaf.key.clone()));
         let request =
             WelcomeInfoRequest { access: bundle.access.clone(), epoch: bundle.epoch, package: reference };
-        self.call::<WelcomeInfo>(&route, Some(&auth), &request).await
+        // Once: whoever invites us, and to wherever, must not keep us busy.
+        let asked = self.call_with::<WelcomeInfo>((&route, Effort::Passing), Some(&auth), &request).await;
+        match &asked {
+            Err(ClientError::Unreachable(_)) => self.mute.failed(route.domain, self.now()),
+            Ok(_) | Err(_) => self.mute.succeeded(&route.domain),
+        }
+        asked
     }
 
     /// Joins, after checking that the Welcome is for the group that the bundle names, at the leaf that it names.
@@ -224,7 +264,11 @@ impl Session {
     }
 
     /// Gives the DS a queue config that is good for it alone, in place of the one that came with our AddPackage.
-    pub(crate) async fn replace_config(&mut self, group: &GroupId) -> Result<(), ClientError> {
+    pub(crate) async fn replace_config(
+        &mut self,
+        group: &GroupId,
+        effort: Effort,
+    ) -> Result<(), ClientError> {
         if !self.group(group)?.is_config_shared.is_set() {
             return Ok(());
         }
@@ -234,7 +278,7 @@ impl Session {
         let generation = self.record()?.generation;
         let (route, auth) = (self.group_route(group)?, self.leaf_identity(group)?);
         let request = UpdateQueueConfigRequest { access: self.group(group)?.access.clone(), config };
-        self.call::<UpdateQueueConfig>(&route, Some(&auth), &request).await?;
+        self.call_with::<UpdateQueueConfig>((&route, effort), Some(&auth), &request).await?;
         let (now, due) = (self.now(), self.config_due());
         let record = self.group_mut(group)?;
         let former = std::mem::replace(&mut record.config, id);
@@ -265,13 +309,7 @@ impl Session {
     }
 }
 
-/// What can be done later need not succeed now.
-pub(crate) fn later(result: Result<(), ClientError>) -> Result<(), ClientError> {
-    match result {
-        Err(error) if error.is_transient() => Ok(()),
-        other => other,
-    }
-}
-
+/// How long an invitation waits for the homeserver of its group, in seconds.
+const INVITATION_S: u64 = 7 * DAY;
 /// Begins what is signed.
 const LABEL: &str = "Attribution";

@@ -66,6 +66,7 @@ impl Session {
                 keys: keys.unwrap_or_default(),
                 trust: moved.map_or(Trust::Unknown, |it| it.trust),
                 proven: vouching.and_then(|it| it.proven.clone()),
+                held_from: moved.and_then(|it| it.held_from),
             };
             record.members.insert(index, member);
         }

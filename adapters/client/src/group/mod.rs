@@ -198,6 +198,8 @@ pub(crate) struct MemberRecord {
     pub(crate) trust: Trust,
     /// Who was verified to be behind this leaf, or behind the one that committed it in its own place.
     pub(crate) proven: Option<UserId>,
+    /// Since when its messages wait, where its AS does not answer.
+    pub(crate) held_from: Option<Timestamp>,
 }
 
 /// A leaf that is not in the tree any more.

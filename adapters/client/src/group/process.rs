@@ -135,7 +135,6 @@ impl Session {
         if from.is_none() && self.is_unknown(group, sender)? {
             self.hold_message(group, sender, asked)?;
         }
-        self.held_from.remove(&(group.clone(), sender));
         let own = self.own_pseudonyms(group)?;
         let (mls_group, provider) = self.mls(group)?;
         let processed = match mls_group.process_message(provider, message) {
@@ -192,7 +191,8 @@ impl Session {
         Ok(member.is_some_and(|it| it.trust == Trust::Unknown))
     }
 
-    /// Lets a message wait whose sender's AS does not answer; not for ever, since all behind it waits too.
+    /// Lets a message wait whose sender's AS does not answer; not for ever, since all behind it waits too: an hour in all,
+    /// however many messages come of a leaf, and the same hour for all leaves that are unknown when it begins.
     fn hold_message(
         &mut self,
         group: &GroupId,
@@ -200,7 +200,10 @@ impl Session {
         asked: Result<(), ClientError>,
     ) -> Result<(), ClientError> {
         let now = self.now();
-        let since = *self.held_from.entry((group.clone(), leaf)).or_insert(now);
+        let members = self.group_mut(group)?.members.iter_mut();
+        let unknown = members.filter(|(_, member)| member.trust == Trust::Unknown);
+        let held: Vec<_> = unknown.map(|(at, member)| (*at, *member.held_from.get_or_insert(now))).collect();
+        let since = held.into_iter().find(|(at, _)| *at == leaf).map_or(now, |(_, since)| since);
         if now > since.plus_secs(HOLD_S) {
             return Ok(());
         }
@@ -309,5 +312,5 @@ fn content_of(processed: ProcessedMessage) -> Result<Vec<u8>, ClientError> {
     }
 }
 
-/// How long a message waits until its sender can be verified, in seconds.
+/// How long messages wait until their sender can be verified, in seconds.
 const HOLD_S: u64 = HOUR;

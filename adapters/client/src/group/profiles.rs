@@ -10,7 +10,7 @@ use phoenix_core::{
     wire::{Opaque, Secret, Wire},
 };
 
-use super::{GroupRecord, Health, Standing, seal_link_key};
+use super::{GroupRecord, Health, Standing, seal_link_key, trust::Effort};
 use crate::{error::ClientError, event::Event, mls::leaf::OwnLeaf, profile::ProfileKey, session::Session};
 
 impl Session {
@@ -46,7 +46,7 @@ impl Session {
     /// Gives a group's members the key of our profile.
     pub(crate) async fn share_profile(&mut self, group: &GroupId) -> Result<(), ClientError> {
         self.check_standing(group)?;
-        self.replace_config(group).await?;
+        self.replace_config(group, Effort::Patient).await?;
         let key = self.state.profile.clone().ok_or(ClientError::State("no profile was published"))?;
         let GroupRecord { profile_key, leaf, access, .. } = self.group(group)?;
         let (group_key, pseudonym, access) = (profile_key.clone(), leaf.credential.pseudonym, access.clone());

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use phoenix_core::{
     AliasHash, ConfigId, GroupId, Reject, Timestamp,
     api::{
-        delivery::{CommitAccepted, ContentKind, GroupContent, ProfileKeyUpdated, Proposals},
+        delivery::{CommitAccepted, ContentKind, GroupAccess, GroupContent, ProfileKeyUpdated, Proposals},
         queue::{Entry, EntryKind},
     },
     group::ContentHead,
@@ -15,38 +15,53 @@ use phoenix_core::{
 use super::{Act, Health, Standing};
 use crate::{error::ClientError, event::Event, session::Session};
 
-/// What must stay in order: what came for one group, or through one config.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Thread {
-    Group(GroupId),
-    Config(ConfigId),
-}
-
 impl Session {
     /// Deals with all entries that wait. One that cannot be dealt with now, since a homeserver does not answer,
     /// stays, and so does what is behind it for the same group; nothing else waits for it.
     ///
     /// # Errors
-    /// That of the first entry that stays.
+    /// That of the first entry of a group of ours that stays. An invitation that waits is none: others sent it.
     pub(crate) async fn process_waiting(&mut self) -> Result<(), ClientError> {
-        let mut held = HashSet::new();
-        let mut first = Ok(());
+        let mut held = Held::default();
         for seq in self.waiting_entries() {
             let Some(entry) = self.waiting_entry(seq) else { continue };
-            let thread = self.thread(&entry.config);
-            if held.contains(&thread) {
-                continue;
-            }
-            match self.take_entry(&entry).await {
-                Err(error) if error.is_transient() => {
-                    held.insert(thread);
-                    first = first.and(Err(error));
-                }
-                // What does not verify was told as an event, or concerns nobody.
-                Ok(()) | Err(_) => self.settle_entry(seq),
+            if self.take_or_hold(&entry, &mut held).await == Taken::Done {
+                self.settle_entry(seq);
             }
         }
-        first
+        held.first.map_or(Ok(()), Err)
+    }
+
+    async fn take_or_hold(&mut self, entry: &Entry, held: &mut Held) -> Taken {
+        if let Some((reference, bundle)) = self.open_bundle(entry) {
+            let access = bundle.access.clone();
+            if !held.groups.contains(&access.group)
+                && self.take_welcome(entry, reference, bundle).await.is_ok()
+            {
+                return Taken::Done;
+            }
+            let taken = held.invitation(entry.config, access);
+            if taken == Taken::Done {
+                self.tell_once(Event::InvitationRefused);
+            }
+            return taken;
+        }
+        if held.is_of_invitation(entry) {
+            return held.stranger();
+        }
+        let group = self.group_of_config(&entry.config);
+        if group.as_ref().is_some_and(|group| held.groups.contains(group)) {
+            return Taken::Waits;
+        }
+        match self.take_entry(entry).await {
+            Err(error) if error.is_transient() => {
+                held.groups.extend(group);
+                held.first.get_or_insert(error);
+                Taken::Waits
+            }
+            // What does not verify was told as an event, or concerns nobody.
+            Ok(()) | Err(_) => Taken::Done,
+        }
     }
 
     /// Deals with what came to our direct queue, or to an alias's.
@@ -72,7 +87,6 @@ impl Session {
 
     async fn take_entry(&mut self, entry: &Entry) -> Result<(), ClientError> {
         match entry.kind {
-            EntryKind::FanOut if self.take_welcome(entry).await? => Ok(()),
             EntryKind::FanOut => match self.group_of_config(&entry.config) {
                 Some(group) => self.take_content(&group, entry).await,
                 None => Ok(()),
@@ -112,10 +126,8 @@ impl Session {
         if record.standing == Standing::Removed {
             return Ok(());
         }
-        let Entry { notify, accepted_at, .. } = *entry;
-        let head = ContentHead { notify, ephemeral: Flag::No, accepted_at };
-        let content = head.open(&record.access.ear_key, &entry.content)?;
-        let at = (Timestamp::from_secs(accepted_at), Flag::No);
+        let content = head(entry).open(&record.access.ear_key, &entry.content)?;
+        let at = (Timestamp::from_secs(entry.accepted_at), Flag::No);
         match self.take_opened(group, &content, at).await {
             // While we are lost, what we cannot open says nothing of who sent it.
             Err(error) if !error.is_transient() && self.has_fallen_behind(group) => Err(error),
@@ -171,10 +183,6 @@ impl Session {
         }
     }
 
-    fn thread(&self, config: &ConfigId) -> Thread {
-        self.group_of_config(config).map_or(Thread::Config(*config), Thread::Group)
-    }
-
     fn waiting_entries(&self) -> Vec<u64> {
         self.state
             .record
@@ -207,5 +215,61 @@ impl Session {
     }
 }
 
+/// Whether an entry is dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    Done,
+    Waits,
+}
+
+/// What waits, so that what is behind it waits, too.
+#[derive(Default)]
+struct Held {
+    /// What is for them waits.
+    groups: HashSet<GroupId>,
+    /// Invitations, with the configs that they came through: so do messages of their groups until we give those others.
+    invitations: Vec<(ConfigId, GroupAccess)>,
+    /// Entries of groups that we are only invited to.
+    strangers: usize,
+    /// Why the first entry of a group of ours waits.
+    first: Option<ClientError>,
+}
+
+impl Held {
+    /// Lets an invitation wait, if there are not too many.
+    fn invitation(&mut self, config: ConfigId, access: GroupAccess) -> Taken {
+        let taken = self.stranger();
+        if taken == Taken::Waits {
+            self.groups.insert(access.group.clone());
+            self.invitations.push((config, access));
+        }
+        taken
+    }
+
+    /// Lets an entry of a group that we are invited to wait, if there are not too many: whoever comes too late for what
+    /// was dropped comes back by itself.
+    fn stranger(&mut self) -> Taken {
+        if self.strangers >= MAX_STRANGERS {
+            return Taken::Done;
+        }
+        self.strangers = self.strangers.saturating_add(1);
+        Taken::Waits
+    }
+
+    /// Whether an entry is for the group of an invitation that waits: several groups may use one config of ours.
+    fn is_of_invitation(&self, entry: &Entry) -> bool {
+        let mut of_config = self.invitations.iter().filter(|(config, _)| *config == entry.config);
+        of_config.any(|(_, access)| head(entry).open(&access.ear_key, &entry.content).is_ok())
+    }
+}
+
+/// What a message of a group was sealed with, as it came through a queue.
+fn head(entry: &Entry) -> ContentHead {
+    let Entry { notify, accepted_at, .. } = *entry;
+    ContentHead { notify, ephemeral: Flag::No, accepted_at }
+}
+
+/// Entries of groups that we are invited to and could not join yet, at most.
+const MAX_STRANGERS: usize = 100;
 /// Offers that wait for their makers' ASs to answer, at most.
 const MAX_WAITING: usize = 100;

@@ -20,6 +20,7 @@ use super::{
     accept::leaves,
     external::External,
     members::{Tell, roster_keys},
+    trust::Effort,
 };
 use crate::{
     call::Auth,
@@ -102,7 +103,10 @@ impl Session {
     pub(super) async fn send_resync(&mut self, group: &GroupId) -> Result<(), ClientError> {
         let Some(sent) = self.group(group)?.sent.clone() else { return Ok(()) };
         let (route, auth) = (self.group_route(group)?, self.lasting_identity(group)?);
-        let error = match self.exchange(&Resync::DESCRIPTION, &route, Some(&auth), sent.body.bytes()).await {
+        let error = match self
+            .exchange(&Resync::DESCRIPTION, (&route, Effort::Patient), Some(&auth), sent.body.bytes())
+            .await
+        {
             Ok(_) => return self.finish_resync(group).await,
             Err(error) => error,
         };

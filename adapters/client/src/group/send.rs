@@ -169,7 +169,7 @@ impl Session {
     /// Does what must come before a message: our own queue config, all members verified, all proposals covered.
     async fn make_ready(&mut self, group: &GroupId) -> Result<(), ClientError> {
         self.recover(group).await?;
-        self.replace_config(group).await?;
+        self.replace_config(group, Effort::Patient).await?;
         let now = self.now();
         let asked = self.verify_members(group, now, (Tell::Everybody, Effort::Patient)).await;
         self.expel_unverified().await;

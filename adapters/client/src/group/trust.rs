@@ -139,6 +139,7 @@ impl Session {
     ) -> Result<(), ClientError> {
         let record = self.group_mut(group)?;
         let Some(member) = record.members.get_mut(&leaf) else { return Ok(()) };
+        member.held_from = None;
         let Some((trust, face)) = found else {
             member.trust = Trust::False;
             self.tell(Event::Unverified { group: group.clone(), leaf });
