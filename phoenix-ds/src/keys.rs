@@ -79,7 +79,7 @@ impl DeliveryKeys {
     #[must_use]
     pub fn renewed(&self, now: Timestamp, chance: &mut Chance) -> Option<Self> {
         let Record { signing, reservations } = &self.record;
-        if signing.len().saturating_add(2 * SUITES.len()) > MAX_KEYS {
+        if signing.len().saturating_add(SUITES.len().saturating_mul(2)) > MAX_KEYS {
             return None;
         }
         let not_before = now.plus_secs(SEEN_S).as_secs();

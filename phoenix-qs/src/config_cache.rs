@@ -107,3 +107,50 @@ impl Generations {
 /// Configs in one generation: more than the members of the groups that are talking at a time. A sealed config has 1 KiB
 /// at most, so two generations have some 30 MB.
 const GENERATION: usize = 8_192;
+
+#[cfg(test)]
+thread_local! {
+    /// How many configs were opened on this thread, or tried.
+    pub(crate) static OPENED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use phoenix_core::{
+        KeyId,
+        api::queue::{Recipient, SealedQueueConfig},
+        crypto::HpkeCiphertext,
+        wire::{Flag, Opaque},
+    };
+
+    use super::{ConfigCache, GENERATION};
+
+    #[test]
+    fn what_was_used_in_the_last_generation_stays_and_the_rest_goes() {
+        // given a full generation and one more
+        let cache = ConfigCache::default();
+        for number in 0..=GENERATION {
+            cache.keep(&recipient(number), None).unwrap();
+        }
+        // when one of the older is used, and another generation comes
+        assert!(cache.find(&recipient(1)).is_some(), "the older generation is there still");
+        for number in 0..GENERATION {
+            cache.keep(&recipient(GENERATION + 1 + number), None).unwrap();
+        }
+
+        // then that one is there, and those that nobody used are not
+        assert!(cache.find(&recipient(1)).is_some());
+        assert!(cache.find(&recipient(2)).is_none());
+        assert!(cache.find(&recipient(2 * GENERATION)).is_some());
+    }
+
+    fn recipient(number: usize) -> Recipient {
+        let sealed = HpkeCiphertext {
+            enc: Opaque::default(),
+            ciphertext: Opaque::new(number.to_be_bytes().to_vec()).unwrap(),
+        };
+        Recipient { any: Flag::No, config: SealedQueueConfig { key: KeyId([0; 16]), sealed } }
+    }
+}

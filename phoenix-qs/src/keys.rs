@@ -156,6 +156,8 @@ impl QueueKeys {
             Some(found) => found,
             None => {
                 let key = find(&self.stored.queue_config, &recipient.config.key).ok_or(Closed::UnknownKey)?;
+                #[cfg(test)]
+                crate::config_cache::OPENED.set(crate::config_cache::OPENED.get().saturating_add(1));
                 let config: Result<QueueConfig, _> = recipient.config.open(recipient.any, key);
                 let opened = config.ok().map(OpenedConfig::new);
                 self.opened.keep(recipient, opened).map_err(|_| Closed::Bad)?

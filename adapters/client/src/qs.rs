@@ -132,9 +132,14 @@ impl Session {
         let request = UpdateUserRequest { auth_key: None, friendship_secret: Some(secret.clone()), former };
         let (route, auth) = (self.queue_route()?, self.user_identity()?);
         let route = self.call::<UpdateUser>(&route, Some(&auth), &request).await?;
+        let encryption_key = match former {
+            // Friends who have not heard of the new token yet fetch packages by the former one, and open them.
+            FormerTokens::Grace => self.record()?.friendship.encryption_key.clone(),
+            FormerTokens::Revoked => Secret::new(self.chance.bytes()),
+        };
         let friendship = FriendshipKeys {
             token: FriendshipToken { route, secret },
-            encryption_key: Secret::new(self.chance.bytes()),
+            encryption_key,
             attribution_key: Secret::new(self.chance.bytes()),
         };
         if let Some(record) = &mut self.state.record {
@@ -143,8 +148,10 @@ impl Session {
         }
         self.state.shared = None;
         self.state.friends.values_mut().for_each(|friend| friend.is_news_due = Flag::Yes);
-        // Under the new keys, before anyone is told of them.
-        self.publish_add_packages().await?;
+        if former == FormerTokens::Revoked {
+            // Under the new key, before anyone is told of it.
+            self.publish_add_packages().await?;
+        }
         self.tell_friends().await
     }
 

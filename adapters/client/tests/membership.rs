@@ -209,6 +209,27 @@ fn friends_learn_rotated_keys_and_invite_by_them() {
     });
 }
 
+#[test]
+fn in_the_grace_of_a_rotated_token_a_friend_that_has_not_heard_of_it_invites_all_the_same() {
+    play(&["alpha.test", "beta.test"], async |world| {
+        // given friends, of whom one rotates its token while the other does not listen
+        let (a, b) = (world.user("alpha.test").await, world.user("beta.test").await);
+        befriend(&a, &b).await;
+        b.rotate_friendship(FormerTokens::Grace).await.expect("rotated");
+
+        // when that one invites, then the other joins
+        let group = a.create_group().await.expect("created");
+        a.invite(&group, &[b.user().clone()]).await.expect("invited by the former token");
+        assert_eq!(until(&b, joined).await, *a.user());
+
+        // and so it is once it has heard of the new one
+        until(&a, |event| matches!(event, Event::EpochChanged { .. }).then_some(())).await;
+        let group = a.create_group().await.expect("created");
+        a.invite(&group, &[b.user().clone()]).await.expect("invited by the new token");
+        assert_eq!(until(&b, joined).await, *a.user());
+    });
+}
+
 /// What the operator of the first homeserver got, which is handed on beside the call.
 async fn reports(world: &World) -> Vec<AbuseReport> {
     for _ in 0..100 {

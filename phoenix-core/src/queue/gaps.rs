@@ -4,9 +4,14 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::wire::List;
 
-/// Numbers that a full queue took for entries that it dropped: in runs, oldest first.
+/// Numbers that a full queue took for entries that it dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
-pub(super) struct Gaps(List<Gap, MOST>);
+pub(super) struct Gaps {
+    /// How many, in all runs: it is asked with each entry.
+    dropped: u64,
+    /// Oldest first.
+    runs: List<Gap, MOST>,
+}
 
 /// Numbers from one on and below another, of which so many were dropped: all of them, unless runs were drawn together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
@@ -18,18 +23,18 @@ struct Gap {
 
 impl Gaps {
     /// How many numbers were dropped.
-    pub(super) fn dropped(&self) -> u64 {
-        self.0.iter().fold(0, |all, gap| gap.dropped.saturating_add(all))
+    pub(super) const fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// The number behind the last that was dropped.
     pub(super) fn end(&self) -> Option<u64> {
-        self.0.iter().next_back().map(|gap| gap.below)
+        self.runs.iter().next_back().map(|gap| gap.below)
     }
 
     /// These, and a number behind them.
     pub(super) fn with(self, number: u64) -> Self {
-        let mut gaps = self.0.into_vec();
+        let mut gaps = self.runs.into_vec();
         let below = number.saturating_add(1);
         match gaps.last_mut() {
             Some(last) if last.below == number => {
@@ -49,7 +54,7 @@ impl Gaps {
             let dropped = gap.dropped.saturating_sub(passed);
             (gap.below > number).then_some(Gap { from: gap.from.max(number), dropped, ..gap })
         };
-        Self::of(self.0.into_vec().into_iter().filter_map(left).collect())
+        Self::of(self.runs.into_vec().into_iter().filter_map(left).collect())
     }
 
     /// As many runs as are kept: of more, the oldest two are drawn together.
@@ -61,7 +66,8 @@ impl Gaps {
             let both = Gap { from: first.from, below: second.below, dropped };
             gaps = [&[both], rest].concat();
         }
-        Self(List::new(gaps).unwrap_or_default())
+        let dropped = gaps.iter().fold(0_u64, |all, gap| all.saturating_add(gap.dropped));
+        Self { dropped, runs: List::new(gaps).unwrap_or_default() }
     }
 }
 
@@ -76,7 +82,7 @@ mod tests {
     fn numbers_beside_each_other_are_one_run_and_passing_them_forgets_them() {
         let gaps = [5, 6, 7, 20].into_iter().fold(Gaps::default(), Gaps::with);
 
-        assert_eq!((gaps.0.len(), gaps.dropped(), gaps.end()), (2, 4, Some(21)));
+        assert_eq!((gaps.runs.len(), gaps.dropped(), gaps.end()), (2, 4, Some(21)));
         assert_eq!(gaps.clone().from(5), gaps);
         assert_eq!((gaps.clone().from(6).dropped(), gaps.clone().from(8).dropped()), (3, 1));
         assert_eq!(gaps.from(21), Gaps::default());
@@ -87,8 +93,8 @@ mod tests {
         let last = u64::try_from(MOST).unwrap_or_default() * 10;
         let gaps = (0..=last / 10).map(|run| run * 10).fold(Gaps::default(), Gaps::with);
 
-        assert_eq!((gaps.0.len(), gaps.dropped(), gaps.end()), (MOST, last / 10 + 1, Some(last + 1)));
-        assert_eq!(gaps.0.first(), Some(&Gap { from: 0, below: 11, dropped: 2 }));
+        assert_eq!((gaps.runs.len(), gaps.dropped(), gaps.end()), (MOST, last / 10 + 1, Some(last + 1)));
+        assert_eq!(gaps.runs.first(), Some(&Gap { from: 0, below: 11, dropped: 2 }));
         assert_eq!(gaps.clone().from(2).dropped(), last / 10 - 1);
         assert_eq!(gaps.from(11).dropped(), last / 10 - 1);
     }

@@ -15,6 +15,7 @@ use phoenix_core::{
 use super::{client::Client, world::Home};
 use crate::{
     QueueSettings,
+    config_cache::OPENED,
     kinds::{CLIENT, RECEIPT},
     op::deliver::Deliver,
 };
@@ -32,6 +33,22 @@ fn a_message_reaches_every_queue_that_it_is_for_and_names_the_config_it_came_thr
     assert_eq!(read_a[0].content.as_slice(), b"hello");
     assert_ne!(read_a[0].config, read_b[0].config);
     assert_eq!(read_a[0].accepted_at, home.clock_now().as_secs());
+}
+
+#[test]
+fn a_config_is_opened_with_its_first_message_and_with_no_other() {
+    let home = Home::alone();
+    let mut clients = [1, 2, 3].map(|seed| Client::at(&home, seed));
+    let configs = clients.each_mut().map(|client| client.config(&home, Some("alpha.test")));
+    let to: Vec<_> = configs.iter().collect();
+    OPENED.set(0);
+
+    home.deliver(home.local(&to, "first"));
+    let opened_first = OPENED.get();
+    home.deliver(home.local(&to, "second"));
+
+    assert_eq!((opened_first, OPENED.get()), (3, 3));
+    assert_eq!(clients[0].read_texts(&home), ["first", "second"]);
 }
 
 #[test]

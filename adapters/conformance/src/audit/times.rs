@@ -145,7 +145,9 @@ fn plausible(records: &[Record]) -> Range<Timestamp> {
 }
 
 fn times_in(value: &[u8]) -> impl Iterator<Item = Timestamp> {
-    value.windows(WIDTH).filter_map(read)
+    // Counters beside each other, of which the second is 0, have round numbers; hardly a time that is finer than a day.
+    let is_round = |window: &&[u8]| window.ends_with(&ROUND);
+    value.windows(WIDTH).filter(move |window| !is_round(window)).filter_map(read)
 }
 
 /// What reads as a point in time of this century: eight bytes, seconds or milliseconds.
@@ -155,10 +157,6 @@ fn read(window: &[u8]) -> Option<Timestamp> {
         [0, 0, ..] => u64::from_be_bytes(window.try_into().ok()?),
         _ => return None,
     };
-    // Counters beside each other, of which the second is 0: hardly a time has so round a number.
-    if number.trailing_zeros() >= ROUND {
-        return None;
-    }
     let is_in = |unit: u64| (FIRST_S.saturating_mul(unit)..=LAST_S.saturating_mul(unit)).contains(&number);
     if is_in(1) { Some(Timestamp::from_secs(number)) } else { is_in(1_000).then_some(Timestamp(number)) }
 }
@@ -167,9 +165,9 @@ const WIDTH: usize = size_of::<u64>();
 const LAST_OF_DAY: u64 = DAY - 1;
 /// Longer than anything is kept.
 const AROUND_S: u64 = 400 * DAY;
-/// Two bytes of zeros: one time in 65,536 ends in them, and a counter whose bytes before them read as a time is a few
-/// ten thousand, as the bytes of a queue often are.
-const ROUND: u32 = 16;
+/// One time in 65,536 ends so, and a counter whose bytes before it read as a time is a few ten thousand, as the bytes of a
+/// queue often are.
+const ROUND: [u8; 2] = [0; 2];
 
 /// 2020-09-13: a round number of seconds before the project was begun.
 const FIRST_S: u64 = 1_600_000_000;
