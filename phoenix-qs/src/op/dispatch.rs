@@ -12,7 +12,7 @@ use phoenix_core::{
     operation::{
         Anyone, Authorised, Context, Decision, Decoded, Hint, Need, Operation, Peers, Proven, Reading, Rows,
     },
-    port::{Alarm, RowKey, Wanted, Write},
+    port::{Alarm, Wanted, Write},
     time::DAY,
     wire::{List, Wire},
 };
@@ -106,12 +106,9 @@ impl Operation for Dispatch {
             // Not checked, since messages are appended all the time; what is taken is still there, or conflicts.
             1 if cx.now >= Timestamp(round_of(found)?.until) => Ok(vec![
                 Reading::glance(mailbox(key), Wanted::Keys(vec![RECORD])),
-                Reading::glance(mailbox(key), numbered(FIRST_PAGE)),
+                Reading::glance(mailbox(key), numbered(FULL_PAGE)),
             ]),
             3 if found.rows(2)?.is_empty() => Ok(vec![Reading::change(mailbox(key), numbered(1))]),
-            3 if found.place(2)?.more && is_small(found.rows(2)?) && takes_more(found)? => {
-                Ok(vec![Reading::glance(mailbox(key), numbered(FULL_PAGE))])
-            }
             _ => Ok(Vec::new()),
         }
     }
@@ -129,8 +126,7 @@ impl Operation for Dispatch {
             (true, 4) if found.rows(3)?.is_empty() => Content::Nothing,
             (true, _) => Content::Changing,
         };
-        let messages = if found.len() == 4 { found.rows(3)? } else { found.rows(2)? };
-        for (row, sealed) in messages {
+        for (row, sealed) in found.rows(2)? {
             let number = u64::decode(row).map_err(|_| Fault::Broken("a row of a mailbox"))?;
             let record = MailboxRecord::open(&cx.keys.at_rest, &call.request().mailbox, sealed)?;
             let is_too_old = record.is_too_old(cx.settings.give_up_s, cx.now);
@@ -260,15 +256,6 @@ fn round_of(found: &Rows) -> Result<RoundRecord, Failure> {
     Ok(read_row(found, 0, &RECORD)?.unwrap_or_default())
 }
 
-/// Whether the next transaction may hold more than what was read first.
-fn takes_more(found: &Rows) -> Result<bool, Failure> {
-    Ok(round_of(found)?.width.deliveries() > found.rows(2)?.len())
-}
-
-fn is_small(rows: &[(RowKey, Bytes)]) -> bool {
-    rows.iter().map(|(_, row)| row.len()).sum::<usize>() <= MAX_BYTES / 4
-}
-
 fn numbered(limit: u32) -> Wanted {
     Wanted::Range { from: Bytes::new(), below: ABOVE_NUMBERS, limit, bytes: 2 * MAX_BYTES }
 }
@@ -277,9 +264,7 @@ const fn at(millis: u64) -> Alarm {
     Alarm::At(Timestamp(millis))
 }
 
-/// Messages that are read first: a few, since each may be large.
-const FIRST_PAGE: u32 = 16;
-/// Messages that are read where the first are small: as many as a transaction holds.
+/// Messages that are read at once: as many as a transaction holds.
 const FULL_PAGE: u32 = 256;
 /// Messages given up at a time: each may be told to the DS in many parts.
 const MAX_GIVEN_UP: usize = 64;

@@ -8,6 +8,8 @@
 
 mod attack;
 mod booty;
+#[path = "../certifier/mod.rs"]
+mod certifier;
 mod http;
 mod site;
 mod talk;
