@@ -156,43 +156,44 @@ impl KeyStore {
         Ok(())
     }
 
-    /// Changes what signs for the domain, on condition that nobody else changes a key meanwhile.
+    /// Changes what signs for the domain.
     pub(crate) async fn change_authority(
         &self,
         change: AuthorityChange,
         signer: &Root,
         root: &AtRestKey,
     ) -> Result<(), AdminError> {
-        for _ in 0..ATTEMPTS {
-            let found = self.read().await.map_err(Fault::from)?.ok_or(GONE)?;
-            let keys = opened(&found, root.clone())?;
-            let (now, mut chance) = (self.ports.clock.now(), chance(&self.ports));
-            let auth = keys.auth.changed(change, signer, now, &mut chance)?;
-            let sealed = root.seal(AUTH, &auth.encode()?, &mut chance);
-            let writes = vec![Write::Put(Bytes::from_static(AUTH), sealed)];
-            let mark = Mark(chance.bytes());
-            match self.commit(Base::At(keys.revision), mark, writes).await.map_err(Fault::from)? {
-                Commit::Done => return Ok(()),
-                Commit::Conflict => {}
-            }
-        }
-        Err(AdminError::Busy)
+        self.change(root, |keys, now, chance| {
+            Ok((AUTH, keys.auth.changed(change, signer, now, chance)?.encode()?))
+        })
+        .await
     }
 
-    /// Makes further keys of a service beside those that there are, on condition that nobody else changes a key
-    /// meanwhile.
+    /// Makes further keys of a service beside those that there are.
     pub(crate) async fn renew(&self, service: RotatedService, root: &AtRestKey) -> Result<(), AdminError> {
+        self.change(root, |keys, now, chance| {
+            let renewed = match service {
+                RotatedService::Queue => keys.queue.renewed(now, chance).map(|it| (QUEUE, it.encode())),
+                RotatedService::Delivery => {
+                    keys.delivery.renewed(now, chance).map(|it| (DELIVERY, it.encode()))
+                }
+            };
+            renewed.ok_or(AdminError::TooManyKeys)
+        })
+        .await
+    }
+
+    /// Changes the keys of one service, on condition that nobody else changes a key meanwhile.
+    async fn change(
+        &self,
+        root: &AtRestKey,
+        changed: impl Fn(&Keys, Timestamp, &mut Chance) -> Result<(&'static [u8], Encoded), AdminError>,
+    ) -> Result<(), AdminError> {
         for _ in 0..ATTEMPTS {
             let found = self.read().await.map_err(Fault::from)?.ok_or(GONE)?;
             let keys = opened(&found, root.clone())?;
             let (now, mut chance) = (self.ports.clock.now(), chance(&self.ports));
-            let renewed = match service {
-                RotatedService::Queue => keys.queue.renewed(now, &mut chance).map(|it| (QUEUE, it.encode())),
-                RotatedService::Delivery => {
-                    keys.delivery.renewed(now, &mut chance).map(|it| (DELIVERY, it.encode()))
-                }
-            };
-            let (name, encoded) = renewed.ok_or(AdminError::TooManyKeys)?;
+            let (name, encoded) = changed(&keys, now, &mut chance)?;
             let writes = vec![Write::Put(Bytes::from_static(name), root.seal(name, &encoded, &mut chance))];
             let mark = Mark(chance.bytes());
             match self.commit(Base::At(keys.revision), mark, writes).await.map_err(Fault::from)? {
@@ -268,6 +269,9 @@ impl First {
         Ok(RootKey::generate(domain.clone(), self.suite, now, chance)?.root())
     }
 }
+
+/// Keys that are to be sealed.
+type Encoded = Zeroizing<Vec<u8>>;
 
 fn opened(found: &Snapshot, root: AtRestKey) -> Result<Keys, Fault> {
     let open = |name: &'static [u8]| -> Result<Wiped, Fault> {

@@ -5,13 +5,11 @@
 #![cfg(feature = "world")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests may panic, and report")]
 
+mod seeds;
+
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
+    sync::{Arc, OnceLock},
     time::Instant,
 };
 
@@ -21,7 +19,7 @@ use phoenix_conformance::world::{Planted, Report, Size, Struck, Tape, Town, move
 fn every_invariant_holds_among_homeservers_that_are_cut_off_beside_a_hostile_one() {
     let started = Instant::now();
 
-    let reports = play(seeds(), None, |_| false);
+    let reports = seeds::play(seeds::count(SEEDS), |seed| run(seed, None), |_| false);
 
     let (mut struck, mut moved) = (Struck::new(), BTreeMap::<&str, u64>::new());
     for report in reports.values() {
@@ -29,8 +27,7 @@ fn every_invariant_holds_among_homeservers_that_are_cut_off_beside_a_hostile_one
         report.moves.iter().for_each(|(name, times)| *moved.entry(name).or_default() += times);
     }
     let sum = |of: fn(&Report) -> u64| reports.values().map(of).sum::<u64>();
-    let broken = reports.iter().filter(|(_, report)| !report.holds());
-    let broken: Vec<String> = broken.map(|(seed, report)| format!("seed {seed}: {report}")).collect();
+    let broken = seeds::broken(&reports);
     println!(
         "{} seeds, {} steps, {HOMES} homeservers and a hostile one that made {} moves, {} faults, {:.0} virtual hours, \
          {} messages, {} invariants broken, in {:.0?}",
@@ -73,43 +70,8 @@ fn a_homeserver_whose_mailbox_is_blocked_by_one_bad_message_is_found() {
     is_found(Planted::PoisonBlocks, "Q1");
 }
 
-/// Plays until an invariant is found broken that the bug breaks.
 fn is_found(planted: Planted, invariant: &str) {
-    let is_broken = |report: &Report| report.violations.iter().any(|it| it.starts_with(invariant));
-
-    let reports = play(MOST_SEEDS, Some(planted), is_broken);
-
-    let found = reports.iter().find(|(_, report)| is_broken(report));
-    let (seed, report) =
-        found.unwrap_or_else(|| panic!("{planted:?} was not found in {} runs", reports.len()));
-    let violation = report.violations.iter().find(|it| it.starts_with(invariant)).unwrap();
-    println!("{planted:?} is found by seed {seed}, after {} runs: {violation}", reports.len());
-}
-
-/// Plays seeds from 1 on, on all cores, up to one whose report is what is looked for.
-fn play(
-    count: u64,
-    planted: Option<Planted>,
-    is_it: impl Fn(&Report) -> bool + Sync,
-) -> BTreeMap<u64, Report> {
-    let (next, reports) = (AtomicU64::new(1), Mutex::new(BTreeMap::new()));
-    let work = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            let is_done = reports.lock().unwrap().values().any(&is_it);
-            if seed > count || is_done {
-                return;
-            }
-            let report = run(seed, planted);
-            reports.lock().unwrap().insert(seed, report);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(work);
-        }
-    });
-    reports.into_inner().unwrap()
+    seeds::is_found(MOST_SEEDS, run, (planted, invariant));
 }
 
 fn run(seed: u64, planted: Option<Planted>) -> Report {
@@ -117,10 +79,6 @@ fn run(seed: u64, planted: Option<Planted>) -> Report {
     let size = Size { homes: HOMES, clients: HOMES, groups: 2, further: 0, guests: 0 };
     let town = TOWN.get_or_init(|| Arc::new(Town::build(size).unwrap()));
     town.play_federation(&Tape::of_seed(seed), planted)
-}
-
-fn seeds() -> u64 {
-    std::env::var("PHOENIX_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(SEEDS)
 }
 
 const HOMES: usize = 5;

@@ -6,13 +6,11 @@
 #![cfg(feature = "world")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests may panic, and report")]
 
+mod seeds;
+
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
+    sync::{Arc, OnceLock},
     time::Instant,
 };
 
@@ -34,8 +32,7 @@ fn every_invariant_holds_in_every_run_and_every_class_of_faults_strikes() {
     }
     let messages: usize = reports.values().map(|report| report.messages).sum();
     println!("{} runs, {messages} messages, faults: {struck:?}", reports.len());
-    let broken = reports.iter().filter(|(_, report)| !report.holds());
-    let broken: Vec<String> = broken.map(|(seed, report)| format!("seed {seed}: {report}")).collect();
+    let broken = seeds::broken(reports);
     assert!(broken.is_empty(), "{}", broken.join("\n"));
     for fault in Fault::ALL {
         assert!(struck.contains_key(&fault), "{fault:?} never struck");
@@ -142,7 +139,7 @@ fn ordinary() -> &'static BTreeMap<u64, Report> {
     static ORDINARY: OnceLock<BTreeMap<u64, Report>> = OnceLock::new();
     ORDINARY.get_or_init(|| {
         let started = Instant::now();
-        let reports = play(seeds(), None, |_| false);
+        let reports = seeds::play(seeds::count(SEEDS), |seed| run(seed, None), |_| false);
         println!("{} runs in {:?}", reports.len(), started.elapsed());
         reports
     })
@@ -158,44 +155,8 @@ fn descriptions() -> Vec<Description> {
     block_on(home.build()).unwrap().descriptions()
 }
 
-/// Plays until an invariant is found broken that the bug breaks.
 fn is_found(planted: Planted, invariant: &str) {
-    let is_broken =
-        |report: &Report| report.violations.iter().any(|violation| violation.starts_with(invariant));
-
-    let reports = play(seeds(), Some(planted), is_broken);
-
-    let found = reports.iter().find(|(_, report)| is_broken(report));
-    let (seed, report) =
-        found.unwrap_or_else(|| panic!("{planted:?} was not found in {} runs", reports.len()));
-    let violation = report.violations.iter().find(|violation| violation.starts_with(invariant));
-    println!("{planted:?} is found by seed {seed}, after {} runs: {}", reports.len(), violation.unwrap());
-}
-
-/// Plays seeds from 1 on, on all cores, up to one whose report is what is looked for.
-fn play(
-    count: u64,
-    planted: Option<Planted>,
-    is_it: impl Fn(&Report) -> bool + Sync,
-) -> BTreeMap<u64, Report> {
-    let (next, reports) = (AtomicU64::new(1), Mutex::new(BTreeMap::new()));
-    let work = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            let is_done = reports.lock().unwrap().values().any(&is_it);
-            if seed > count || is_done {
-                return;
-            }
-            let report = run(seed, planted);
-            reports.lock().unwrap().insert(seed, report);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(work);
-        }
-    });
-    reports.into_inner().unwrap()
+    seeds::is_found(seeds::count(SEEDS), run, (planted, invariant));
 }
 
 fn run(seed: u64, planted: Option<Planted>) -> Report {
@@ -204,10 +165,6 @@ fn run(seed: u64, planted: Option<Planted>) -> Report {
         Arc::new(Town::build(Size { homes: 3, clients: 6, groups: 3, further: 1, guests: 2 }).unwrap())
     });
     town.play(&Tape::of_seed(seed), planted)
-}
-
-fn seeds() -> u64 {
-    std::env::var("PHOENIX_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(SEEDS)
 }
 
 /// As many runs as see everything, and most of it often.

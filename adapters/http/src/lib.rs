@@ -1,9 +1,9 @@
 //! HTTPS for Phoenix: an axum router, a server for it, and a reqwest transport.
 //!
-//! [`router`] puts a homeserver into an embedder's own axum program; [`Server`] serves it over TLS with the
-//! bounds of the specification (02, "HTTP binding"). [`HttpTransport`] reaches other homeservers, for
-//! homeservers and clients alike (08, "Discovery"), and opens queue streams; [`FederationCheck`] says what keeps it from that. [`WebPush`] wakes clients through the push
-//! services of the web. [`Dpop`] tells an embedder's own API which user of which homeserver calls it.
+//! [`router`] puts a homeserver into an embedder's own axum program; [`Server`] serves it over TLS with the bounds of the
+//! specification (02, "HTTP binding"). [`HttpTransport`] reaches other homeservers, for homeservers and clients alike
+//! (08, "Discovery"), and opens queue streams; [`FederationCheck`] says what keeps it from that. [`WebPush`] wakes clients
+//! through the push services of the web. [`Dpop`] tells an embedder's own API which user of which homeserver calls it.
 
 mod address;
 mod admission;

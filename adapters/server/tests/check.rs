@@ -1,6 +1,8 @@
 //! `check`, `keys` and the server that they are about, as an operator runs them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod certifier;
+
 use std::{
     fs::Permissions,
     net::{SocketAddr, TcpListener},
@@ -11,9 +13,10 @@ use std::{
     time::Duration,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use certifier::Certifier;
 
 #[test]
 fn two_servers_are_examined_from_nothing_to_a_transaction_and_keys_rotate_while_they_run() {
@@ -79,7 +82,7 @@ fn keys_of_one_service_rotate_and_what_is_no_domain_is_refused() {
 /// A folder with an operator's key and an authority, in which commands are run.
 struct World {
     folder: TempDir,
-    issuer: Issuer<'static, KeyPair>,
+    certifier: Certifier,
 }
 
 /// A server that ends with the test.
@@ -90,22 +93,17 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("key"), [7; 32]).unwrap();
         std::fs::set_permissions(folder.path().join("key"), Permissions::from_mode(0o600)).unwrap();
-        let mut parameters = CertificateParams::default();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let authority = parameters.self_signed(&key).unwrap();
-        std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
-        Self { folder, issuer: Issuer::new(parameters, key) }
+        let certifier = Certifier::new();
+        std::fs::write(folder.path().join("ca.pem"), certifier.authority.pem()).unwrap();
+        Self { folder, certifier }
     }
 
     /// Serves a domain that finds another at its address.
     fn serve(&self, (domain, at): (&str, SocketAddr), (other, other_at): (&str, SocketAddr)) -> Serving {
-        let key = KeyPair::generate().unwrap();
-        let names = vec![domain.to_owned()];
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let (certificate, key) = self.certifier.certify(&[domain]);
         let path = |name: &str| self.folder.path().join(format!("{domain}.{name}"));
-        std::fs::write(path("pem"), certificate.pem()).unwrap();
-        std::fs::write(path("key"), key.serialize_pem()).unwrap();
+        std::fs::write(path("pem"), certificate).unwrap();
+        std::fs::write(path("key"), key).unwrap();
         let line = format!(
             "serve --domain {domain} --listen {at} --db {domain}.db --tls-cert {domain}.pem --tls-key {domain}.key \
              --operator-key-file key --authority ca.pem --resolve {other}={other_at}"

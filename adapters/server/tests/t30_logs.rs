@@ -1,6 +1,8 @@
 //! T30 over sockets: people talk over HTTPS while every crate logs at its finest level.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and reports")]
 
+mod certifier;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::TcpListener,
@@ -22,7 +24,8 @@ use phoenix_core::{
 };
 use phoenix_homeserver::{Homeserver, OsEntropy, SystemClock};
 use phoenix_http::{HttpTransport, Server, ServerTls, router};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+use certifier::Certifier;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t30_over_https_no_crate_but_those_that_the_binary_bars_logs_what_is_sent_or_where_from() {
@@ -83,17 +86,11 @@ fn t30_the_binary_logs_what_is_ours_alone_whatever_it_is_told_to() {
 async fn serve(domain: &Fqdn) -> HttpTransport {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let mut parameters = CertificateParams::default();
-    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap();
-    let authority = parameters.self_signed(&key).unwrap();
-    let issuer = Issuer::new(parameters, key);
-    let names = [domain.to_string(), format!("*.{domain}")];
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
-    let tls = ServerTls::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+    let certifier = Certifier::new();
+    let (certificate, key) = certifier.certify(&[domain.as_str(), &format!("*.{domain}")]);
+    let tls = ServerTls::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
     let transport = || {
-        let builder = HttpTransport::builder().authorities(authority.pem());
+        let builder = HttpTransport::builder().authorities(certifier.authority.pem());
         builder.resolve(domain.clone(), address).build().unwrap()
     };
     let home = Homeserver::builder(domain.clone()).store(MemoryStore::new()).transport(transport());

@@ -232,9 +232,7 @@ impl Tables {
         row: (&[u8], &[u8]),
         to: &Connection,
     ) -> Result<(), Failure> {
-        let (key, value) = row;
-        let is_added = is_short(value) && Self::is_done(&self.of(of.space()).add_row, (of, key, value), to)?;
-        if is_added { Ok(()) } else { self.replace_row(of, row, to) }
+        self.write_row(&self.of(of.space()).add_row, of, row, to)
     }
 
     /// Puts a row, in place of what it was where there is one.
@@ -244,33 +242,29 @@ impl Tables {
         row: (&[u8], &[u8]),
         to: &Connection,
     ) -> Result<(), Failure> {
-        let (key, value) = row;
-        let is_changed =
-            is_short(value) && Self::is_done(&self.of(of.space()).change_row, (of, key, value), to)?;
-        if is_changed { Ok(()) } else { self.replace_row(of, row, to) }
+        self.write_row(&self.of(of.space()).change_row, of, row, to)
     }
 
-    /// Whatever was there and whatever comes. That a trigger may run costs more than the whole of a write without one:
-    /// SQLite keeps each page as it was until the statement has ended.
-    fn replace_row(&self, of: &PartitionKey, row: (&[u8], &[u8]), to: &Connection) -> Result<(), Failure> {
-        let statements = self.of(of.space());
-        let (key, value) = row;
-        let (short, long) = if is_short(value) {
-            (Some(value), None)
-        } else {
-            (None, Some(to.prepare_cached(&statements.put_long)?.insert([value])?))
-        };
-        to.prepare_cached(&statements.put_row)?.execute(params![of.key().as_ref(), key, short, long])?;
-        Ok(())
-    }
-
-    /// Whether a statement found a row that it may write.
-    fn is_done(
-        statement: &str,
-        (of, key, value): (&PartitionKey, &[u8], &[u8]),
+    /// Writes a short value by this statement; where it finds no row that it may write, and any long value, by one that
+    /// takes whatever was there. That one may run a trigger, which costs more than the whole of a write without: SQLite
+    /// keeps each page as it was until the statement has ended.
+    fn write_row(
+        &self,
+        short: &str,
+        of: &PartitionKey,
+        (key, value): (&[u8], &[u8]),
         to: &Connection,
-    ) -> Result<bool, Failure> {
-        Ok(to.prepare_cached(statement)?.execute(params![of.key().as_ref(), key, value])? > 0)
+    ) -> Result<(), Failure> {
+        let (statements, partition) = (self.of(of.space()), of.key().as_ref());
+        let (value, long) = if value.len() > LONGEST_SHORT {
+            (None, Some(to.prepare_cached(&statements.put_long)?.insert([value])?))
+        } else if to.prepare_cached(short)?.execute(params![partition, key, value])? > 0 {
+            return Ok(());
+        } else {
+            (Some(value), None)
+        };
+        to.prepare_cached(&statements.put_row)?.execute(params![partition, key, value, long])?;
+        Ok(())
     }
 
     pub(crate) fn delete_row(&self, of: &PartitionKey, key: &RowKey, to: &Connection) -> Result<(), Failure> {
@@ -351,11 +345,6 @@ fn head(row: &Row<'_>) -> Result<Head, Failure> {
     let mark = row.get_ref(0)?.as_blob()?.try_into().map_err(|_| Failure::DAMAGED)?;
     let alarm: Option<i64> = row.get(2)?;
     Ok(Head { mark: Mark(mark), next: row.get::<_, i64>(1)?.cast_unsigned(), alarm: alarm.map(time) })
-}
-
-/// Whether a value stands in its row.
-const fn is_short(value: &[u8]) -> bool {
-    value.len() <= LONGEST_SHORT
 }
 
 fn blob(row: &Row<'_>, column: usize) -> Result<Bytes, Failure> {

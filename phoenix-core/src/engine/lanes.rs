@@ -21,8 +21,8 @@ use crate::{
     crypto::{AtRestKey, Chance, Draft},
     operation::{Delivery, Fare, Local},
     port::{
-        Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, RowKey, Snapshot, Space, StoreError,
-        Wanted, Write,
+        Alarm, Base, Batch, Commit, MAX_BATCH_BYTES, Mark, Part, PartitionKey, Place, RowKey, Snapshot,
+        Space, StoreError, Wanted, Write,
     },
     time::{DAY, HOUR},
     wire::{MAX_BODY, Opaque, decode_shared},
@@ -165,7 +165,9 @@ impl Lanes {
     }
 
     async fn read(&self, lane: &PartitionKey) -> Result<Option<Snapshot>, Stopped> {
-        let place = Place { partition: lane.clone(), wanted: Wanted::first(PAGE) };
+        let (from, below) = (Bytes::new(), Bytes::new());
+        let wanted = Wanted::Range { from, below, limit: PAGE, bytes: MAX_BATCH_BYTES };
+        let place = Place { partition: lane.clone(), wanted };
         let found =
             self.shared.ports.store.read(std::slice::from_ref(&place)).await.map_err(|_| Stopped::Failed)?;
         Ok(found.into_iter().next().filter(|found| found.mark.is_some()))
@@ -304,7 +306,7 @@ const ASIDE_S: u64 = 30 * DAY;
 const POLL_MS: u64 = 1_000;
 /// Lanes looked for at a time.
 const DUE: usize = 256;
-/// Rows of one lane read at a time: a few, since each may be large.
+/// Rows of one lane read at a time, of as many bytes as a batch may hold: a few, since each may be large.
 const PAGE: u32 = 16;
 /// Lanes carried at a time.
 const MAX_FLUSHES: usize = 256;

@@ -72,12 +72,11 @@ impl Operation for Resume {
 
     fn open(_: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
         let destination = read_row(&found, 1, &RECORD)?;
-        let (mut due, mut next, mut bytes) = (Vec::new(), None, 0_usize);
+        let (mut due, mut next) = (Vec::new(), None);
         for (row, sealed) in found.rows(0)? {
             let key = LaterKey::decode(row).map_err(|_| Fault::Broken("a row of what was put off"))?;
             let until = Timestamp(key.until);
-            bytes = bytes.saturating_add(sealed.len());
-            if cx.now < until || (bytes > MAX_BYTES && !due.is_empty()) {
+            if cx.now < until {
                 next = Some(until);
                 break;
             }

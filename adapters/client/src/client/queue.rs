@@ -19,9 +19,9 @@ impl Client {
 
     /// Gives this user other friendship keys. Who has the former token fetches nothing by it from now on
     /// ([`FormerTokens::Revoked`]), or for another day ([`FormerTokens::Grace`]), in which it opens what it fetches: the
-    /// key that packages are sealed under stays then. Friends learn the new keys by a commit
-    /// in each connection's group; whom that does not reach now, with [`Client::maintain`]. Whom the keys are to be kept
-    /// from, [`Client::disconnect`] first. Further clients of the user get them with [`Client::provision`].
+    /// key that packages are sealed under stays then. Friends learn the new keys by a commit in each connection's group;
+    /// whom that does not reach now, with [`Client::maintain`]. Whom the keys are to be kept from,
+    /// [`Client::disconnect`] first. Further clients of the user get them with [`Client::provision`].
     ///
     /// # Errors
     /// [`ClientError::State`] where another client of the user holds its connections: that one can do it.

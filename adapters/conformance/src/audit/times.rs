@@ -25,7 +25,8 @@ pub(super) fn find(records: &[Record], findings: &mut Findings) {
             times.alarm(alarm, Spot::of(partition, Part::Alarm));
         }
         for (key, value) in &found.rows {
-            let held = times_in(value).filter(|time| plausible.contains(time) && !is_coarse(*time));
+            let held = beside(key, value).flat_map(times_in);
+            let held = held.filter(|time| plausible.contains(time) && !is_coarse(*time));
             times.row(&held.collect::<Vec<_>>(), Spot::of(partition, Part::Row(name(key))));
         }
     }
@@ -142,6 +143,17 @@ fn plausible(records: &[Record]) -> Range<Timestamp> {
         }
         _ => Timestamp(0)..Timestamp::MAX,
     }
+}
+
+/// A value without the number that it lies under, which an entry of a queue begins with: from 395 to 427, and with what is
+/// random behind it, that reads as a time of these years.
+fn beside<'a>(key: &[u8], value: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let at = if key.len() == WIDTH { value.windows(WIDTH).position(|window| window == key) } else { None };
+    let (before, after) = match at {
+        Some(at) => (value.get(..at), value.get(at.saturating_add(WIDTH)..)),
+        None => (Some(value), None),
+    };
+    before.into_iter().chain(after)
 }
 
 fn times_in(value: &[u8]) -> impl Iterator<Item = Timestamp> {

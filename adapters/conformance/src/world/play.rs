@@ -112,13 +112,7 @@ async fn run(town: &Town, ground: &Arc<Ground>) -> Served {
             ground.replicate(&domain, 2);
         }
     }
-    let cast = match town.wake(ground).await {
-        Ok(cast) => Arc::new(cast),
-        Err(error) => {
-            ground.ledger.violated(format!("the town does not wake: {error}"));
-            return Served::new();
-        }
-    };
+    let Some(cast) = awake(town, ground).await else { return Served::new() };
     ground.log.line("faults on");
     ground.weather.brew();
     let count = FEWEST_ACTS + ground.tape.below(MORE_ACTS);
@@ -143,6 +137,17 @@ async fn run(town: &Town, ground: &Arc<Ground>) -> Served {
     agree(&cast).await;
     audit(&ground.ledger, &cast.diaries());
     served
+}
+
+/// The people of a town, once they are awake; where they are not to be woken, that is told.
+pub(crate) async fn awake(town: &Town, ground: &Arc<Ground>) -> Option<Arc<Cast>> {
+    match town.wake(ground).await {
+        Ok(cast) => Some(Arc::new(cast)),
+        Err(error) => {
+            ground.ledger.violated(format!("the town does not wake: {error}"));
+            None
+        }
+    }
 }
 
 /// All homeservers start anew from what they have stored; nothing is lost by that, and everybody agrees still.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -15,7 +16,7 @@ use phoenix_conformance::{
     world::{Executor, Tape, VirtualClock},
 };
 use phoenix_core::{
-    ErrorReply, Fqdn, Origin, Timestamp,
+    ErrorReply, Fqdn, GroupId, Origin, Timestamp,
     api::{
         Endpoint, ServiceName,
         auth::{AddClientFinish, RegisterFinish},
@@ -190,6 +191,20 @@ impl Site {
             assert!(from.connections().await.contains(to.user()));
         });
     }
+}
+
+/// Texts that somebody says, one after the other.
+pub(crate) fn texts(numbers: Range<usize>) -> Vec<String> {
+    numbers.map(|number| format!("message {number}")).collect()
+}
+
+/// The texts of a group that somebody is shown.
+pub(crate) fn shown(events: Vec<Event>, group: &GroupId) -> Vec<String> {
+    let of_group = events.into_iter().filter_map(|event| match event {
+        Event::Message(message) if message.group == *group => Some(message.text),
+        _ => None,
+    });
+    of_group.map(|text| String::from_utf8(text.to_vec()).unwrap()).collect()
 }
 
 impl Person {

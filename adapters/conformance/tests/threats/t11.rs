@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use phoenix_client::Event;
 use phoenix_conformance::{
     store::{Call as StoreCall, Strike},
     world::{Arena, Tape, recorded},
@@ -16,7 +15,7 @@ use phoenix_core::{
     wire::{Call, Opaque},
 };
 
-use crate::site::{Fate, Person, Site, fqdn, origin};
+use crate::site::{Fate, Person, Site, fqdn, origin, shown, texts};
 
 #[test]
 fn t11_a_call_that_is_given_again_and_again_has_its_effect_once_at_every_endpoint() {
@@ -182,19 +181,10 @@ async fn say(person: Person, group: GroupId, numbers: std::ops::Range<usize>) {
 async fn heard(person: Person, group: GroupId, polls: usize) -> Vec<String> {
     let mut heard = Vec::new();
     for _ in 0..polls {
-        for event in person.client.sync(Duration::from_secs(10)).await.unwrap() {
-            if let Event::Message(message) = event
-                && message.group == group
-            {
-                heard.push(String::from_utf8(message.text.to_vec()).unwrap());
-            }
-        }
+        let events = person.client.sync(Duration::from_secs(10)).await.unwrap();
+        heard.extend(shown(events, &group));
     }
     heard
-}
-
-fn texts(numbers: std::ops::Range<usize>) -> Vec<String> {
-    numbers.map(|number| format!("message {number}")).collect()
 }
 
 fn given(site: &mut Site, to: &str, call: Call) -> Result<(), ErrorReply> {

@@ -10,8 +10,8 @@ use phoenix_conformance::store::{Call, Faulty, Strike};
 use phoenix_core::{port::StoreError, store::MemoryStore};
 
 use crate::{
-    site::Site,
-    t22::{heard, say, texts, together},
+    site::{Site, texts},
+    t22::{heard, say, together},
 };
 
 #[test]

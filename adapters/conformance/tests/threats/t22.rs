@@ -2,11 +2,10 @@
 
 use std::{ops::Range, time::Duration};
 
-use phoenix_client::Event;
 use phoenix_conformance::world::pause;
 use phoenix_core::{ErrorCode, GroupId, port::Clock, token::Class};
 
-use crate::site::{Person, Site, Wire, fqdn};
+use crate::site::{Person, Site, Wire, fqdn, shown, texts};
 
 #[test]
 fn t22_in_a_netsplit_of_days_local_service_goes_on_and_everything_arrives_after_it() {
@@ -142,19 +141,10 @@ pub(crate) async fn say(person: Person, group: GroupId, numbers: Range<usize>) -
 pub(crate) async fn heard(person: Person, group: GroupId, polls: usize) -> Vec<String> {
     let mut heard = Vec::new();
     for _ in 0..polls {
-        for event in person.client.sync(Duration::from_secs(10)).await.unwrap_or_default() {
-            if let Event::Message(message) = event
-                && message.group == group
-            {
-                heard.push(String::from_utf8(message.text.to_vec()).unwrap());
-            }
-        }
+        let events = person.client.sync(Duration::from_secs(10)).await.unwrap_or_default();
+        heard.extend(shown(events, &group));
     }
     heard
-}
-
-pub(crate) fn texts(numbers: Range<usize>) -> Vec<String> {
-    numbers.map(|number| format!("message {number}")).collect()
 }
 
 async fn moment(clock: phoenix_conformance::world::VirtualClock) {

@@ -6,8 +6,8 @@ use phoenix_core::{
 };
 
 use crate::{
-    site::{Site, fqdn},
-    t22::{heard, say, texts, together},
+    site::{Site, fqdn, texts},
+    t22::{heard, say, together},
 };
 
 #[test]

@@ -8,6 +8,8 @@
 
 mod attack;
 mod booty;
+#[path = "../certifier/mod.rs"]
+mod certifier;
 mod http;
 mod site;
 mod talk;
@@ -87,7 +89,7 @@ const FEW: usize = HOSTILE / Attack::ALL.len();
 /// For how long they do so at least.
 const ALONE: Duration = Duration::from_millis(500);
 /// Who attack at once.
-const HOSTILE: usize = 1_400;
+const HOSTILE: usize = 1_200;
 /// How many of them are connected before each message and at the end, at least; while a message travels, a few more may
 /// have been cut off just now, and be about to come again.
 const CROWD: usize = 1_000;

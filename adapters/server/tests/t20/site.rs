@@ -12,11 +12,10 @@ use phoenix_client::{Client, ClientPorts, Settings, Stretch};
 use phoenix_core::{Fqdn, port::Transport};
 use phoenix_homeserver::{OsEntropy, SystemClock};
 use phoenix_http::HttpTransport;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{ClientConfig, RootCertStore, crypto::ring, version};
 use tokio::time::sleep;
 
-use crate::{A_MOMENT, booty::Trap};
+use crate::{A_MOMENT, booty::Trap, certifier::Certifier};
 
 /// The binary on a port of its own, with what one must know to reach it.
 pub(crate) struct Site {
@@ -143,18 +142,13 @@ impl Drop for Site {
 
 /// Certificates for the binary, in files of this folder; the authority that signed them, in PEM and as roots.
 fn certificates(folder: &Path) -> (String, RootCertStore) {
-    let mut parameters = CertificateParams::default();
-    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap();
-    let authority = parameters.self_signed(&key).unwrap();
-    let issuer = Issuer::new(parameters, key);
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new([DOMAIN.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-    fs::write(folder.join("chain.pem"), certificate.pem()).unwrap();
-    fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
+    let certifier = Certifier::new();
+    let (certificate, key) = certifier.certify(&[DOMAIN]);
+    fs::write(folder.join("chain.pem"), certificate).unwrap();
+    fs::write(folder.join("key.pem"), key).unwrap();
     let mut roots = RootCertStore::empty();
-    roots.add(authority.der().clone()).unwrap();
-    (authority.pem(), roots)
+    roots.add(certifier.authority.der().clone()).unwrap();
+    (certifier.authority.pem(), roots)
 }
 
 /// The server's.

@@ -9,6 +9,8 @@
     reason = "a test fails by panicking, and reports"
 )]
 
+#[path = "../certifier/mod.rs"]
+mod certifier;
 mod person;
 mod site;
 mod wire;

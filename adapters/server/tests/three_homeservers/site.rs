@@ -11,10 +11,9 @@ use std::{
 
 use phoenix_core::Fqdn;
 use phoenix_http::HttpTransport;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::{net::TcpStream, time::sleep};
 
-use crate::wire::Wire;
+use crate::{certifier::Certifier, wire::Wire};
 
 /// The homeservers, and the wires between them.
 pub(crate) struct Site {
@@ -138,18 +137,13 @@ impl Drop for Home {
 /// A certificate and its key for each domain, and the authority that signed them, in files of this folder; gives the
 /// authority, in PEM.
 fn certificates(folder: &Path) -> String {
-    let mut parameters = CertificateParams::default();
-    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap();
-    let authority = parameters.self_signed(&key).unwrap().pem();
-    let issuer = Issuer::new(parameters, key);
+    let certifier = Certifier::new();
+    let authority = certifier.authority.pem();
     let write = |name: String, text: String| fs::write(folder.join(name), text).unwrap();
     for domain in DOMAINS {
-        let key = KeyPair::generate().unwrap();
-        let certificate =
-            CertificateParams::new([domain.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-        write(format!("{domain}.pem"), certificate.pem());
-        write(format!("{domain}.key"), key.serialize_pem());
+        let (certificate, key) = certifier.certify(&[domain]);
+        write(format!("{domain}.pem"), certificate);
+        write(format!("{domain}.key"), key);
     }
     write(AUTHORITY.to_owned(), authority.clone());
     authority

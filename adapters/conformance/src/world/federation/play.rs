@@ -16,7 +16,7 @@ use crate::world::{
     ground::Ground,
     ledger::Served,
     planted::Planted,
-    play::{Report, agree, come_to_rest, start_anew},
+    play::{Report, agree, awake, come_to_rest, start_anew},
     tape::Tape,
     town::{Scene, Town},
     weather::Fault,
@@ -47,13 +47,7 @@ impl Town {
 
 async fn run(town: &Town, ground: &Arc<Ground>, moves: &[Arc<dyn Move>]) -> Served {
     ground.be_patient();
-    let cast = match town.wake(ground).await {
-        Ok(cast) => Arc::new(cast),
-        Err(error) => {
-            ground.ledger.violated(format!("the town does not wake: {error}"));
-            return Served::new();
-        }
-    };
+    let Some(cast) = awake(town, ground).await else { return Served::new() };
     ground.log.line("faults on");
     ground.weather.brew_of(&FAULTS);
     if ground.tape.strikes(500)
