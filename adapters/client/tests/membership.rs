@@ -21,7 +21,7 @@ use phoenix_core::{
         delivery::{MAX_BATCH_KEYS, ReportReason},
         queue::{ConfigRule, FormerTokens},
     },
-    port::AbuseReport,
+    port::{AbuseReport, Clock},
 };
 
 use support::{World, befriend, joined, play, text, texts, until};
