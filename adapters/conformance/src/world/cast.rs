@@ -302,8 +302,9 @@ impl Actor {
                 self.ground
                     .log
                     .line(format!("{} came back into {group_name} in epoch {epoch_number}", self.name));
-                self.diary().removed(group);
-                self.diary().joined(group, epoch.0);
+                // It was a member all along, and opens what was said in an epoch that it knew and accepted in one that it
+                // missed.
+                self.diary().entered(group, epoch.0);
             }
             Event::Undecryptable { group, .. } => {
                 self.ground.log.line(format!("{} cannot open a message of {}", self.name, self.short(group)));

@@ -285,7 +285,7 @@ const LATER: u8 = 9;
 /// How many in a thousand homeservers have two replicas.
 const REPLICATED: u16 = 333;
 /// How many in a thousand runs have members whom a delivery service takes out of its groups, for each of two reasons.
-const EXPELLED: u16 = 200;
+const EXPELLED: u16 = 333;
 /// Things that are done in a run, at least.
 const FEWEST_ACTS: usize = 60;
 /// How many more there may be.
