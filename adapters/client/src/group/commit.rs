@@ -144,7 +144,7 @@ impl Session {
     /// again as it was: either it is accepted now, or the group has a new epoch, and the queue tells whose.
     pub(super) async fn settle(&mut self, group: &GroupId, tried: Try) -> Result<Outcome, ClientError> {
         let Some(sent) = self.group(group)?.sent.clone() else { return Ok(Outcome::Lost) };
-        let error = match self.submit(group, &sent).await {
+        let error = match self.submit(group, &sent, Effort::Patient).await {
             Ok(_) => {
                 self.merge_own(group).await?;
                 return Ok(Outcome::Accepted);
@@ -170,12 +170,41 @@ impl Session {
             }
             _ => {
                 self.drop_sent(group)?;
-                Err(error)
+                match tried {
+                    Try::First => Err(error),
+                    // That what was wanted before is refused is no answer to what is wanted now.
+                    Try::Again => Ok(Outcome::Lost),
+                }
             }
         }
     }
 
-    async fn submit(&mut self, group: &GroupId, sent: &Sent) -> Result<Accepted, ClientError> {
+    /// Sends the commits once more whose answers were lost, so that none is carried out long after it was asked for.
+    pub(super) async fn repeat_commits(&mut self) {
+        let open = self.state.groups.iter().filter(|(_, record)| record.has_open_commit());
+        for group in open.map(|(group, _)| group.clone()).collect::<Vec<_>>() {
+            let now = self.now();
+            if self.mending.is_resting(&group, now) {
+                continue;
+            }
+            self.mending.failed(group.clone(), now);
+            let Some(sent) = self.state.groups.get(&group).and_then(|record| record.sent.clone()) else {
+                continue;
+            };
+            // Where it is refused, the queue tells whether an earlier try was accepted; else the next act in the group
+            // finds out.
+            if self.submit(&group, &sent, Effort::Passing).await.is_ok() {
+                let _ = self.merge_own(&group).await;
+            }
+        }
+    }
+
+    async fn submit(
+        &mut self,
+        group: &GroupId,
+        sent: &Sent,
+        effort: Effort,
+    ) -> Result<Accepted, ClientError> {
         let description: Description = match sent.act {
             Act::Add => AddUsers::DESCRIPTION,
             Act::Remove => RemoveUsers::DESCRIPTION,
@@ -186,8 +215,7 @@ impl Session {
             Act::Join => return Err(ClientError::State("the group is being joined still")),
         };
         let (route, auth) = (self.group_route(group)?, self.leaf_identity(group)?);
-        let reply =
-            self.exchange(&description, (&route, Effort::Patient), Some(&auth), sent.body.bytes()).await?;
+        let reply = self.exchange(&description, (&route, effort), Some(&auth), sent.body.bytes()).await?;
         Accepted::decode(&reply).map_err(|_| ClientError::Unexpected(description.name))
     }
 

@@ -4,7 +4,7 @@
 use openmls::prelude::{ProtocolMessage, Sender as MlsSender};
 use phoenix_core::{ErrorCode, GroupId, LeafIndex, crypto::sha256};
 
-use super::{GroupRecord, Health, Plan, Standing};
+use super::{Act, GroupRecord, Health, Plan, Sent, Standing};
 use crate::{
     error::ClientError,
     event::{Distrust, Event},
@@ -17,6 +17,7 @@ impl Session {
     /// not prove who they are, carries out what others propose. What does not succeed is tried again later.
     pub(crate) async fn tend_groups(&mut self) {
         self.mend_groups().await;
+        self.repeat_commits().await;
         self.expel_unverified().await;
         self.carry_out_proposals().await;
     }
@@ -241,6 +242,14 @@ impl GroupRecord {
 
     fn is_unsound(&self) -> bool {
         matches!(self.health, Health::Doubtful | Health::Lost) && self.standing.is_inside()
+    }
+
+    /// Whether a commit of ours was sent that was not answered.
+    pub(super) fn has_open_commit(&self) -> bool {
+        let is_commit = |sent: &Sent| !matches!(sent.act, Act::Join | Act::Resync);
+        self.health == Health::Sound
+            && self.standing == Standing::Member
+            && self.sent.as_ref().is_some_and(is_commit)
     }
 
     /// The leaves that have no business in a group (any more): nobody proves to be behind them, or they broke it for

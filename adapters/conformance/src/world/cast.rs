@@ -347,11 +347,12 @@ impl Actor {
             Event::Resynced { group, .. } => {
                 self.diary().groups.get(group).is_some_and(|chapter| !chapter.missed_some)
             }
+            // Of a user that was deleted before its leaf was looked at, nobody says whose it is any more.
+            Event::Unverified { group, .. } => !self.ground.oracle.may_have_had_a_deleted_user(group),
             Event::KeyChanged { .. }
             | Event::MemberKeyChanged { .. }
             | Event::OwnClient { .. }
             | Event::NoWitness { .. }
-            | Event::Unverified { .. }
             | Event::RoleViolated { .. }
             | Event::GivenUp { .. }
             | Event::TokenKeysDiffer { .. } => true,

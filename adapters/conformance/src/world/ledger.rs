@@ -17,6 +17,7 @@ use phoenix_core::{
             WelcomeInfoRequest,
         },
         queue::{Dequeue, DequeueReply, DequeueRequest},
+        stream::StreamAck,
     },
     crypto::sha256,
     port::Outgoing,
@@ -278,10 +279,14 @@ impl Ledger {
         } else if endpoint == Dequeue::DESCRIPTION.id
             && let Ok(request) = DequeueRequest::decode(body)
         {
-            let mut state = self.lock();
-            let queue = state.queues.entry(from.to_string()).or_default();
-            queue.acknowledged = queue.acknowledged.max(request.ack_below);
+            self.lock().acknowledges(from, request.ack_below);
         }
+    }
+
+    /// What a client says on its stream arrives.
+    pub(crate) fn acknowledged(&self, from: &Source, message: &[u8]) {
+        let Ok(StreamAck { ack_below }) = StreamAck::decode(message) else { return };
+        self.lock().acknowledges(from, ack_below);
     }
 
     /// A homeserver answered a call, whether or not the answer arrives.
@@ -360,6 +365,11 @@ impl Names {
 }
 
 impl State {
+    fn acknowledges(&mut self, from: &Source, below: u64) {
+        let queue = self.queues.entry(from.to_string()).or_default();
+        queue.acknowledged = queue.acknowledged.max(below);
+    }
+
     fn note_sending(&mut self, client: &str, (key, message): Letter) {
         let Some(text) = self.speaking.get(client).cloned() else { return };
         if let Some(epoch) = epoch_of(message.as_slice()) {

@@ -85,7 +85,10 @@ impl Sender {
             let message = match select(open.messages.next(), acknowledgements.next()).await {
                 Either::Left((Some(message), _)) => message,
                 Either::Right((Some(taken), _)) => match open.intake.take(&taken) {
-                    Ok(_) => continue,
+                    Ok(_) => {
+                        self.ground.ledger.acknowledged(self.link.source(), &taken);
+                        continue;
+                    }
                     Err(reject) => StreamMessage::Refused(Refusal::from(reject).into()),
                 },
                 Either::Left((None, _)) | Either::Right((None, _)) => return,

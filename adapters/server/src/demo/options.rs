@@ -29,6 +29,6 @@ pub(crate) struct Options {
     #[arg(long, default_value = "127.0.0.1:0")]
     pub(crate) gamma: SocketAddr,
     /// The last step to play.
-    #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u8).range(1..=11))]
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u8).range(1..=12))]
     pub(crate) until: u8,
 }

@@ -49,6 +49,8 @@ pub(crate) struct House {
     pub(crate) domain: Fqdn,
     pub(crate) home: Homeserver,
     pub(crate) address: SocketAddr,
+    /// How it reaches the other homeservers, with nothing in between.
+    pub(crate) reach: HttpTransport,
     /// Its database.
     pub(crate) file: PathBuf,
     /// What it says to the other homeservers.
@@ -184,6 +186,7 @@ impl Site {
         let mut key = [0; 32];
         OsEntropy.fill(&mut key);
         let log = Log::default();
+        let reach = wire.clone();
         let wire = Watched::new(parts.wire(side, Arc::new(wire)), log.clone());
         let costs = match side {
             Side::Alpha | Side::Beta => Costs::default(),
@@ -211,7 +214,7 @@ impl Site {
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(server.run(async { drop(stopped.await) }));
         let working = tokio::spawn(home.clone().run());
-        Ok(House { domain, home, address, file, log, stop, serving, working })
+        Ok(House { domain, home, address, reach, file, log, stop, serving, working })
     }
 }
 

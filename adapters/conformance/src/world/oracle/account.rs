@@ -31,6 +31,9 @@ pub(super) struct Accounts {
     profiles: BTreeMap<String, bool>,
     /// Whose an alias is, and of which nobody knows.
     aliases: BTreeMap<Alias, Option<String>>,
+    /// Who tried to register an alias and does not know whether it is theirs: its client has what belongs to one, whoever
+    /// got it since.
+    drafts: BTreeSet<(Alias, String)>,
     /// How often something that changes whose an alias is was begun or has ended, and how many such things are under way.
     under_way: BTreeMap<Alias, (u64, usize)>,
 }
@@ -60,7 +63,15 @@ impl Accounts {
 
     /// Whether something of a user may be revoked.
     pub(super) fn may_be_revoked(&self, user: &UserId) -> bool {
-        self.deleted.contains_key(user) || self.revoked.contains(user)
+        self.may_be_deleted(user) || self.revoked.contains(user)
+    }
+
+    pub(super) fn may_be_deleted(&self, user: &UserId) -> bool {
+        self.deleted.contains_key(user)
+    }
+
+    pub(super) fn is_anyone_deleted(&self) -> bool {
+        !self.deleted.is_empty()
     }
 
     /// Something about an alias is begun; says how often that has changed.
@@ -151,6 +162,9 @@ impl Accounts {
             },
             Deed::RenewAlias | Deed::DeleteAlias => {
                 let owner = self.alias(doing)?;
+                if self.drafts.contains(&(doing.alias()?, by.name.clone())) {
+                    return None;
+                }
                 when(owner != Some(&by.name), Why::NotOurs)
             }
             Deed::ConnectAlias => when(self.alias(doing)?.is_none(), Why::Unknown),
@@ -198,13 +212,27 @@ impl Accounts {
             Deed::UpdateProfile => {
                 self.profiles.insert(by, true);
             }
-            Deed::RegisterAlias => {
-                doing.alias().map(|alias| self.aliases.insert(alias, Some(by)));
-            }
-            Deed::DeleteAlias => {
-                doing.alias().map(|alias| self.aliases.remove(&alias));
+            Deed::RegisterAlias | Deed::DeleteAlias => {
+                if let Some(alias) = doing.alias() {
+                    self.change_alias(alias, by, doing.deed);
+                }
             }
             _ => {}
+        }
+    }
+
+    fn change_alias(&mut self, alias: Alias, by: String, deed: Deed) {
+        self.drafts.remove(&(alias.clone(), by.clone()));
+        if deed == Deed::RegisterAlias {
+            self.aliases.insert(alias, Some(by));
+            return;
+        }
+        let is_anothers = match self.aliases.get(&alias) {
+            Some(Some(owner)) => *owner != by,
+            Some(None) | None => self.drafts.iter().any(|(draft, _)| *draft == alias),
+        };
+        if !is_anothers {
+            self.aliases.remove(&alias);
         }
     }
 
@@ -212,7 +240,10 @@ impl Accounts {
     pub(super) fn lose(&mut self, doing: &Doing) {
         match doing.deed {
             Deed::RegisterAlias | Deed::DeleteAlias => {
-                doing.alias().map(|alias| self.aliases.insert(alias, None));
+                if let Some(alias) = doing.alias() {
+                    self.drafts.insert((alias.clone(), doing.by.name.clone()));
+                    self.aliases.insert(alias, None);
+                }
             }
             Deed::DeleteUser => {
                 self.deleted.insert(doing.by.user.clone(), false);

@@ -235,6 +235,16 @@ impl Oracle {
         self.lock().accounts.may_be_revoked(user)
     }
 
+    /// Whether a member of a group may be a user that was deleted. Of groups that connect two, the oracle does not know
+    /// whom.
+    pub(crate) fn may_have_had_a_deleted_user(&self, group: &GroupId) -> bool {
+        let state = self.lock();
+        match state.groups.get(group) {
+            Some(circle) => circle.members.iter().any(|user| state.accounts.may_be_deleted(user)),
+            None => state.accounts.is_anyone_deleted(),
+        }
+    }
+
     /// A client cannot know what became of a call.
     pub(crate) fn disturb(&self, client: &str) {
         let mut state = self.lock();

@@ -172,7 +172,7 @@ async fn play(format: Format, parts: Arc<dyn Parts>) -> (Vec<String>, ExitCode) 
         alpha: any_port,
         beta: any_port,
         gamma: any_port,
-        until: 11,
+        until: 12,
     };
     let mut report = Report::new(format, Box::new(printed.clone()));
     run(&options, parts, &mut report).await.unwrap();

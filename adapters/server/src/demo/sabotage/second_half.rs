@@ -6,7 +6,7 @@ use phoenix_core::port::Space;
 use super::{
     SEED, Sabotaged, holds,
     stores::{Forgets, LosesAppends, MAILBOX, RECEIPT, Readers, ShowsOldGroups, Writes},
-    transports::{Notices, Repeats},
+    transports::{Notices, Repeats, Swallows},
 };
 use crate::demo::{cast::Dice, parts::Side, play::Cast};
 
@@ -76,15 +76,21 @@ async fn what_comes_twice_to_a_queue_that_has_moved_fails_the_move() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_greeting_that_does_not_arrive_fails_the_check() {
+    let sabotaged = Sabotaged::in_step(11).wire(Side::Beta, Swallows("federated_enqueue"));
+    sabotaged.fails(11, &[], "beta.test examines alpha.test: transaction").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_alias_in_clear_in_a_row_of_the_qs_fails_the_search() {
     let alias = Cast::draw(&mut Dice::new(SEED)).three[2].0.alias.clone();
     let writes = Writes { space: Space::Qs, what: Bytes::from(alias) };
-    Sabotaged::in_step(5).store(Side::Beta, writes).fails(11, &[], "aliases in queue_rows").await;
+    Sabotaged::in_step(5).store(Side::Beta, writes).fails(12, &[], "aliases in queue_rows").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_id_in_a_row_of_the_ds_fails_the_search() {
     let id = Cast::draw(&mut Dice::new(SEED)).three[0].0.uuid;
     let writes = Writes { space: Space::Ds, what: Bytes::copy_from_slice(id.as_bytes()) };
-    Sabotaged::in_step(4).store(Side::Alpha, writes).fails(11, &[], "user ids in delivery_rows").await;
+    Sabotaged::in_step(4).store(Side::Alpha, writes).fails(12, &[], "user ids in delivery_rows").await;
 }

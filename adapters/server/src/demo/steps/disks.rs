@@ -1,4 +1,4 @@
-//! Step 11: what each operator's disk holds.
+//! Step 12: what each operator's disk holds.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,6 @@
 //! The steps of the play, in their order.
 
+mod check;
 mod connect;
 mod cut;
 mod disks;
@@ -30,12 +31,13 @@ pub(crate) enum Step {
     Cut,
     Remove,
     Move,
+    Check,
     Disks,
 }
 
 impl Step {
     /// All steps, in their order.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Register,
         Self::Tokens,
         Self::Connect,
@@ -46,6 +48,7 @@ impl Step {
         Self::Cut,
         Self::Remove,
         Self::Move,
+        Self::Check,
         Self::Disks,
     ];
 
@@ -62,7 +65,8 @@ impl Step {
             Self::Cut => 8,
             Self::Remove => 9,
             Self::Move => 10,
-            Self::Disks => 11,
+            Self::Check => 11,
+            Self::Disks => 12,
         }
     }
 
@@ -79,6 +83,7 @@ impl Step {
             Self::Cut => "the wire is cut",
             Self::Remove => "a member is removed",
             Self::Move => "a queue moves to a third server",
+            Self::Check => "each server checks the others",
             Self::Disks => "what the disks hold",
         }
     }
@@ -96,6 +101,7 @@ impl Step {
             Self::Cut => cut::play(play).await,
             Self::Remove => remove::play(play).await,
             Self::Move => moving::play(play).await,
+            Self::Check => check::play(play).await,
             Self::Disks => disks::play(play).await,
         }
     }
