@@ -102,6 +102,11 @@ fn a_spent_set_that_is_lost_at_restart_is_found() {
 }
 
 #[test]
+fn an_authority_that_forgets_what_it_issued_is_found() {
+    is_found(Planted::IssuedForgotten, "K2");
+}
+
+#[test]
 fn a_retry_with_a_stale_decision_is_found() {
     is_found(Planted::StaleDecision, "D1");
 }

@@ -91,7 +91,8 @@ impl Store for Disk {
                 Commit::Conflict => self.store.commit(&rebased(batch)).await,
             },
             Some(Planted::AuthorityForgets) => self.store.commit(&unwritten(batch)).await,
-            Some(Planted::ReceiptsForgotten) => self.store.commit(&unreceipted(batch)).await,
+            Some(Planted::ReceiptsForgotten) => self.store.commit(&without(batch, Space::Qs, RECEIPT)).await,
+            Some(Planted::IssuedForgotten) => self.store.commit(&without(batch, Space::As, ISSUED)).await,
             Some(
                 Planted::SpentForgotten
                 | Planted::RolesIgnored
@@ -157,11 +158,10 @@ fn rebased(batch: &Batch) -> Batch {
     Batch { parts: batch.parts.iter().map(rebase).collect() }
 }
 
-/// The batch without what a QS writes of what it took of others.
-fn unreceipted(batch: &Batch) -> Batch {
-    let is_receipt =
-        |part: &Part| part.partition.space() == Space::Qs && part.partition.key().first() == Some(&RECEIPT);
-    Batch { parts: batch.parts.iter().filter(|part| !is_receipt(part)).cloned().collect() }
+/// The batch without what a service writes into partitions of one kind.
+fn without(batch: &Batch, space: Space, kind: u8) -> Batch {
+    let is_one = |part: &Part| part.partition.space() == space && part.partition.key().first() == Some(&kind);
+    Batch { parts: batch.parts.iter().filter(|part| !is_one(part)).cloned().collect() }
 }
 
 /// The batch without what an AS writes.
@@ -194,6 +194,8 @@ pub(crate) async fn without_spent(store: &MemoryStore) -> MemoryStore {
     copy
 }
 
+/// The kind of partition in which an AS keeps what it issued to a client in a window.
+const ISSUED: u8 = 9;
 /// How many in a thousand calls to the store fail, in a run whose store fails.
 const STORE_FAILS: u16 = 15;
 /// How many in a thousand are slow, in a run whose store is slow.

@@ -24,7 +24,7 @@ use phoenix_core::{
     wire::{Sender, Wire},
 };
 
-use super::link::Source;
+use super::{issued::Issued, link::Source};
 
 /// Keeps what calls were answered, and holds it against the invariants.
 #[derive(Default)]
@@ -60,6 +60,7 @@ struct State {
     /// Who made the commit that led to an epoch.
     commits: BTreeMap<(GroupId, u64), String>,
     spent: BTreeMap<(Fqdn, Bytes), &'static str>,
+    issued: Issued,
     /// Calls that cost a token and were accepted, the last ones.
     replayable: VecDeque<(Fqdn, Outgoing)>,
     /// How many calls of each endpoint were accepted.
@@ -326,6 +327,8 @@ impl Ledger {
         let body = outgoing.call.body.as_slice();
         let who = from.to_string();
         let endpoint = outgoing.call.endpoint;
+        let wrongly_issued = state.issued.note(&who, to, outgoing, reply);
+        state.violations.extend(wrongly_issued);
         if is_letter(outgoing) {
             state.note_message(outgoing, reply, &who);
         } else if endpoint == Dequeue::DESCRIPTION.id {

@@ -16,6 +16,7 @@ mod disk;
 mod executor;
 mod federation;
 mod ground;
+mod issued;
 mod journal;
 mod keys;
 mod lab;

@@ -29,6 +29,8 @@ pub enum Planted {
     RolesIgnored,
     /// The oracle says that a group's last admin may be made a plain member.
     MistakenOracle,
+    /// An AS forgets what it has issued.
+    IssuedForgotten,
     /// A QS forgets what it took of others: what comes again is new to it.
     ReceiptsForgotten,
     /// A QS takes what is for others.
@@ -39,13 +41,14 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::TakenBeforeAppended,
         Self::SpentForgotten,
         Self::StaleDecision,
         Self::AuthorityForgets,
         Self::RolesIgnored,
         Self::MistakenOracle,
+        Self::IssuedForgotten,
         Self::ReceiptsForgotten,
         Self::ForeignDelivered,
         Self::PoisonBlocks,

@@ -202,7 +202,7 @@ pub(crate) fn speaker_among<'a>(
     members.first().copied()
 }
 
-/// K1: what was spent before stays spent.
+/// K1 and K3: what was accepted was paid for, and what was spent stays spent.
 async fn replay(ground: &Arc<Ground>) {
     let link = Link::of_client(ground, "a replay");
     for (to, outgoing) in ground.ledger.replayable() {
