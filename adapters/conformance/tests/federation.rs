@@ -66,6 +66,11 @@ fn a_homeserver_that_takes_what_is_for_others_is_found() {
 }
 
 #[test]
+fn a_homeserver_that_tells_no_sources_apart_is_found_when_one_of_them_floods_it() {
+    is_found(Planted::OneLimitForAll, "F4");
+}
+
+#[test]
 fn a_homeserver_whose_mailbox_is_blocked_by_one_bad_message_is_found() {
     is_found(Planted::PoisonBlocks, "Q1");
 }

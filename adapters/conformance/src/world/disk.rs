@@ -98,6 +98,7 @@ impl Store for Disk {
                 | Planted::RolesIgnored
                 | Planted::MistakenOracle
                 | Planted::ForeignDelivered
+                | Planted::OneLimitForAll
                 | Planted::PoisonBlocks,
             )
             | None => self.store.commit(batch).await,

@@ -177,6 +177,7 @@ impl Ground {
             .clock(self.clock.clone())
             .entropy(self.tape.entropy())
             .compute(Inline)
+            .limits(settings::limits())
             .auth_settings(settings::auth())
             .queue_settings(settings::queue_of(self.is_patient.load(Ordering::Relaxed)));
         home.build().await

@@ -28,7 +28,7 @@ use phoenix_core::{
     wire::Wire,
 };
 
-use super::{federation, ground::Ground, weather::Fault};
+use super::{federation, ground::Ground, planted::Planted, weather::Fault};
 
 /// Who sends.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,7 +104,7 @@ impl Link {
         let before = ground.recorder.as_ref().and_then(|recorder| recorder.before(&ground, service, name));
         ground.ledger.arrived(&self.source, &outgoing);
         let began_ms = ground.clock.elapsed_ms();
-        let reply = home.call(service, name, call, self.source.origin()).await;
+        let reply = home.call(service, name, call, self.source.origin(ground.planted)).await;
         let reply = match ground.planted {
             Some(planted) => planted.answer(&outgoing, reply),
             None => reply,
@@ -260,9 +260,17 @@ impl fmt::Debug for Link {
 }
 
 impl Source {
-    /// Where a call comes from. Strangers that one source names are looked up a few times a minute (08).
-    fn origin(&self) -> Origin {
-        let address = matches!(self, Self::Hostile(_)).then_some(HOSTILE_ADDRESS);
+    /// Where a call comes from. Each homeserver stands in a network of its own, whose calls are counted together, and so
+    /// are the strangers that they name (08).
+    fn origin(&self, planted: Option<Planted>) -> Origin {
+        let address = match self {
+            Self::Client(_) => None,
+            Self::Home(domain) if planted != Some(Planted::OneLimitForAll) => {
+                // Their names begin with different letters.
+                Some(Ipv4Addr::new(192, 0, 2, domain.as_str().bytes().next().unwrap_or_default()))
+            }
+            Self::Home(_) | Self::Hostile(_) => Some(HOSTILE_ADDRESS),
+        };
         Origin { address: address.map(IpAddr::V4), ..Origin::default() }
     }
 }

@@ -35,13 +35,15 @@ pub enum Planted {
     ReceiptsForgotten,
     /// A QS takes what is for others.
     ForeignDelivered,
+    /// A homeserver counts the calls of all others together.
+    OneLimitForAll,
     /// A message that its destination refuses as bad blocks its mailbox.
     PoisonBlocks,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::TakenBeforeAppended,
         Self::SpentForgotten,
         Self::StaleDecision,
@@ -51,6 +53,7 @@ impl Planted {
         Self::IssuedForgotten,
         Self::ReceiptsForgotten,
         Self::ForeignDelivered,
+        Self::OneLimitForAll,
         Self::PoisonBlocks,
     ];
 

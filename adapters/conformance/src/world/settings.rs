@@ -1,7 +1,10 @@
 //! How the homeservers of a world are set: as in earnest, but for limits that a run would never reach, and pauses
 //! that would make it long.
 
-use phoenix_core::queue::{QueuePolicy, RatchetPolicy};
+use phoenix_core::{
+    limit::{Limits, Rate},
+    queue::{QueuePolicy, RatchetPolicy},
+};
 use phoenix_homeserver::{
     auth::{self, RegistrationPolicy},
     queue,
@@ -34,6 +37,11 @@ pub(crate) fn queue() -> queue::Settings {
 pub(crate) fn queue_of(is_patient: bool) -> queue::Settings {
     let max_pause_s = if is_patient { queue::Settings::default().max_pause_s } else { MAX_PAUSE_S };
     queue::Settings { max_pause_s, ..queue() }
+}
+
+/// What homeservers take of one source: more than honest ones send, and less than one that floods.
+pub(crate) fn limits() -> Limits {
+    Limits { homeserver: Some(Rate::new(20, 200)), ..Limits::default() }
 }
 
 const PLENTY: u32 = 10_000;

@@ -1,6 +1,7 @@
 //! Federation under the worst conditions: homeservers that are cut off from each other in every shape, beside one that
 //! does what it likes.
 
+mod flood;
 mod hostile;
 mod moves;
 mod partition;

@@ -6,6 +6,7 @@ use futures::future::join_all;
 use phoenix_core::{Fqdn, GroupId, port::Clock};
 
 use super::{
+    flood::flood,
     hostile::{Hostile, Move},
     moves::moves,
     partition::{Partition, pass},
@@ -72,6 +73,9 @@ async fn run(town: &Town, ground: &Arc<Ground>, moves: &[Arc<dyn Move>]) -> Serv
     agree(&cast).await;
     audit(&ground.ledger, &cast.diaries());
 
+    if let Some(hostile) = Hostile::new(ground) {
+        flood(&cast, &hostile).await;
+    }
     start_anew(&cast).await;
     audit(&ground.ledger, &cast.diaries());
     served
