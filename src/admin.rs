@@ -131,10 +131,20 @@ impl Admin {
     /// [`AdminError::TooManyKeys`] where this was done too often in the last year; else see [`AdminError`].
     pub async fn rotate_keys(&self, service: RotatedService) -> Result<(), AdminError> {
         self.inner.keys.renew(service, &self.inner.root).await?;
-        if let Err(error) = (Homeserver { inner: self.inner.clone() }).refresh_keys().await {
-            // It is done all the same.
-            tracing::error!(%error, "the keys were rotated, but this server could not take them over yet");
-        }
+        self.take_over().await;
+        Ok(())
+    }
+
+    /// Puts a fresh key in place of all that sign DPoP tokens (05), for where somebody else may have one. It signs at once.
+    /// Tokens that were signed before are refused here from now on, and by a server that runs on the same store in another
+    /// process within a minute. Other homeservers refuse them once they see a token of the new key, and at the latest after
+    /// the hour for which they keep the keys. Clients get other tokens when they ask for them.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn retire_dpop_keys(&self) -> Result<(), AdminError> {
+        self.inner.keys.retire_dpop(&self.inner.root).await?;
+        self.take_over().await;
         Ok(())
     }
 
@@ -199,6 +209,13 @@ impl Admin {
         self.inner.keys.restored(Generation(seen.generation), &self.inner.root).await?;
         Homeserver { inner: self.inner.clone() }.refresh_keys().await?;
         self.count().await
+    }
+
+    async fn take_over(&self) {
+        if let Err(error) = (Homeserver { inner: self.inner.clone() }).refresh_keys().await {
+            // It is done all the same.
+            tracing::error!(%error, "the keys were changed, but this server could not take them over yet");
+        }
     }
 
     async fn change_policy(

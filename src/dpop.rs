@@ -31,7 +31,17 @@ pub enum VisitError {
     /// The proof was used before.
     #[error("the proof was used before")]
     Replayed,
-    /// Too much is under way; the same proof may be tried again.
+    /// The user's homeserver has said that there is no such user any more.
+    #[error("the user was deleted")]
+    Gone,
+    /// The operator has blocked the user's homeserver.
+    #[error("the user's homeserver is blocked")]
+    Blocked,
+    /// So many users of that homeserver, or of all new ones, came for the first time today that no further one has room; it
+    /// may be tried again after so many seconds.
+    #[error("too many of that homeserver came for the first time: come again in {0} s")]
+    TooMany(u32),
+    /// Too much is under way, or the user's homeserver is paused; it may be tried again.
     #[error("the homeserver is too busy")]
     Busy,
     /// Something broke; the proof may have been spent.
@@ -42,8 +52,13 @@ pub enum VisitError {
 impl From<Failure> for VisitError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Refused(Refusal { reject: Reject::Unauthenticated, .. }) => Self::Replayed,
-            Failure::Refused(_) => Self::Busy,
+            Failure::Refused(Refusal { reject, .. }) => match reject {
+                Reject::Unauthenticated => Self::Replayed,
+                Reject::NotFound => Self::Gone,
+                Reject::Forbidden => Self::Blocked,
+                Reject::RateLimited(seconds) => Self::TooMany(seconds),
+                _ => Self::Busy,
+            },
             Failure::Broken(fault) => Self::Broken(fault),
         }
     }

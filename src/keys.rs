@@ -183,6 +183,12 @@ impl KeyStore {
         .await
     }
 
+    /// Puts a fresh key of DPoP tokens in place of all that there are.
+    pub(crate) async fn retire_dpop(&self, root: &AtRestKey) -> Result<(), AdminError> {
+        self.change(root, |keys, now, chance| Ok((AUTH, keys.auth.with_dpop_retired(now, chance)?.encode()?)))
+            .await
+    }
+
     /// Changes the keys of one service, on condition that nobody else changes a key meanwhile.
     async fn change(
         &self,

@@ -152,7 +152,7 @@ fn every_endpoint_has_a_number_and_a_path_of_its_own() {
     ids.dedup();
 
     assert_eq!(ids.len(), descriptions.len());
-    assert_eq!(descriptions.len(), 64);
+    assert_eq!(descriptions.len(), 65);
     for description in descriptions {
         assert_eq!(description.id.0 >> 8, description.service as u16, "{}", description.name);
     }

@@ -3,12 +3,14 @@
 use phoenix_core::{
     Fqdn, Reject, Timestamp,
     federation::Federation,
+    operation::{Change, Local},
+    port::{Alarm, Write},
     time::{DAY, HOUR},
     token::Class,
 };
 
 use crate::{
-    record::{Domain, Known},
+    record::{self, Domain, Known},
     settings::{Allowances, AuthSettings, RemoteAllowance},
 };
 
@@ -37,6 +39,21 @@ impl Window {
     /// put back, counts from nothing again.
     pub(crate) fn forgotten(&self) -> Timestamp {
         self.ends.plus_secs(CLOCK_MARGIN)
+    }
+
+    /// What is used with so many more, if that is within an allowance.
+    ///
+    /// # Errors
+    /// [`Window::refusal`] where it is not.
+    pub(crate) fn within(&self, used: u64, more: u64, allowance: u64, now: Timestamp) -> Result<u64, Reject> {
+        let used = used.saturating_add(more);
+        if used <= allowance { Ok(used) } else { Err(self.refusal(now)) }
+    }
+
+    /// What sets a count of its own, which is forgotten after the window.
+    pub(crate) fn count(&self, at: Local, count: u64) -> Change {
+        let writes = vec![Write::Put(record::ROW, record::encode(&count))];
+        Change { at, writes, alarm: Alarm::At(self.forgotten()) }
     }
 
     /// What one gets who has used up an allowance of this window.

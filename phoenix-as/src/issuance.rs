@@ -16,16 +16,16 @@ use phoenix_core::{
         Rows, Work,
     },
     port::{Alarm, RowKey, Wanted, Write},
-    time::DAY,
     token::{Class, TokenKey},
-    wire::{Sender, Wire},
+    wire::Sender,
 };
 
 use crate::{
     AuthService, account,
-    allowance::{Counted, NEW_DAYS, Window},
+    allowance::Window,
+    domain_count::{DomainCount, SoFar},
     kinds,
-    record::{self, Client, Domain, Known},
+    record::{self, Client},
 };
 
 /// Tokens that are asked for.
@@ -49,12 +49,8 @@ pub(crate) struct State {
 
 enum Caller {
     Local(Option<Client>),
-    Remote {
-        /// Since when its domain is known, and what that was issued of the class.
-        domain: Option<(Known, Option<Domain>)>,
-        /// What all new domains got today.
-        newcomers: u64,
-    },
+    /// What its domain was issued of the class.
+    Remote(SoFar),
 }
 
 /// What only local clients get is refused before another's AS is asked for its keys.
@@ -80,9 +76,8 @@ pub(crate) fn locate(order: &Order, client: &ClientId, cx: &Context<AuthService>
     if client.user.domain == cx.domain {
         return vec![counted, all, account::reading(client)];
     }
-    let domain = kinds::domain(&counted_domain(client, cx).name, cx);
-    let domain = Reading::change(domain, Wanted::Keys(vec![record::ROW, order.class.encode()]));
-    vec![counted, all, domain, one(kinds::newcomers(order.class, window.number, cx))]
+    let [domain, newcomers] = of_domain(order, client, cx).readings();
+    vec![counted, all, domain, newcomers]
 }
 
 /// What is there.
@@ -95,11 +90,9 @@ pub(crate) fn open(
     let caller = if client.user.domain == cx.domain {
         Caller::Local(account::found(found, 2)?)
     } else {
-        let known = row(found, 2, &record::ROW)?;
-        let of_class = row(found, 2, &order.class.encode())?;
-        Caller::Remote { domain: known.map(|known| (known, of_class)), newcomers: count(found, 3)? }
+        Caller::Remote(of_domain(order, client, cx).found(found, 2)?)
     };
-    let repeats = row(found, 0, &order.hash)?;
+    let repeats = record::found(found, 0, &order.hash)?;
     Ok(State { used: count(found, 0)?, all: count(found, 1)?, repeats, caller })
 }
 
@@ -112,13 +105,13 @@ pub(crate) fn authenticate(
 ) -> Result<Proven<VerifiedClientCredential>, Failure> {
     match (&state.caller, frame.sender()) {
         (Caller::Local(known), _) => Ok(account::prove(frame, known.as_ref(), cx)?),
-        (Caller::Remote { .. }, Sender::ClientCredential(credential)) => {
+        (Caller::Remote(_), Sender::ClientCredential(credential)) => {
             let keys = peers.auth(&credential.payload.client.user.domain)?;
             let verified = keys.verify_chain(credential, cx.now)?;
             let key = verified.key().clone();
             Ok(frame.prove(&key, verified)?)
         }
-        (Caller::Remote { .. }, _) => Err(Reject::Unauthenticated.into()),
+        (Caller::Remote(_), _) => Err(Reject::Unauthenticated.into()),
     }
 }
 
@@ -157,14 +150,12 @@ impl State {
         let all = counting.by_class(self.all)?;
         match self.caller {
             Caller::Local(_) => Ok(vec![all, counting.by_client(self.used, u64::MAX)?]),
-            Caller::Remote { domain, newcomers } => {
-                let (known, today) = counting.today(domain);
-                let of_client = cx.settings.remote.of_client(counting.domain_allowance(&today));
-                let own = counting.by_client(self.used, of_client)?;
-                let domain = counting.by_domain(known, today)?;
-                let newcomers = counting.by_newcomers(known, newcomers)?;
-                let changes = [Some(all), Some(own), Some(counting.of_user()), Some(domain), newcomers];
-                Ok(changes.into_iter().flatten().collect())
+            Caller::Remote(so_far) => {
+                let of_domain = of_domain(order, client, cx);
+                let own = counting.by_client(self.used, of_domain.of_client(&so_far))?;
+                let mut changes = vec![all, own, counting.of_user()];
+                changes.extend(of_domain.counting(&so_far, order.tokens)?);
+                Ok(changes)
             }
         }
     }
@@ -226,70 +217,21 @@ impl Counting<'_> {
     fn by_class(&self, all: u64) -> Result<Change, Reject> {
         let class = self.order.class;
         let all = self.within(all, self.cx.settings.of_all(class))?;
-        Ok(self.one(kinds::issued_to_all(class, self.window.number, self.cx), all))
-    }
-
-    /// Counts for the client's domain.
-    fn by_domain(&self, known: Known, today: Domain) -> Result<Change, Reject> {
-        let used = self.within(today.used, self.domain_allowance(&today))?;
-        let at = kinds::domain(&counted_domain(self.client, self.cx).name, self.cx);
-        let writes = vec![
-            Write::Put(record::ROW, record::encode(&known)),
-            Write::Put(self.order.class.encode(), record::encode(&Domain { used, ..today })),
-        ];
-        let forgotten = self.window.forgotten().plus_secs((NEW_DAYS - 1) * DAY);
-        Ok(Change { at, writes, alarm: Alarm::At(forgotten) })
-    }
-
-    /// Counts for all new domains, where the client's is new and the operator has set nothing for it.
-    fn by_newcomers(&self, known: Known, newcomers: u64) -> Result<Option<Change>, Reject> {
-        let (class, cx) = (self.order.class, self.cx);
-        if !known.is_new(self.window.number) || counted_domain(self.client, cx).set.is_some() {
-            return Ok(None);
-        }
-        let newcomers = self.within(newcomers, cx.settings.of_newcomers(class))?;
-        Ok(Some(self.one(kinds::newcomers(class, self.window.number, cx), newcomers)))
-    }
-
-    /// A count of its own, which is forgotten after the window.
-    fn one(&self, at: Local, count: u64) -> Change {
-        let writes = vec![Write::Put(record::ROW, record::encode(&count))];
-        Change { at, writes, alarm: Alarm::At(self.window.forgotten()) }
-    }
-
-    /// The domain's records as of today. One that was unused for 30 d begins again.
-    fn today(&self, domain: Option<(Known, Option<Domain>)>) -> (Known, Domain) {
-        let day = self.window.number;
-        let domain = domain.and_then(|(known, of_class)| Some((known.on(day)?, of_class)));
-        let (known, of_class) = domain.unwrap_or((Known::new(day), None));
-        let of_class = of_class.filter(|of_class| of_class.known_since == known.since);
-        let of_class = of_class.unwrap_or(Domain::new(known.since, day));
-        (known, of_class.on(day, self.domain_allowance(&of_class)))
-    }
-
-    fn domain_allowance(&self, domain: &Domain) -> u64 {
-        let counted = counted_domain(self.client, self.cx);
-        self.cx.settings.of_domain(&counted, self.order.class, domain.good_days)
+        Ok(self.window.count(kinds::issued_to_all(class, self.window.number, self.cx), all))
     }
 
     /// What is used with this order, if that is within an allowance.
     fn within(&self, used: u64, allowance: u64) -> Result<u64, Reject> {
-        let used = used.saturating_add(self.order.tokens);
-        if used <= allowance { Ok(used) } else { Err(self.window.refusal(self.cx.now)) }
+        self.window.within(used, self.order.tokens, allowance, self.cx.now)
     }
 }
 
-/// How the domain of a remote client is counted.
-fn counted_domain(client: &ClientId, cx: &Context<AuthService>) -> Counted {
-    cx.settings.counted(&client.user.domain, &cx.federation)
+/// What is counted for the domain of a remote client.
+fn of_domain<'a>(order: &Order, client: &ClientId, cx: &'a Context<AuthService>) -> DomainCount<'a> {
+    DomainCount::of_tokens(&client.user.domain, order.class, cx)
 }
 
 /// A count that was read.
 fn count(found: &Rows, place: usize) -> Result<u64, Fault> {
-    Ok(row(found, place, &record::ROW)?.unwrap_or(0))
-}
-
-/// A record that was read.
-fn row<T: Wire>(found: &Rows, place: usize, key: &[u8]) -> Result<Option<T>, Fault> {
-    found.row(place, key)?.map(|stored| record::decode(stored)).transpose()
+    Ok(record::found(found, place, &record::ROW)?.unwrap_or(0))
 }

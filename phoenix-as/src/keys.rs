@@ -138,6 +138,16 @@ impl AuthKeys {
         self.with(self.authority.clone(), tokens, dpop).map(Some)
     }
 
+    /// These keys with one fresh key of DPoP tokens in place of all, which signs at once: for where somebody else has one of
+    /// them. What they signed is good no more.
+    ///
+    /// # Errors
+    /// None in practice: as [`AuthKeys::generate`].
+    pub fn with_dpop_retired(&self, now: Timestamp, chance: &mut Chance) -> Result<Self, Fault> {
+        let dpop = DpopKeys::generate(now, &mut chance.child("dpop"));
+        self.with(self.authority.clone(), self.tokens.clone(), dpop)
+    }
+
     /// The keys of a store that was restored (09): all token keys are new, since it was forgotten which tokens were
     /// spent, and serials leave out as many as are told.
     ///

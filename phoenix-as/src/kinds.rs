@@ -60,8 +60,8 @@ pub(crate) fn issued(client: &ClientId, class: Class, window: u64, cx: &Context<
     hashed(ISSUED, "issued", &(client.clone(), class, window).encode(), cx)
 }
 
-/// What was issued to a remote domain: one row, `record::Known`, and one of each class, `record::Domain`. Rings when it
-/// was unused for so long that it starts again.
+/// What was issued to a remote domain: one row, `record::Known`, and one of each class and of accounts, `record::Domain`.
+/// Rings when it was unused for so long that it starts again.
 pub(crate) fn domain(domain: &Fqdn, cx: &Context<AuthService>) -> Local {
     hashed(DOMAIN, "domain", &domain.encode(), cx)
 }
@@ -75,6 +75,11 @@ pub(crate) fn issued_to_all(class: Class, window: u64, cx: &Context<AuthService>
 /// after the day.
 pub(crate) fn newcomers(class: Class, day: u64, cx: &Context<AuthService>) -> Local {
     hashed(NEWCOMERS, "newcomers", &(class, day).encode(), cx)
+}
+
+/// The same of accounts that users of such domains were given.
+pub(crate) fn newcomers_accounts(day: u64, cx: &Context<AuthService>) -> Local {
+    hashed(NEWCOMERS, "newcomers' accounts", &day.encode(), cx)
 }
 
 /// The profile of a user: a row for each version, and one with the latest number. Rings when no client of the user can
@@ -151,7 +156,8 @@ pub(crate) fn revocations() -> Local {
 }
 
 /// A federated account (05): someone of any domain who came with a DPoP token. One row, the last month in which that
-/// happened. Rings 90 days after that month. It is found by its user alone.
+/// happened. Rings 90 days after that month. It is found by its user alone. Of a user who is gone, a row says so for as long
+/// as a token may last.
 pub(crate) fn account(user: &UserId, cx: &Context<AuthService>) -> Local {
     hashed(ACCOUNT, "account", &user.encode(), cx)
 }

@@ -20,6 +20,7 @@ mod attempts;
 mod audiences;
 mod authority;
 mod direct_queue;
+mod domain_count;
 mod dpop_keys;
 mod invitations;
 mod issuance;

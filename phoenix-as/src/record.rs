@@ -6,6 +6,7 @@ use phoenix_core::{
     api::auth::{MAX_CLIENTS, MAX_OPAQUE},
     credential::ClientCredential,
     crypto::VerifyingKey,
+    operation::Rows,
     time::Month,
     wire::{List, Opaque, Wire},
 };
@@ -98,6 +99,11 @@ pub(crate) fn encode(record: &impl Wire) -> Bytes {
 pub(crate) fn decode<T: Wire>(stored: &[u8]) -> Result<T, Fault> {
     let encoded = stored.strip_prefix(&[VERSION]).ok_or(Fault::Broken("version of a record"))?;
     T::decode(encoded).map_err(|_| Fault::Broken("encoding of a record"))
+}
+
+/// The record of a row that was read, if there is one.
+pub(crate) fn found<T: Wire>(found: &Rows, place: usize, key: &[u8]) -> Result<Option<T>, Fault> {
+    found.row(place, key)?.map(|stored| decode(stored)).transpose()
 }
 
 /// Earlier credentials of a client that have not ended. A client that renews halfway has one or two; each is an entry

@@ -60,6 +60,7 @@ pub fn handlers(engine: &Arc<Engine<AuthService>>) -> Vec<Arc<dyn Handler>> {
         bind::<op::MakeInvitation>(engine),
         bind::<op::UpdateProfile>(engine),
         bind::<op::GetProfile>(engine),
+        bind::<op::Lookup>(engine),
         bind::<op::IssueTokens>(engine),
         bind::<op::TokenKeys>(engine),
         bind::<op::TokenRequest>(engine),

@@ -36,6 +36,8 @@ pub struct AuthSettings {
     pub alias_s: u64,
     /// Latest end of a connection package's lifetime, in seconds from its publication.
     pub package_lifetime_s: u64,
+    /// Whether clients may have other ASs asked through this one (08, `lookup`), which it then sees: whom they look up.
+    pub lookups: bool,
     /// How direct queues behave (04, 06).
     pub queue: QueuePolicy,
     /// What a registration must bring (05, "Registration policy").
@@ -56,6 +58,7 @@ impl Default for AuthSettings {
             additions: 20,
             alias_s: 365 * DAY,
             package_lifetime_s: 366 * DAY,
+            lookups: false,
             queue: QueuePolicy::DIRECT,
             registration: RegistrationSettings::default(),
         }

@@ -14,6 +14,7 @@ mod expiry;
 mod guesses;
 mod issuance;
 mod logins;
+mod lookup;
 mod notices;
 mod offers;
 mod packages;

@@ -128,8 +128,12 @@ impl Session {
 
     /// Deletes our user. The AS is told where we took tokens, since it knows none of those domains: they are to
     /// forget us.
+    ///
+    /// The records at QSs go first, once the password is known to be right: who is no user any more finds no way back
+    /// here after a crash in between.
     pub(crate) async fn delete_user(&mut self, password: &str) -> Result<(), ClientError> {
         let factor = self.second_factor(password).await?;
+        self.delete_user_records().await;
         let own = self.domain().clone();
         let mut domains: Vec<Fqdn> = self.state.wallet.domains().filter(|domain| *domain != own).collect();
         domains.truncate(MAX_NOTICES);

@@ -2,13 +2,16 @@
 
 use phoenix_core::{
     ErrorCode, Reject, UserId,
-    api::auth::{GetProfile, GetProfileRequest, Profile, UpdateProfile},
+    api::auth::{
+        GetProfile, GetProfileRequest, LookedUp, Lookup, LookupReply, LookupRequest, Profile, UpdateProfile,
+    },
     crypto::{open_with_key, pad, seal_with_key, unpad},
+    token::Class,
     wire::{Opaque, Secret, Wire},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
-use crate::{error::ClientError, session::Session};
+use crate::{error::ClientError, group::Effort, session::Session};
 
 /// Opens one version of a user's profile. Whoever holds it can read that version; the AS does not hold it.
 #[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
@@ -67,10 +70,31 @@ impl Session {
         let request = GetProfileRequest { user: user.clone(), version: key.version };
         let route = self.fresh_route(&user.domain);
         let ciphertext = self.call::<GetProfile>(&route, None, &request).await?;
-        let aad = (user.clone(), key.version).encode();
-        let opened = open_with_key(&key.key, &aad, &ciphertext).map_err(|_| Reject::Unauthenticated)?;
-        Ok(unpad(&opened)?.to_vec())
+        opened(user, key, &ciphertext)
     }
+
+    /// The same, asked of our own AS, which asks the user's and sees whom we look up. Tried once, since the token for the
+    /// user's homeserver may be spent by then.
+    pub(crate) async fn profile_through_home(
+        &mut self,
+        user: &UserId,
+        key: &ProfileKey,
+    ) -> Result<Vec<u8>, ClientError> {
+        let token = self.take_token(&user.domain, Class::Standard).await?;
+        let request = LookupRequest { user: user.clone(), wanted: LookedUp::Profile(key.version), token };
+        let (route, auth) = self.account_way();
+        match self.call_with::<Lookup>((&route, Effort::Passing), Some(&auth), &request).await? {
+            LookupReply::Profile(ciphertext) => opened(user, key, &ciphertext),
+            LookupReply::Refused(refused) => Err(ClientError::Refused(refused)),
+            LookupReply::ConnectionPackages(_) => Err(ClientError::Unexpected("lookup")),
+        }
+    }
+}
+
+fn opened(user: &UserId, key: &ProfileKey, ciphertext: &[u8]) -> Result<Vec<u8>, ClientError> {
+    let aad = (user.clone(), key.version).encode();
+    let opened = open_with_key(&key.key, &aad, ciphertext).map_err(|_| Reject::Unauthenticated)?;
+    Ok(unpad(&opened)?.to_vec())
 }
 
 /// Shortest padded profile, in bytes: a name and a line.

@@ -7,9 +7,9 @@ use phoenix_core::{
     api::{
         Empty,
         queue::{
-            ConfigRule, CreateClient, CreateClientRequest, DeleteClient, DeleteClientRequest, FormerTokens,
-            FriendshipToken, GetUser, MAX_RULE_CHANGES, PushToken, QsUserRecord, RuleChange, SetPushToken,
-            SetPushTokenRequest, UpdateBlocklist, UpdateBlocklistRequest, UpdateClient,
+            ConfigRule, CreateClient, CreateClientRequest, DeleteClient, DeleteClientRequest, DeleteUser,
+            FormerTokens, FriendshipToken, GetUser, MAX_RULE_CHANGES, PushToken, QsUserRecord, RuleChange,
+            SetPushToken, SetPushTokenRequest, UpdateBlocklist, UpdateBlocklistRequest, UpdateClient,
             UpdateQsClientRequest, UpdateUser, UpdateUserRequest,
         },
     },
@@ -240,6 +240,33 @@ impl Session {
         self.state.former.clear();
         self.state.record = None;
         Ok(())
+    }
+
+    /// Ends our user's records at QSs, with its other clients: the user is to be no more. One of whose key another client
+    /// has changed meanwhile loses us alone.
+    pub(crate) async fn delete_user_records(&mut self) {
+        let mut ways = Vec::new();
+        for record in self.state.records() {
+            let route = Route { domain: record.domain().clone(), circuit: Circuit(record.circuit) };
+            let auth = Auth::new(Sender::QsUser(record.user), Arc::new(record.user_key.clone()));
+            ways.push((record.client, route, auth));
+        }
+        // Nobody of that key is there any more.
+        let is_gone = |it: &Result<(), ClientError>| {
+            it.as_ref().err().and_then(ClientError::code) == Some(ErrorCode::Unauthenticated)
+        };
+        let mut are_gone = true;
+        for (queue, route, auth) in ways {
+            let mut ended = self.call::<DeleteUser>(&route, Some(&auth), &Empty {}).await.map(|_| ());
+            if is_gone(&ended) {
+                ended = self.end_record(queue).await;
+            }
+            are_gone &= ended.is_ok() || is_gone(&ended);
+        }
+        if are_gone {
+            self.state.former.clear();
+            self.state.record = None;
+        }
     }
 
     /// Ends one of our records at its QS.

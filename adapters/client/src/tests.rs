@@ -28,6 +28,7 @@ mod between;
 mod crash;
 mod further;
 mod keeping;
+mod lookup;
 mod malicious_admins;
 mod malicious_answers;
 mod malicious_ds;

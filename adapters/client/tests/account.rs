@@ -15,9 +15,16 @@ mod support;
 use std::time::Duration;
 
 use phoenix_client::{Client, ClientError, Event, ProfileKey, Settings};
-use phoenix_core::{ErrorCode, UserId, Uuid, token::Class, wire::Secret};
+use phoenix_core::{
+    ErrorCode, UserId, Uuid,
+    port::{PartitionKey, Space},
+    store::MemoryStore,
+    token::Class,
+    wire::Secret,
+};
+use phoenix_homeserver::Builder;
 
-use support::{again, befriend, connected, offer, play, settings, text, until};
+use support::{again, befriend, connected, offer, play, play_with, settings, text, until};
 
 #[test]
 fn a_further_client_of_a_user_is_reached_as_the_first_is() {
@@ -208,6 +215,37 @@ fn a_user_that_deleted_itself_is_gone() {
 }
 
 #[test]
+fn a_user_that_deleted_itself_leaves_nothing_at_the_queuing_service_whatever_clients_it_had() {
+    let store = MemoryStore::new();
+    let set_up = |builder: Builder| builder.store(store.clone());
+    play_with(&["alpha.test"], set_up, async |world| {
+        // given a user whose two clients share its record, the second by another client's word
+        let before = kept_by_the_queuing_service(&store);
+        let a = world.user("alpha.test").await;
+        let second = world.another(&a).await;
+        a.provision(second.id().client, &second.fingerprint().await).await.expect("given");
+        let from = until(&second, |event| match event {
+            Event::ProvisionOffered { from, .. } => Some(*from),
+            _ => None,
+        });
+        let from = from.await;
+        second.accept_provision(from, &a.fingerprint().await).await.expect("accepted");
+        assert_eq!(a.queue_record().await.expect("read").clients.len(), 2);
+        assert_eq!(a.delete_user("guess").await, Err(ClientError::WrongPassword));
+        assert_eq!(a.queue_record().await.expect("still there").clients.len(), 2);
+
+        // when one of them deletes the user, and does not hear that the record is gone
+        world.net.lose_answer("delete_user");
+        second.delete_user("password").await.expect("deleted");
+
+        // then there is neither record, nor queue, nor package of either
+        assert_eq!(kept_by_the_queuing_service(&store), before);
+        let refused = a.fetch_tokens(&a.user().domain, Class::Standard).await;
+        assert_eq!(refused.expect_err("gone").code(), Some(ErrorCode::Unauthenticated));
+    });
+}
+
+#[test]
 fn the_last_two_versions_of_a_profile_can_be_read_by_who_has_their_keys() {
     play(&["alpha.test", "beta.test"], async |world| {
         let (a, b) = (world.user("alpha.test").await, world.user("beta.test").await);
@@ -319,6 +357,10 @@ fn a_profile_whose_answer_was_lost_neither_costs_the_key_before_nor_its_own() {
         assert_eq!(a.profile(a.user(), &second).await, Ok(b"Alice!".to_vec()));
         assert_eq!(a.profile(a.user(), &first).await, Ok(b"Alice".to_vec()));
     });
+}
+
+fn kept_by_the_queuing_service(store: &MemoryStore) -> Vec<PartitionKey> {
+    store.dump().into_iter().map(|(at, _)| at).filter(|at| at.space() == Space::Qs).collect()
 }
 
 fn revoked(event: &Event) -> Option<UserId> {

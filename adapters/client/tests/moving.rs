@@ -141,6 +141,20 @@ fn a_former_queue_that_stays_away_is_waited_for_an_hour() {
 }
 
 #[test]
+fn a_user_whose_queue_is_elsewhere_is_deleted_also_where_that_homeserver_does_not_answer() {
+    play_with(&HOMES, guests, async |world| {
+        let a = world.user("alpha.test").await;
+        a.move_queue(&gamma(), Pace::AtOnce).await.expect("moved");
+        world.net.take_away("gamma.test");
+
+        a.delete_user("password").await.expect("deleted");
+
+        let refused = a.fetch_tokens(&a.user().domain, Class::Standard).await;
+        assert_eq!(refused.expect_err("gone").code(), Some(ErrorCode::Unauthenticated));
+    });
+}
+
+#[test]
 fn a_homeserver_that_has_no_room_for_guests_refuses_and_nothing_changes() {
     play_with(
         &HOMES,

@@ -78,7 +78,7 @@ fn every_endpoint_is_served_while_faults_strike() {
     let endpoints: Vec<_> = descriptions().into_iter().map(|it| (it.service, it.name)).collect();
     let missing: Vec<_> = endpoints.iter().filter(|endpoint| !served.contains_key(endpoint)).collect();
     assert!(missing.is_empty(), "never served: {missing:?}");
-    assert_eq!(endpoints.len(), 64);
+    assert_eq!(endpoints.len(), 65);
 }
 
 #[test]

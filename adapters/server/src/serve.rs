@@ -72,6 +72,10 @@ pub(crate) struct Options {
     /// tokens as if they were one.
     #[arg(long, value_name = "FILE")]
     public_suffixes: Option<PathBuf>,
+    /// Lets clients have users of other homeservers looked up, where they cannot reach those themselves: this one sees
+    /// whom they look up then.
+    #[arg(long)]
+    lookups: bool,
     /// Listens on a Unix socket, which only its owner may use, for what the operator changes while the server runs
     /// (`phoenix-server peers`).
     #[arg(long, value_name = "PATH")]
@@ -211,7 +215,12 @@ async fn homeserver(
     let mut builder = options.key.on(builder)?;
     let registration = options.registration.settings()?;
     let suffixes = options.public_suffixes.as_deref().map(suffixes).transpose()?;
-    builder = builder.auth_settings(Settings { registration, suffixes, ..Settings::default() });
+    builder = builder.auth_settings(Settings {
+        registration,
+        suffixes,
+        lookups: options.lookups,
+        ..Settings::default()
+    });
     if let Some(era) = kept.read()? {
         builder = builder.seen(era);
     }

@@ -14,6 +14,7 @@ use phoenix_core::{
     wire::Sender,
 };
 
+use super::visit;
 use crate::{AuthService, allowance::Window, kinds};
 
 /// Drops what is kept of the user, whom only its own homeserver can declare deleted.
@@ -55,7 +56,6 @@ impl Operation for UserNotice {
             remains.extend(found.rows(place)?.iter().map(|(key, _)| kinds::issued_at(key.clone())));
             remains.push(index);
         }
-        remains.push(kinds::account(&call.request().user, cx));
         Ok(remains)
     }
 
@@ -77,12 +77,13 @@ impl Operation for UserNotice {
         remains: Vec<Local>,
         call: Authorised<Self>,
         peers: &Peers,
-        _: &Context<AuthService>,
+        cx: &Context<AuthService>,
     ) -> Result<Decision<Empty>, Failure> {
-        let UserNoticeRequest { event: UserEvent::Deleted, serial, .. } = call.request();
+        let UserNoticeRequest { user, event: UserEvent::Deleted, serial } = call.request();
         let decision = remains.into_iter().fold(Decision::reply(Empty {}), |decision, at| {
             decision.change(at, vec![Write::Drop], Alarm::Never)
         });
+        let decision = visit::gone(user, decision, cx);
         let domain = call.sender();
         let is_older = peers.auth(domain)?.revocation_serial() < *serial;
         Ok(if is_older { decision.hint(Hint::Outdated(domain.clone())) } else { decision })

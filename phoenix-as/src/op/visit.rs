@@ -1,18 +1,26 @@
 //! `visit`: someone comes with a DPoP token (05), who is a federated account from then on.
 //!
-//! The proof that they came with is the call's fare, so it is spent in the batch that marks the visit.
+//! The proof that they came with is the call's fare, so it is spent in the batch that marks the visit. The operator's
+//! federation policy decides here, too, so that no embedder who checks tokens in a way of its own goes round it.
 
 use phoenix_core::{
-    Failure, UserId,
-    api::{Description, Endpoint, ServiceName},
-    operation::{Anyone, Authorised, Context, Decision, Decoded, Operation, Peers, Proven, Reading, Rows},
-    port::{Alarm, Wanted, Write},
-    time::{DAY, Month},
+    Failure, Reject, UserId,
+    api::{Description, Empty, Endpoint, ServiceName},
+    dpop::TOKEN_S,
+    operation::{
+        Anyone, Authorised, Change, Context, Decision, Decoded, Operation, Peers, Proven, Reading, Rows,
+    },
+    port::{Alarm, RowKey, Wanted, Write},
+    time::{DAY, MINUTE, Month},
     wire::Flag,
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
-use crate::{AuthService, kinds, record};
+use crate::{
+    AuthService,
+    domain_count::{DomainCount, SoFar},
+    kinds, record,
+};
 
 /// Marks a visit, or only looks. Answers whether there was an account before.
 pub struct Visit;
@@ -32,11 +40,25 @@ impl Endpoint for Visit {
     type Reply = Flag;
 }
 
+/// What is known of a visitor, and what its domain has had of accounts where this is a further one.
+pub struct Found {
+    account: Account,
+    so_far: Option<SoFar>,
+}
+
+enum Account {
+    /// The last month in which the user came.
+    Of(Month),
+    /// There is none yet.
+    Missing,
+    /// The user's homeserver has said that there is no such user any more.
+    Gone,
+}
+
 impl Operation for Visit {
     type Endpoint = Self;
     type Service = AuthService;
-    /// The last month in which the user came, if there is an account.
-    type State = Option<Month>;
+    type State = Found;
     type Sender = Anyone;
 
     fn locate(
@@ -44,22 +66,33 @@ impl Operation for Visit {
         found: &Rows,
         cx: &Context<AuthService>,
     ) -> Result<Vec<Reading>, Failure> {
-        if !found.is_empty() {
-            return Ok(Vec::new());
+        let VisitRequest { user, comes } = call.request();
+        match found.len() {
+            0 => {
+                if comes.is_set() {
+                    cx.federation.admit(&user.domain)?;
+                }
+                let wanted = Wanted::Keys(vec![record::ROW, GONE]);
+                Ok(vec![Reading::watch(kinds::account(user, cx), wanted)])
+            }
+            1 if is_counted(call.request(), &account(found, cx)?, cx) => {
+                Ok(DomainCount::of_accounts(&user.domain, cx).readings().into())
+            }
+            _ => Ok(Vec::new()),
         }
-        let at = kinds::account(&call.request().user, cx);
-        Ok(vec![Reading::watch(at, Wanted::Keys(vec![record::ROW]))])
     }
 
-    fn open(_: &Decoded<Self>, found: Rows, cx: &Context<AuthService>) -> Result<Option<Month>, Failure> {
-        let has_ended = found.place(0)?.alarm.is_some_and(|ends| ends <= cx.now);
-        let stored = found.row(0, &record::ROW)?.filter(|_| !has_ended);
-        Ok(stored.map(|stored| record::decode(stored)).transpose()?)
+    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<AuthService>) -> Result<Found, Failure> {
+        let account = account(&found, cx)?;
+        let of_domain = DomainCount::of_accounts(&call.request().user.domain, cx);
+        let is_counted = is_counted(call.request(), &account, cx);
+        let so_far = is_counted.then(|| of_domain.found(&found, 1)).transpose()?;
+        Ok(Found { account, so_far })
     }
 
     fn authenticate(
         _: &Decoded<Self>,
-        _: &Option<Month>,
+        _: &Found,
         _: &Peers,
         _: &Context<AuthService>,
     ) -> Result<Proven<Anyone>, Failure> {
@@ -67,12 +100,18 @@ impl Operation for Visit {
     }
 
     fn decide(
-        last: Option<Month>,
+        Found { account, so_far }: Found,
         call: Authorised<Self>,
         _: &Peers,
         cx: &Context<AuthService>,
     ) -> Result<Decision<Flag>, Failure> {
         let VisitRequest { user, comes } = call.request();
+        let last = match account {
+            Account::Of(month) => Some(month),
+            Account::Missing => None,
+            Account::Gone if comes.is_set() => return Err(Reject::NotFound.into()),
+            Account::Gone => None,
+        };
         let (now, decision) = (Month::of(cx.now), Decision::reply(Flag::from(last.is_some())));
         if !comes.is_set() || last == Some(now) {
             return Ok(decision);
@@ -80,9 +119,43 @@ impl Operation for Visit {
         // A mark of a month counts to the month's end (09).
         let ends = now.plus(1).start().plus_secs(ACCOUNT_S);
         let mark = vec![Write::Put(record::ROW, record::encode(&now))];
-        Ok(decision.change(kinds::account(user, cx), mark, Alarm::At(ends)))
+        let decision = decision.change(kinds::account(user, cx), mark, Alarm::At(ends));
+        let counts = match so_far {
+            Some(so_far) => DomainCount::of_accounts(&user.domain, cx).counting(&so_far, 1)?,
+            None => Vec::new(),
+        };
+        let counts = counts.into_iter();
+        Ok(counts.fold(decision, |decision, Change { at, writes, alarm }| decision.change(at, writes, alarm)))
     }
+}
+
+/// The user is no more: who has a token left is nobody, on all replicas, for as long as one lasts.
+pub(super) fn gone(user: &UserId, decision: Decision<Empty>, cx: &Context<AuthService>) -> Decision<Empty> {
+    let writes = vec![Write::Delete(record::ROW), Write::Put(GONE, record::encode(&Empty {}))];
+    let ends = cx.now.plus_secs(TOKEN_S + CLOCK_S);
+    decision.change(kinds::account(user, cx), writes, Alarm::At(ends))
+}
+
+fn account(found: &Rows, cx: &Context<AuthService>) -> Result<Account, Failure> {
+    let has_ended = found.place(0)?.alarm.is_some_and(|ends| ends <= cx.now);
+    if has_ended {
+        return Ok(Account::Missing);
+    }
+    if found.row(0, &GONE)?.is_some() {
+        return Ok(Account::Gone);
+    }
+    Ok(record::found(found, 0, &record::ROW)?.map_or(Account::Missing, Account::Of))
+}
+
+/// Whether a new account counts for its domain: those of the homeserver's own users do not.
+fn is_counted(request: &VisitRequest, account: &Account, cx: &Context<AuthService>) -> bool {
+    let is_new = request.comes.is_set() && matches!(account, Account::Missing);
+    is_new && request.user.domain != cx.domain
 }
 
 /// How long an account lasts without a visit, in seconds (05).
 const ACCOUNT_S: u64 = 90 * DAY;
+/// How far the clocks of homeservers may differ (05).
+const CLOCK_S: u64 = MINUTE;
+/// The row that says that there is no such user.
+const GONE: RowKey = RowKey::from_static(b"gone");

@@ -11,14 +11,17 @@ use phoenix_core::{
         DpopIdentity, DpopKey, DpopKeys, DpopRequest, DpopRules, JwkSet, ProofOf, TOKEN_S, token_target,
         verify_dpop,
     },
+    engine::Engine,
+    federation::{Outbox, Standing, Terms},
     operation::Fare,
     time::{DAY, MINUTE},
+    token::Class,
     wire::{Flag, List, Opaque},
 };
 
-use super::world::{By, TestClient, World, domain, refusal};
+use super::world::{By, TestClient, World, client_id, domain, refusal};
 use crate::{
-    kinds,
+    AuthService, AuthSettings, RemoteAllowance, kinds,
     op::{self, VisitRequest},
 };
 
@@ -196,6 +199,64 @@ fn t27_of_two_replicas_one_takes_a_proof_and_neither_takes_it_again() {
     assert_eq!(world.visit(&user, 1), Err(Reject::Unauthenticated));
 }
 
+#[test]
+fn t27_a_domain_makes_few_accounts_at_first_and_more_as_it_uses_them() {
+    let world = World::new();
+    let user = |number: u8, name| client_id(number, name).user;
+    let all_of = |name: &'static str, numbers: std::ops::Range<u8>| {
+        numbers.take_while(|number| world.visit(&user(*number, name), *number).is_ok()).count()
+    };
+
+    // Fifty on the first day; who has an account comes as before, and so does everybody else's.
+    assert_eq!(all_of("beta.test", 0..90), 50);
+    let refused = world.visit(&user(60, "beta.test"), 200);
+    assert!(matches!(refused, Err(Reject::RateLimited(seconds)) if seconds <= 86_400), "{refused:?}");
+    assert_eq!(world.visit(&user(7, "beta.test"), 201), Ok(Flag::Yes));
+    assert_eq!(world.visit(&user(1, "gamma.test"), 202), Ok(Flag::No));
+    for number in 100..160 {
+        assert!(world.visit(&user(number, "alpha.test"), number).is_ok(), "its own users registered");
+    }
+    // They take nothing of the tokens' allowance, and half of a day's use lets it grow.
+    let blinded = world.blinding(Class::Contact, 5).request(Class::Contact).unwrap();
+    world.ask::<op::IssueTokens>(blinded, By::Client(&world.stranger(1))).unwrap();
+    world.pass(DAY);
+    assert_eq!(all_of("beta.test", 100..200), 65);
+}
+
+#[test]
+fn t27_all_new_domains_together_make_few_accounts_and_the_operator_sets_one_apart() {
+    let remote = RemoteAllowance { newcomers_percent: 1, ..RemoteAllowance::default() };
+    let world = World::with(AuthSettings { ceiling: 20_000, remote, ..AuthSettings::default() });
+    let names = ["a.test", "b.test", "c.test", "d.test", "e.test", "f.test"];
+    let come = |name: &str, numbers: std::ops::Range<u8>| {
+        let visits = numbers.map(|number| world.visit(&client_id(number, name).user, number));
+        visits.filter(Result::is_ok).count()
+    };
+
+    // One in a hundred of 20,000 Standard tokens, which is ten Contact tokens.
+    let made: usize = (0..6).zip(names).map(|(at, name)| come(name, at * 3..at * 3 + 3)).sum();
+    assert_eq!(made, 10);
+
+    let terms = Terms { tokens: Some(1_000), ..Terms::default() };
+    world.rule("f.test", Standing::Allowed(terms));
+    assert_eq!(come("f.test", 100..103), 3);
+}
+
+#[test]
+fn t27_who_is_blocked_does_not_visit_whoever_checked_the_token() {
+    let world = World::new();
+    let user = client_id(1, "beta.test").user;
+    world.visit(&user, 1).unwrap();
+
+    world.rule("beta.test", Standing::Blocked(Outbox::Hold));
+    assert_eq!(world.visit(&user, 2), Err(Reject::Forbidden));
+    world.rule("beta.test", Standing::Paused);
+    assert!(matches!(world.visit(&user, 3), Err(Reject::Unavailable(_))));
+
+    world.rule("beta.test", Standing::Allowed(Terms::default()));
+    assert_eq!(world.visit(&user, 4), Ok(Flag::Yes));
+}
+
 impl World {
     fn dpop_request(&self, key: &DpopKey, audiences: &[&str]) -> DpopTokenRequest {
         let uri = token_target(&domain("alpha.test"));
@@ -236,8 +297,18 @@ impl World {
     }
 
     pub(super) fn visit(&self, user: &UserId, proof: u8) -> Result<Flag, Reject> {
+        self.visit_at(&self.engine, user, proof)
+    }
+
+    /// The same at another replica.
+    pub(super) fn visit_at(
+        &self,
+        replica: &Engine<AuthService>,
+        user: &UserId,
+        proof: u8,
+    ) -> Result<Flag, Reject> {
         let request = VisitRequest { user: user.clone(), comes: Flag::Yes };
-        block_on(self.engine.internal::<op::Visit>(request, self.proof(proof))).map_err(refusal)
+        block_on(replica.internal::<op::Visit>(request, self.proof(proof))).map_err(refusal)
     }
 
     pub(super) fn looked(&self, user: &UserId) -> Result<Flag, Reject> {
@@ -254,7 +325,7 @@ fn request(proof: String, audiences: &[&str]) -> DpopTokenRequest {
 /// The key of a user's account.
 fn kinds_of(world: &World, user: &UserId) -> Vec<u8> {
     let ring = world.engine.ring();
-    let settings = crate::AuthSettings::default();
+    let settings = AuthSettings::default();
     let cx = phoenix_core::operation::Context::for_tests(
         world.now(),
         domain("alpha.test"),

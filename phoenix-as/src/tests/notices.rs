@@ -12,7 +12,7 @@ use phoenix_core::{
     crypto::{SigningKey, Suite},
     operation::Fare,
     port::Space,
-    time::{DAY, HOUR},
+    time::{DAY, HOUR, MINUTE},
     token::Class,
     wire::{Flag, List, Wire},
 };
@@ -37,10 +37,12 @@ fn t26_remains_of_a_deleted_user_go_when_its_own_homeserver_says_so() {
 
     assert_eq!(world.notice(&gone, 2), Ok(Empty {}));
 
-    assert_eq!(world.remains(), others, "of nobody else");
     assert_eq!(world.looked(&gone.id.user), Ok(Flag::No));
+    world.pass(12 * MINUTE);
+    assert_eq!(world.remains(), others, "of nobody else");
     // Repeats change nothing, nor does what is said of someone of whom nothing is kept.
     assert_eq!((world.notice(&gone, 2), world.notice(&world.stranger(3), 2)), (Ok(Empty {}), Ok(Empty {})));
+    world.pass(12 * MINUTE);
     assert_eq!(world.remains(), others);
 }
 
@@ -85,10 +87,35 @@ fn t26_a_forged_notice_changes_nothing() {
     // A notice that was carried out once is none when it is played again.
     let call = world.call::<op::UserNotice>(&notice(&gone, 1), By::Homeserver("beta.test", own), None);
     assert_eq!(world.send::<op::UserNotice>(call.clone()), Ok(Empty {}));
-    world.come(&gone, 3);
+    for class in [Class::Standard, Class::Contact] {
+        world.issue(&gone, class, 1).unwrap();
+    }
     let again = world.remains();
     assert_eq!(world.send::<op::UserNotice>(call), Err(Reject::Unauthenticated));
     assert_eq!(world.remains(), again);
+}
+
+#[test]
+fn t27_a_token_of_a_deleted_user_is_worth_nothing_from_the_notice_on_also_at_another_replica() {
+    // given a user with an account, and one without, whose homeserver's list of revocations nobody fetches
+    let world = World::new();
+    let (known, unknown, other) = (world.stranger(1), world.stranger(2), world.stranger(3));
+    world.visit(&known.id.user, 1).unwrap();
+
+    // when their homeserver says that they are gone
+    for gone in [&known, &unknown] {
+        world.notice(gone, 1).unwrap();
+    }
+
+    // then whoever has a token of theirs left is refused for as long as it may last, and nobody else is
+    world.pass_unswept(10 * MINUTE);
+    let replica = world.replica();
+    for (gone, proof) in [(&known, 2), (&unknown, 3)] {
+        assert_eq!(world.visit(&gone.id.user, proof), Err(Reject::NotFound));
+        assert_eq!(world.visit_at(&replica, &gone.id.user, proof + 5), Err(Reject::NotFound));
+        assert_eq!(world.looked(&gone.id.user), Ok(Flag::No));
+    }
+    assert_eq!(world.visit(&other.id.user, 4), Ok(Flag::No));
 }
 
 #[test]

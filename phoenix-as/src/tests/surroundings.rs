@@ -152,17 +152,19 @@ impl Entropy for Counting {
     }
 }
 
-/// Publishes the keys of beta.test, and nothing else.
+/// Publishes the keys of beta.test, and answers nothing else.
 pub(super) struct Neighbour {
     pub(super) keys: AuthKeys,
     pub(super) clock: Arc<TestClock>,
     pub(super) fetches: AtomicU64,
+    pub(super) questions: AtomicU64,
     pub(super) revoked: Mutex<Vec<RevocationEntry>>,
 }
 
 #[async_trait]
 impl Transport for Neighbour {
     async fn send(&self, _: &Fqdn, _: Outgoing) -> Result<Result<Bytes, ErrorReply>, TransportError> {
+        self.questions.fetch_add(1, Ordering::Relaxed);
         Err(TransportError::Unreachable)
     }
 

@@ -2,10 +2,7 @@
 
 use std::{
     cell::Cell,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use bytes::Bytes;
@@ -76,8 +73,8 @@ impl World {
         let (store, clock) = (MemoryStore::new(), Arc::new(TestClock::default()));
         let beta =
             AuthKeys::generate(&domain("beta.test"), clock.now(), &mut Chance::from_seed([2; 32])).unwrap();
-        let (fetches, revoked) = (AtomicU64::new(0), Mutex::default());
-        let neighbour = Arc::new(Neighbour { keys: beta, clock: clock.clone(), fetches, revoked });
+        let (fetches, questions, revoked) = Default::default();
+        let neighbour = Arc::new(Neighbour { keys: beta, clock: clock.clone(), fetches, questions, revoked });
         let access = Arc::new(TestStore::new(store.clone()));
         let ports = Ports {
             store: access.clone(),
@@ -281,6 +278,11 @@ impl World {
     /// How often the neighbour was asked for its keys.
     pub(super) fn fetches(&self) -> u64 {
         self.neighbour.fetches.load(Ordering::Relaxed)
+    }
+
+    /// How often it was asked anything else.
+    pub(super) fn questions(&self) -> u64 {
+        self.neighbour.questions.load(Ordering::Relaxed)
     }
 
     /// Lets time pass, the alarms ring, and the token keys rotate.

@@ -3,6 +3,7 @@
 use std::{sync::Arc, task::Poll};
 
 use bytes::Bytes;
+use futures::future::{Either, select};
 
 use super::{
     Engine, Shared,
@@ -14,7 +15,7 @@ use crate::{
     api::{Access, Endpoint},
     limit::Loads,
     operation::{
-        Allowed, Authenticated, Context, Decision, Decoded, Effort, Fare, Hint, KeyRing, Need, Next,
+        Allowed, Authenticated, Context, Decision, Decoded, Effort, Fare, Hint, Inquiry, KeyRing, Need, Next,
         Operation, Peers, ReplyOf, Rows,
     },
     port::{Commit, Question, Topic, Verdict, Wakened},
@@ -206,6 +207,7 @@ impl<'a, O: Operation> Run<'a, O> {
         match next {
             Next::Reply(reply) => Ok(Attempt::Answer(reply)),
             Next::After(work) => Ok(Attempt::Answer(self.engine.finish(work).await?)),
+            Next::Ask(inquiry) => Ok(Attempt::Answer(self.inquire(*inquiry).await?)),
             Next::Refuse(refusal) => Err(refusal.into()),
             Next::Wait { on, until } => Ok(Attempt::Wait { on, until }),
         }
@@ -326,13 +328,25 @@ impl<'a, O: Operation> Run<'a, O> {
         }
     }
 
+    /// Asks a peer on the caller's behalf, for as long as the call may take.
+    async fn inquire<R>(&self, inquiry: Inquiry<R>) -> Result<R, Reject> {
+        let Inquiry { to, outgoing, answer } = inquiry;
+        let ports = &self.engine.shared.ports;
+        let deadline = ports.clock.sleep_until(self.started.plus_secs(Decoded::<O>::deadline_s()));
+        let answered = match select(ports.transport.send(&to, outgoing), deadline).await {
+            Either::Left((Ok(answered), _)) => answer(answered),
+            Either::Left((Err(_), _)) | Either::Right(_) => None,
+        };
+        answered.ok_or(Reject::Unavailable(RETRY_S))
+    }
+
     /// The first time subscribes only, since what came between the read and the subscription must be read.
     async fn wait(&mut self, on: &Topic, until: Timestamp) {
         let ports = &self.engine.shared.ports;
         match &mut self.wakened {
             None => self.wakened = Some(ports.wake.subscribe(on)),
             Some(wakened) => {
-                futures::future::select(wakened.wakened(), ports.clock.sleep_until(until)).await;
+                select(wakened.wakened(), ports.clock.sleep_until(until)).await;
             }
         }
     }

@@ -4,14 +4,14 @@ use bytes::Bytes;
 
 use super::Local;
 use crate::{
-    Delay, Fqdn, QsClientId, Refusal, Timestamp,
+    Delay, ErrorReply, Fqdn, QsClientId, Refusal, Timestamp,
     api::{
         ServiceName,
         federation::FederationLimits,
         queue::{FanOutMessage, SealedPushToken},
     },
     limit::Load,
-    port::{AbuseReport, Alarm, RowKey, Topic, Urgency, Write},
+    port::{AbuseReport, Alarm, Outgoing, RowKey, Topic, Urgency, Write},
     wire::Secret,
 };
 
@@ -147,6 +147,8 @@ pub enum Next<R> {
     Reply(R),
     /// It is answered with the result of a computation that only the caller needs: run once, after the commit.
     After(Work<R>),
+    /// It is answered with what a peer says: asked once, after the commit, while nothing is held.
+    Ask(Box<Inquiry<R>>),
     /// It is refused, and yet what the decision holds is written.
     Refuse(Refusal),
     /// It waits for a wake-up, at most until a time, and is decided again.
@@ -156,6 +158,16 @@ pub enum Next<R> {
         /// When it stops waiting.
         until: Timestamp,
     },
+}
+
+/// A question to a peer, on the caller's behalf.
+pub struct Inquiry<R> {
+    /// The homeserver that is asked.
+    pub to: Fqdn,
+    /// What it is asked.
+    pub outgoing: Outgoing,
+    /// The reply that its answer makes; none where it answers something else.
+    pub answer: Box<dyn FnOnce(Result<Bytes, ErrorReply>) -> Option<R> + Send>,
 }
 
 /// A computation whose result only the caller needs.

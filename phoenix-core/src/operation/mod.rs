@@ -12,7 +12,7 @@ mod stage;
 mod streamed;
 
 pub use context::{Context, KeyRing, Need, OnAlarm, Peers, Service};
-pub use decision::{Change, Decision, Delivery, Hint, Next, PushHint, Work};
+pub use decision::{Change, Decision, Delivery, Hint, Inquiry, Next, PushHint, Work};
 pub use frame::{Anyone, Frame, LABEL as FRAME_LABEL, Proven};
 pub use rows::{Local, Purpose, Reading, Rows};
 pub(crate) use stage::Allowed;

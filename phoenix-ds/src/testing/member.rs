@@ -325,25 +325,22 @@ impl Member {
         world: &World,
         config: ClientQueueConfig,
     ) -> Result<Empty, Failure> {
-        self.replace_config(world, config, Flag::No)
+        let request = self.config_update(&config, Flag::No);
+        let reply = world.call::<UpdateQueueConfig>(&request, Some(self.leaf()))?;
+        self.config = config;
+        Ok(reply)
     }
 
     /// As [`Member::update_config`], by one that leaves the queue that the former config leads to.
     pub(crate) fn leave_queue(&mut self, world: &World, config: ClientQueueConfig) -> Result<Empty, Failure> {
-        self.replace_config(world, config, Flag::Yes)
-    }
-
-    fn replace_config(
-        &mut self,
-        world: &World,
-        config: ClientQueueConfig,
-        ends: Flag,
-    ) -> Result<Empty, Failure> {
-        let access = self.access.clone().unwrap();
-        let request = UpdateQueueConfigRequest { access, config: config.clone(), ends };
+        let request = self.config_update(&config, Flag::Yes);
         let reply = world.call::<UpdateQueueConfig>(&request, Some(self.leaf()))?;
         self.config = config;
         Ok(reply)
+    }
+
+    fn config_update(&self, config: &ClientQueueConfig, ends: Flag) -> UpdateQueueConfigRequest {
+        UpdateQueueConfigRequest { access: self.access.clone().unwrap(), config: config.clone(), ends }
     }
 
     pub(crate) fn leaf(&self) -> (Sender, &SigningKey) {

@@ -86,16 +86,14 @@ impl Client {
     /// user is gone. Leave groups and delete aliases before: nothing relates
     /// them to the user. Repeated after an error that left it open, `unauthenticated` says that it is done.
     ///
-    /// The record and queue at the queuing service go with it, as with [`Client::delete_queue`]; where that fails, they
-    /// end by themselves.
+    /// The user's records at queuing services go before it, with all of its clients that share them
+    /// ([`Client::accept_provision`]) and their queues. What a queuing service keeps that does not answer ends by itself,
+    /// and so does the record of a client that shares none.
     ///
     /// # Errors
     /// [`ClientError::WrongPassword`].
     pub async fn delete_user(&self, password: &str) -> Result<(), ClientError> {
-        let mut session = self.lock().await;
-        session.delete_user(password).await?;
-        let _ = session.delete_record().await;
-        Ok(())
+        self.lock().await.delete_user(password).await
     }
 
     /// Makes an invitation for someone to register here, where the homeserver lets users invite; costs an Alias

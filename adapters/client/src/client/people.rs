@@ -124,6 +124,21 @@ impl Client {
         self.lock().await.profile(user, key).await
     }
 
+    /// The same for who cannot reach the homeserver of a user: the own homeserver asks it, where its operator lets it, and
+    /// learns whom this client looks up. Costs a Contact token of the own homeserver and a Standard token of the user's,
+    /// which must have been fetched while that was reached. Tried once.
+    ///
+    /// # Errors
+    /// Those of [`Client::profile`], in the words of the user's homeserver, which the own one hands on unseen;
+    /// [`ClientError::Refused`] with `forbidden` where the own one asks nobody, or not that one.
+    pub async fn profile_through_home(
+        &self,
+        user: &UserId,
+        key: &ProfileKey,
+    ) -> Result<Vec<u8>, ClientError> {
+        self.lock().await.profile_through_home(user, key).await
+    }
+
     /// Asks the homeserver of a domain which clients were revoked, and takes what it publishes of its keys anew
     /// where there are any. [`Event::Revoked`](crate::Event::Revoked) tells of those that we know. Done by
     /// [`Client::maintain`], too.

@@ -1,4 +1,5 @@
-//! The signing keys of a story's clients: grown anew from the seeds that the clients drew from the world.
+//! The signing keys of a story: those of its clients are grown anew from the seeds that the clients drew from the world,
+//! those of its homeservers lie in their stores, which no operator has sealed.
 
 use std::{
     collections::HashSet,
@@ -6,10 +7,11 @@ use std::{
 };
 
 use phoenix_core::{
-    crypto::{SigningKey, Suite},
+    KeyId,
+    crypto::{AtRestKey, SigningKey, Suite},
     operation::FRAME_LABEL,
-    port::Entropy,
-    wire::{Audience, AuthFrame, Call, CallTbs, List, Secret, Wire},
+    port::{Entropy, Space},
+    wire::{Audience, AuthFrame, Call, CallTbs, List, Secret, Sender, Wire},
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -60,7 +62,7 @@ pub struct Signers {
 }
 
 impl Signers {
-    /// Signs a call as its clients would have: all that the frame says stays, but its signatures are made for this
+    /// Signs a call as whoever signed it would have: all that the frame says stays, but its signatures are made for this
     /// audience. None where the call has no frame.
     #[must_use]
     pub fn sign(&self, call: &Call, audience: Audience) -> Option<AuthFrame> {
@@ -89,7 +91,8 @@ impl Signers {
 }
 
 /// Finds who signed each call. A client's streams are read along: wherever 32 bytes are a key whose public half
-/// somebody was shown, it is one of the client's.
+/// somebody was shown, it is one of the client's. A homeserver's key is wherever its secrets hold one of the name that
+/// it signed under.
 pub(crate) fn find(recorded: &mut [Recorded], seeds: &Seeds) {
     let shown = shown(recorded);
     let mut keys = Vec::new();
@@ -106,6 +109,7 @@ pub(crate) fn find(recorded: &mut [Recorded], seeds: &Seeds) {
             }
         }
     }
+    keys.extend(recorded.iter().filter_map(homeservers_key));
     for call in recorded {
         call.signers = Signers::of(call, &keys);
     }
@@ -121,6 +125,27 @@ fn shown(recorded: &[Recorded]) -> HashSet<Vec<u8>> {
     texts.iter().flat_map(|text| text.windows(KEY)).map(<[u8]>::to_vec).collect()
 }
 
+/// The key by which a homeserver signed a call.
+fn homeservers_key(recorded: &Recorded) -> Option<SigningKey> {
+    let Sender::Homeserver(domain, service, name) = &recorded.outgoing.call.auth.as_ref()?.sender else {
+        return None;
+    };
+    let dump = recorded.before.disks.get(domain)?.dump();
+    let (_, secrets) = dump.into_iter().find(|(at, _)| at.space() == Space::Peers && at.key() == SECRETS)?;
+    let row = |name: &[u8]| secrets.rows.iter().find(|(at, _)| at == name).map(|(_, row)| row);
+    let root = row(ROOT)?.as_ref().try_into().ok()?;
+    let name_of_row = service.as_str().as_bytes();
+    let opened = AtRestKey::new(Secret::new(root)).open(name_of_row, row(name_of_row)?).ok()?;
+    let mut secrets = opened.as_slice().windows(KEY).filter_map(|window| window.try_into().ok());
+    secrets.find_map(|secret| {
+        let key = SigningKey::from_secret_bytes(Suite::Ed25519, &Secret::new(secret)).ok()?;
+        (KeyId::of(&key.verifying_key()) == *name).then_some(key)
+    })
+}
+
+/// The partition of a homeserver's secrets, and the row of the root key that nobody has sealed.
+const SECRETS: &[u8] = &[1];
+const ROOT: &[u8] = b"root";
 const KEY: usize = 32;
 /// The generator gives whole words.
 const WORD: usize = 4;

@@ -33,7 +33,7 @@ pub struct Recorded {
     pub outgoing: Outgoing,
     /// What was there before it.
     pub before: Before,
-    /// Who signed it, where a client did.
+    /// Who signed it, where anybody did.
     pub signers: Option<Signers>,
 }
 

@@ -20,6 +20,7 @@ pub(crate) fn auth() -> auth::Settings {
     // Nobody need be invited, but anyone may be.
     settings.registration.policy = RegistrationPolicy::open().or(RegistrationPolicy::invitation());
     settings.registration.clients_invite = true;
+    settings.lookups = true;
     settings
 }
 

@@ -3,7 +3,8 @@
 use std::{ops::Range, time::Duration};
 
 use phoenix_conformance::world::pause;
-use phoenix_core::{ErrorCode, GroupId, port::Clock, token::Class};
+use phoenix_core::{ErrorCode, GroupId, port::Clock, store::MemoryStore, token::Class};
+use phoenix_homeserver::auth;
 
 use crate::site::{Person, Site, Wire, fqdn, shown, texts};
 
@@ -99,6 +100,42 @@ fn t22_while_a_peer_that_is_asked_never_answers_nothing_else_waits() {
     assert!(site.asked_in_vain() > 0 && is_hanging, "a peer is asked meanwhile");
     assert_eq!((sent, heard), (EACH, true));
     assert!(took_ms < 1_000, "{took_ms} ms");
+}
+
+#[test]
+fn t22_a_lookup_at_a_peer_that_never_answers_ends_in_time_and_holds_up_nobody() {
+    // given a client of alpha that has a user of beta looked up
+    let settings = auth::Settings { lookups: true, ..auth::Settings::default() };
+    let mut site = Site::with(&["alpha.test", "beta.test"], 223, |_, builder| {
+        builder.store(MemoryStore::new()).auth_settings(settings.clone())
+    });
+    let [alice, bob] =
+        [("alice", "alpha.test"), ("bob", "beta.test")].map(|(name, domain)| site.register(name, domain));
+    let (asking, of) = (alice.client.clone(), bob.client.clone());
+    let key = site.run(async move {
+        let key = of.update_profile(b"Bob").await.unwrap();
+        asking.profile_through_home(of.user(), &key).await.unwrap();
+        key
+    });
+    site.wire(Wire::Silent);
+    let (asking, of) = (alice.client.clone(), bob.client.user().clone());
+    let (clock, carol) = (site.clock.clone(), site.register("carol", "alpha.test"));
+
+    // when beta does not answer, then alpha serves others meanwhile, and ends the call in time
+    let (is_hanging, took_ms) = site.run(async move {
+        let began = clock.now();
+        let mut hanging = Box::pin(asking.profile_through_home(&of, &key));
+        for _ in 0..POLLS {
+            assert!(futures::poll!(&mut hanging).is_pending());
+            pause().await;
+        }
+        carol.client.update_profile(b"Carol").await.unwrap();
+        let is_hanging = futures::poll!(&mut hanging).is_pending();
+        assert_eq!(hanging.await.unwrap_err().code(), Some(ErrorCode::Unavailable));
+        (is_hanging, clock.now().millis_since(began))
+    });
+
+    assert!(is_hanging && (20_000..30_000).contains(&took_ms), "{took_ms} ms");
 }
 
 /// Alice of alpha and bob of beta, in a group of alpha's.

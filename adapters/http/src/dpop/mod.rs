@@ -97,6 +97,9 @@ impl Dpop {
         let proof = claim.verify(&keys, home.now()).map_err(|error| self.refused(error))?;
         home.visit(proof).await.map_err(|error| match error {
             VisitError::Replayed => self.refused(DpopError::Proof("jti")),
+            VisitError::Gone => self.refused(DpopError::Token("sub")),
+            VisitError::Blocked => DpopRefusal::FORBIDDEN,
+            VisitError::TooMany(seconds) => DpopRefusal::too_many(seconds),
             VisitError::Busy => DpopRefusal::BUSY,
             VisitError::Broken(fault) => {
                 tracing::error!(%fault, "a visitor could not be taken in");

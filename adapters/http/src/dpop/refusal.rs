@@ -27,6 +27,7 @@ pub struct DpopRefusal {
 impl DpopRefusal {
     pub(super) const BROKEN: Self = Self::plain(StatusCode::INTERNAL_SERVER_ERROR, None);
     pub(super) const BUSY: Self = Self::plain(StatusCode::SERVICE_UNAVAILABLE, Some(1));
+    pub(super) const FORBIDDEN: Self = Self::plain(StatusCode::FORBIDDEN, None);
     pub(super) const UNREACHABLE: Self = Self::plain(StatusCode::SERVICE_UNAVAILABLE, Some(5));
 
     /// What is wrong with token or proof; none where the refusal has another reason.
@@ -37,6 +38,10 @@ impl DpopRefusal {
 
     pub(super) const fn unauthorized(error: DpopError, nonce: Option<String>) -> Self {
         Self { status: StatusCode::UNAUTHORIZED, error: Some(error), nonce, retry_after_s: None }
+    }
+
+    pub(super) const fn too_many(seconds: u32) -> Self {
+        Self::plain(StatusCode::TOO_MANY_REQUESTS, Some(seconds))
     }
 
     const fn plain(status: StatusCode, retry_after_s: Option<u32>) -> Self {

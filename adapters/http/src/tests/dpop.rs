@@ -27,6 +27,7 @@ use phoenix_core::{
     Fqdn, Timestamp, UserId, Uuid,
     crypto::Chance,
     dpop::{DPOP_SCHEME, DpopGrant, DpopKey, HttpOrigin, JwkSet, ProofOf},
+    federation::{DomainPattern, Outbox, Standing},
     port::{Clock, Inline},
     store::MemoryStore,
     time::{DAY, HOUR},
@@ -220,6 +221,43 @@ async fn t27_a_homeserver_whose_users_are_not_wanted_is_not_even_asked() {
 
     assert_eq!(media.get(&token, "/media/cat.png").await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(scene.asked(), 0);
+}
+
+#[tokio::test]
+async fn t27_a_homeserver_that_the_operator_blocks_is_not_asked_and_its_users_do_not_come() {
+    let scene = Scene::new().await;
+    let token = scene.token().await;
+    let pattern = DomainPattern::Only(alpha());
+
+    scene.beta().admin().set_rule(pattern.clone(), Standing::Blocked(Outbox::Hold)).await.unwrap();
+    assert_eq!(scene.media.get(&token, "/media/cat.png").await.0, StatusCode::FORBIDDEN);
+    assert_eq!(scene.asked(), 0);
+
+    scene.beta().admin().remove_rule(&pattern).await.unwrap();
+    assert_eq!(scene.media.get(&token, "/media/cat.png").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn t27_a_key_that_leaked_is_worth_nothing_once_it_was_retired() {
+    // given a token by a key that has leaked, at home and elsewhere
+    let scene = Scene::new().await;
+    let at_home = scene.media_of(&scene.alpha, DpopOptions::new(origin()));
+    let token = scene.anna.dpop_token(&[alpha(), "beta.test".parse().unwrap()]).await.unwrap();
+    for media in [&at_home, &scene.media] {
+        assert_eq!(media.get(&token, "/media/cat.png").await.0, StatusCode::OK);
+    }
+    let leaked = kid(&scene.alpha.jwks());
+
+    // when the operator retires it, then it is good for nothing at home
+    scene.alpha.admin().retire_dpop_keys().await.unwrap();
+    assert_ne!(kid(&scene.alpha.jwks()), leaked);
+    assert_eq!(at_home.get(&token, "/media/cat.png").await.0, StatusCode::UNAUTHORIZED);
+
+    // and elsewhere, once a token by the new key came, which is good
+    scene.clock.pass(61);
+    let fresh = scene.token().await;
+    assert_eq!(scene.media.get(&fresh, "/media/cat.png").await.0, StatusCode::OK);
+    assert_eq!(scene.media.get(&token, "/media/cat.png").await.0, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! The keys of the queuing and the delivery service, which rotate by themselves, and before that where an operator says so
-//! (08, "Published keys").
+//! (08, "Published keys"); and those of DPoP tokens, which an operator retires (05).
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand, ValueEnum};
@@ -31,6 +31,8 @@ enum Command {
         #[arg(long, value_enum)]
         service: Option<Service>,
     },
+    /// Puts a fresh key in place of those that sign DPoP tokens, at once: where somebody else may have one of them.
+    RetireDpop,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,13 +47,17 @@ enum Service {
 /// within a minute.
 pub(crate) async fn run(options: Options) -> anyhow::Result<String> {
     let home = options.database.open().await?;
-    if let Command::Rotate { service } = options.command {
-        if service != Some(Service::Ds) {
-            home.admin().rotate_keys(RotatedService::Queue).await?;
+    match options.command {
+        Command::Show => {}
+        Command::Rotate { service } => {
+            if service != Some(Service::Ds) {
+                home.admin().rotate_keys(RotatedService::Queue).await?;
+            }
+            if service != Some(Service::Qs) {
+                home.admin().rotate_keys(RotatedService::Delivery).await?;
+            }
         }
-        if service != Some(Service::Qs) {
-            home.admin().rotate_keys(RotatedService::Delivery).await?;
-        }
+        Command::RetireDpop => home.admin().retire_dpop_keys().await?,
     }
     listing(&home).await
 }

@@ -15,6 +15,7 @@ use crate::{
 mod aliases;
 mod clients;
 mod invitation;
+mod lookup;
 mod notices;
 mod profiles;
 mod registration;
@@ -30,6 +31,7 @@ pub use clients::{
     MAX_NOTICES, RemoveClient, RemoveClientRequest, RenewCredential, SecondFactor,
 };
 pub use invitation::{Invitation, InvitationCode, MakeInvitation};
+pub use lookup::{LookedUp, Lookup, LookupReply, LookupRequest};
 pub use notices::{UserEvent, UserNotice, UserNoticeRequest};
 pub use profiles::{GetProfile, GetProfileRequest, MAX_PROFILE, Profile, UpdateProfile};
 pub use registration::{

@@ -118,6 +118,14 @@ impl Actor {
         if read.is_some_and(|read| read != other.name.as_bytes()) {
             self.ground.ledger.violated(format!("{} reads another profile than {}'s", self.name, other.name));
         }
+        if other.user.domain != self.user.domain {
+            // Refused also where the operator of the own homeserver has blocked the other's.
+            let looked_up = self.client.profile_through_home(&other.user, &key).await;
+            if looked_up.is_ok_and(|read| read != other.name.as_bytes()) {
+                let what = format!("{} is handed another profile than {}'s", self.name, other.name);
+                self.ground.ledger.violated(what);
+            }
+        }
     }
 
     async fn fetch(&self, turn: &Turn) {

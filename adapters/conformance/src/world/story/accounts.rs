@@ -33,6 +33,9 @@ impl Narrator {
         let key = self.client(client.update_profile(PROFILE).await)?;
         let profile = self.client(a.client.profile(&guest.user, &key).await)?;
         self.expect(profile == PROFILE, "a profile was not what was published")?;
+        let c = self.person("c")?;
+        let profile = self.client(c.client.profile_through_home(&guest.user, &key).await)?;
+        self.expect(profile == PROFILE, "a profile that was looked up was not what was published")?;
         let alias = self.client(client.register_alias(ALIAS).await)?;
         self.client(client.renew_alias(&alias).await)?;
         self.client(client.delete_alias(&alias).await)?;
