@@ -23,6 +23,7 @@ mod reading;
 mod record;
 mod renewal;
 mod service;
+mod waiting;
 
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use phoenix_core::{
 };
 
 pub(crate) use client::{ClientRecord, MAX_RULES, RuleRecord};
-pub(crate) use mailbox::{LaterKey, MailboxBody, MailboxRecord, RoundRecord, Width};
+pub(crate) use mailbox::{LaterKey, MailboxBody, MailboxRecord, RoundRecord, Suspect, Width};
 pub(crate) use packages::{PackageIndex, PackageNote};
 pub(crate) use queue::{QueueRecord, entry_key, packages_low};
 pub(crate) use receipt::{HeldRecord, Reason, ReceiptRecord};
