@@ -86,6 +86,7 @@ impl Mailboxes {
         let was_cut_off = self.note(&destination, &outcome);
         let settled = SettleRequest { mailbox, transaction: Some(id), rows, outcome };
         if self.inner.queue.internal::<Settle>(settled, Fare::Free).await?.set_aside > 0 {
+            self.inner.seen.note_set_aside(&destination);
             tracing::warn!(
                 "a homeserver does not take a delivery, which is bad or breaks it: it is set aside"
             );
@@ -101,7 +102,9 @@ impl Mailboxes {
     /// the other.
     pub(crate) async fn sent(&self, destination: &Fqdn, transaction: QsToQsTransaction) -> Outcome {
         let deliveries = transaction.payload.deliveries.len();
-        match post(&self.inner, destination, transaction).await {
+        let posted = post(&self.inner, destination, transaction).await;
+        self.inner.seen.note(destination, posted.as_ref().map(drop).map_err(GreetError::from));
+        match posted.map_or_else(Outcome::from, Outcome::Receipt) {
             Outcome::Refused | Outcome::Broke(_)
                 if deliveries == 1 && !greet(&self.inner, destination).await =>
             {
@@ -206,7 +209,7 @@ impl Ticker for Mailboxes {
     }
 }
 
-/// Why another homeserver was not greeted.
+/// Why another homeserver was not greeted, or did not take anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GreetError {
     /// Nothing is sent to whose keys cannot be had (08).
@@ -232,22 +235,47 @@ pub(crate) async fn greet(inner: &Inner, domain: &Fqdn) -> bool {
 pub(crate) async fn greeting(inner: &Inner, domain: &Fqdn) -> Result<(), GreetError> {
     let transaction = inner.queue.internal::<Greet>(domain.clone(), Fare::Free).await;
     let transaction = transaction.map_err(|_| GreetError::KeysUnknown)?;
-    let id = transaction.payload.transaction;
-    match call(inner, domain, transaction).await {
-        Ok(Ok(receipt)) => receipt_of(id, &receipt).map(drop).ok_or(GreetError::NoReceipt),
-        Ok(Err(refused)) => Err(GreetError::Refused(refused.code)),
-        Err(TransportError::Unreachable) => Err(GreetError::Unreachable),
-        Err(TransportError::Refused) => Err(GreetError::NoReceipt),
-    }
+    post(inner, domain, transaction).await.map(drop).map_err(|unposted| GreetError::from(&unposted))
 }
 
 /// Sends a transaction, once.
-pub(crate) async fn post(inner: &Inner, to: &Fqdn, transaction: QsToQsTransaction) -> Outcome {
+pub(crate) async fn post(
+    inner: &Inner,
+    to: &Fqdn,
+    transaction: QsToQsTransaction,
+) -> Result<Box<QsToQsReceipt>, Unposted> {
     let id = transaction.payload.transaction;
     match call(inner, to, transaction).await {
-        Ok(Ok(receipt)) => receipt_of(id, &receipt).map_or(Outcome::Failed(0), Outcome::Receipt),
-        Ok(Err(refused)) => refused.into(),
-        Err(_) => Outcome::Failed(0),
+        Ok(Ok(receipt)) => receipt_of(id, &receipt).ok_or(Unposted::NoReceipt),
+        Ok(Err(refused)) => Err(Unposted::Refused(refused)),
+        Err(TransportError::Unreachable) => Err(Unposted::Unreachable),
+        Err(TransportError::Refused) => Err(Unposted::NoReceipt),
+    }
+}
+
+/// Why there is no receipt of a transaction.
+pub(crate) enum Unposted {
+    Unreachable,
+    Refused(ErrorReply),
+    NoReceipt,
+}
+
+impl From<&Unposted> for GreetError {
+    fn from(unposted: &Unposted) -> Self {
+        match unposted {
+            Unposted::Unreachable => Self::Unreachable,
+            Unposted::Refused(refused) => Self::Refused(refused.code),
+            Unposted::NoReceipt => Self::NoReceipt,
+        }
+    }
+}
+
+impl From<Unposted> for Outcome {
+    fn from(unposted: Unposted) -> Self {
+        match unposted {
+            Unposted::Refused(refused) => refused.into(),
+            Unposted::Unreachable | Unposted::NoReceipt => Self::Failed(0),
+        }
     }
 }
 

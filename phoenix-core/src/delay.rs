@@ -20,7 +20,7 @@ use crate::{
 pub struct Delay {
     /// Since when.
     pub since: Timestamp,
-    /// When the next attempt must have come to something; from then on nothing is known.
+    /// When the next attempt must have come to something; from then on nobody is told of it.
     pub until: Timestamp,
     /// Attempts in a row that it failed, from whichever mailbox. One that failed for what it held is none.
     pub failures: u32,
@@ -72,16 +72,16 @@ impl Delays {
         List::new(told.collect()).unwrap_or_default()
     }
 
-    /// What is known of one of them.
+    /// What was noted of one of them last.
     #[must_use]
-    pub fn of(&self, domain: &Fqdn, now: Timestamp) -> Option<Delay> {
-        self.0.get(domain).copied().filter(|delay| now < delay.until)
+    pub fn of(&self, domain: &Fqdn) -> Option<Delay> {
+        self.0.get(domain).copied()
     }
 
     /// Whether a homeserver is asked.
     #[must_use]
     pub fn breaker(&self, domain: &Fqdn, now: Timestamp) -> Breaker {
-        match self.of(domain, now).filter(Delay::is_open) {
+        match self.of(domain).filter(Delay::is_open) {
             None => Breaker::Closed,
             Some(delay) if now < delay.again => Breaker::Open(delay.again),
             Some(_) => Breaker::HalfOpen,
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn who_failed_often_in_a_row_is_left_alone_then_asked_once_and_forgotten_when_nobody_asks() {
+    fn who_failed_often_in_a_row_is_left_alone_and_then_asked_until_it_answers() {
         let (board, failed) = (DelayBoard::default(), |failures| {
             Some(Delay { since: at(1), until: at(100), failures, again: at(50) })
         });
@@ -184,7 +184,7 @@ mod tests {
 
         assert_eq!(breaker(4), Breaker::Open(at(50)));
         assert_eq!(breaker(50), Breaker::HalfOpen);
-        assert_eq!(breaker(100), Breaker::Closed);
+        assert_eq!(breaker(100), Breaker::HalfOpen, "however late");
         assert_eq!(board.current().breaker(&domain(2), at(4)), Breaker::Closed, "others");
         board.note(domain(1), None, at(5));
         assert_eq!(breaker(5), Breaker::Closed);

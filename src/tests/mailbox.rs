@@ -81,7 +81,7 @@ fn a_delivery_that_something_breaks_at_is_suspected_where_others_pass_and_not_wh
 }
 
 /// A homeserver, and another that it sends to.
-fn pair(refuses: Refuses, says: Reject) -> (Homeserver, TestClock, Arc<Beta>) {
+pub(super) fn pair(refuses: Refuses, says: Reject) -> (Homeserver, TestClock, Arc<Beta>) {
     let clock = TestClock::default();
     let of = |domain: &str| {
         let builder = Homeserver::builder(domain.parse().unwrap()).store(MemoryStore::new());
@@ -125,7 +125,7 @@ fn transaction(from: &Homeserver) -> QsToQsTransaction {
 }
 
 /// Sends what is due.
-fn ring(home: &Homeserver) {
+pub(super) fn ring(home: &Homeserver) {
     let mailboxes = Arc::new(Mailboxes::new(home.inner.clone()));
     block_on(Alarms::new(home.inner.shared.clone(), mailboxes).run_once());
 }
@@ -138,17 +138,17 @@ fn ring_thrice(home: &Homeserver, clock: &TestClock) {
 }
 
 #[derive(Clone, Copy)]
-enum Refuses {
+pub(super) enum Refuses {
     Deliveries,
     Everything,
 }
 
 /// A homeserver that does not understand what it is sent.
-struct Beta {
+pub(super) struct Beta {
     home: Homeserver,
     refuses: Refuses,
     says: Reject,
-    refuses_nothing: AtomicBool,
+    pub(super) refuses_nothing: AtomicBool,
     /// The ids of the deliveries of each transaction that came.
     taken: Mutex<Vec<Vec<[u8; 16]>>>,
 }
@@ -170,7 +170,7 @@ impl Transport for Beta {
             Refuses::Everything => true,
         };
         if is_refused && !self.refuses_nothing.load(Ordering::Relaxed) {
-            return Ok(Err(Refusal::from(self.says.clone()).into()));
+            return Ok(Err(Refusal::from(self.says).into()));
         }
         let (results, limits) = (List::default(), Limits::default().advertised());
         Ok(Ok(QsToQsReceipt { transaction: payload.transaction, results, limits }.encode()))

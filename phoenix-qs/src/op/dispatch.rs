@@ -334,7 +334,7 @@ fn left_alone(
 
 /// Where a transaction is to find out whether its destination answers again: the other mailboxes wait for that.
 fn asking(domain: &Fqdn, until: Timestamp, cx: &Context<QueueService>) -> Option<Hint> {
-    let known = cx.delays.of(domain, cx.now).filter(Delay::is_open)?;
+    let known = cx.delays.of(domain).filter(Delay::is_open)?;
     let delay = Some(Delay { until: known.until.max(until.plus_secs(KNOWN_S)), again: until, ..known });
     Some(Hint::Delay { domain: domain.clone(), delay })
 }

@@ -435,7 +435,7 @@ fn delayed(domain: &Fqdn, next: &RoundRecord, came: Came<'_>, cx: &Context<Queue
         return None;
     }
     let own = Timestamp(next.failing_since.unwrap_or(cx.now.0));
-    let known = cx.delays.of(domain, cx.now).unwrap_or(Delay { since: own, ..Delay::default() });
+    let known = cx.delays.of(domain).unwrap_or(Delay { since: own, ..Delay::default() });
     let (failures, again) = match came {
         Came::Failed(seconds) => {
             let failures = known.failures.saturating_add(1);
