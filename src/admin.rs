@@ -12,7 +12,7 @@ use phoenix_core::{
     wire::Flag,
 };
 
-use crate::{Era, GreetError, Homeserver, era, homeserver::Inner, mailbox};
+use crate::{Era, GreetError, Homeserver, PeerSurvey, era, homeserver::Inner, mailbox, survey};
 
 /// A handle on a running homeserver, for its operator.
 #[derive(Clone)]
@@ -182,6 +182,23 @@ impl Admin {
     /// See [`AdminError`].
     pub async fn set_mode(&self, mode: Mode) -> Result<(), AdminError> {
         self.change_policy(|policy| Ok(policy.in_mode(mode))).await
+    }
+
+    /// What waits for other homeservers, and how sending it goes: of those behind `after`, in order, some at a time; none
+    /// where there are no more. One for which nothing waits is there if this process has set something aside for it.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn survey(&self, after: Option<&Fqdn>) -> Result<Vec<PeerSurvey>, AdminError> {
+        survey::page(&self.inner, after).await
+    }
+
+    /// The same of one homeserver, whether or not anything waits for it.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn survey_of(&self, domain: &Fqdn) -> Result<PeerSurvey, AdminError> {
+        survey::of(&self.inner, domain).await
     }
 
     /// Counts the store on, and gives the era that it has come to. Whoever keeps the latest outside the store, and gives

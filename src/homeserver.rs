@@ -37,6 +37,7 @@ use crate::{
     keys::{KeyStore, Keys},
     mailbox::Mailboxes,
     reports::{self, ReportBox},
+    survey::Seen,
 };
 
 /// A homeserver of one domain. Cheap to clone; all clones are one homeserver.
@@ -61,6 +62,8 @@ pub(crate) struct Inner {
     pub(crate) keys: KeyStore,
     /// The operator's federation policy.
     pub(crate) federating: Federating,
+    /// How other homeservers answer.
+    pub(crate) seen: Seen,
     /// What the secrets in the store are sealed with.
     pub(crate) root: AtRestKey,
     /// The secrets in force. Whoever holds the lock looks for others: one at a time, so that none are taken for newer
@@ -147,6 +150,7 @@ impl Homeserver {
             report_box,
             keys,
             federating,
+            seen: Seen::default(),
             root,
             revision,
         };

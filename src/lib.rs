@@ -24,6 +24,7 @@ mod notices;
 mod push;
 mod reports;
 mod seal;
+mod survey;
 mod upkeep;
 
 /// The authentication service: identities and tokens.
@@ -74,6 +75,7 @@ pub use mailbox::GreetError;
 pub use phoenix_core::{Fqdn, port};
 pub use push::LogPush;
 pub use seal::{OperatorKey, Seal, SealedBy};
+pub use survey::PeerSurvey;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Sends what waits in mailboxes to other homeservers, and lets go of what has expired.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -17,7 +17,7 @@ use phoenix_core::{
     engine::{Ticker, WaitsFor},
     operation::{Fare, Local, OnAlarm, Service},
     port::{Circuit, Outgoing, Space, TransportError},
-    wire::{Call, Opaque, VERSION, Wire},
+    wire::{Call, Flag, Opaque, VERSION, Wire},
 };
 use phoenix_ds::DeliveryService;
 use phoenix_qs::{
@@ -39,13 +39,16 @@ pub(crate) struct Mailboxes {
     answering: Mutex<BTreeSet<[u8; 32]>>,
     /// Domains that did not answer last time; a few for each peer that is down.
     cut_off: Mutex<BTreeSet<Fqdn>>,
+    /// Domains at which something broke, and whether they took other deliveries since.
+    broke: Mutex<BTreeMap<Fqdn, Flag>>,
     /// Where the store was ever restored: domains that were greeted since this process began.
     greeted: Mutex<BTreeSet<Fqdn>>,
 }
 
 impl Mailboxes {
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner, answering: Mutex::default(), cut_off: Mutex::default(), greeted: Mutex::default() }
+        let (answering, cut_off, broke, greeted) = Default::default();
+        Self { inner, answering, cut_off, broke, greeted }
     }
 
     /// Sends the next transaction of a mailbox.
@@ -77,28 +80,61 @@ impl Mailboxes {
         let Some(Dispatched { destination, transaction, rows }) = reply.dispatched else { return Ok(()) };
         let id = transaction.payload.transaction;
         let outcome = self.sent(&destination, transaction).await;
-        let answered = matches!(outcome, Outcome::Receipt(_));
+        // An empty transaction was a greeting.
+        let answered = matches!(outcome, Outcome::Receipt(_)) && !rows.is_empty();
         self.note_answer(mailbox, !matches!(outcome, Outcome::Failed(_)));
         let was_cut_off = self.note(&destination, &outcome);
         let settled = SettleRequest { mailbox, transaction: Some(id), rows, outcome };
-        self.inner.queue.internal::<Settle>(settled, Fare::Free).await?;
+        if self.inner.queue.internal::<Settle>(settled, Fare::Free).await?.set_aside > 0 {
+            self.inner.seen.note_set_aside(&destination);
+            tracing::warn!(
+                "a homeserver does not take a delivery, which is bad or breaks it: it is set aside"
+            );
+        }
         if answered && (was_cut_off || self.is_new(&destination)) {
             greet(&self.inner, &destination).await;
         }
         Ok(())
     }
 
-    /// Sends a transaction, and says what came of it. A delivery that is refused alone is bad only where the destination
-    /// takes an empty transaction: whoever refuses everything must not cost one message after the other.
-    async fn sent(&self, destination: &Fqdn, transaction: QsToQsTransaction) -> Outcome {
-        let is_alone = transaction.payload.deliveries.len() == 1;
-        match post(&self.inner, destination, transaction).await {
-            Outcome::Refused if is_alone && !greet(&self.inner, destination).await => Outcome::Failed(0),
-            Outcome::Refused if is_alone => {
-                tracing::warn!("a homeserver refuses a delivery as bad: it is set aside");
-                Outcome::Refused
+    /// Sends a transaction, and says what came of it. A delivery that is refused alone, or that something breaks at, is
+    /// bad only where the destination takes an empty transaction: whoever takes nothing must not cost one message after
+    /// the other.
+    pub(crate) async fn sent(&self, destination: &Fqdn, transaction: QsToQsTransaction) -> Outcome {
+        let deliveries = transaction.payload.deliveries.len();
+        let posted = post(&self.inner, destination, transaction).await;
+        self.inner.seen.note(destination, posted.as_ref().map(drop).map_err(GreetError::from));
+        match posted.map_or_else(Outcome::from, Outcome::Receipt) {
+            Outcome::Refused | Outcome::Broke(_)
+                if deliveries == 1 && !greet(&self.inner, destination).await =>
+            {
+                Outcome::Failed(0)
+            }
+            Outcome::Broke(_) => Outcome::Broke(self.note_broke(destination)),
+            Outcome::Receipt(receipt) if deliveries > 0 => {
+                self.note_took(destination);
+                Outcome::Receipt(receipt)
             }
             outcome => outcome,
+        }
+    }
+
+    /// Remembers that something broke at a domain, and tells whether it took other deliveries since that happened last.
+    fn note_broke(&self, domain: &Fqdn) -> Flag {
+        let mut broke = self.broke.lock().unwrap_or_else(PoisonError::into_inner);
+        let others_pass = broke.insert(domain.clone(), Flag::No).unwrap_or(Flag::No);
+        if broke.len() > MAX_CUT_OFF {
+            // What is forgotten of it is noticed again at the next time.
+            broke.pop_first();
+        }
+        others_pass
+    }
+
+    /// Remembers that a domain took deliveries, where something broke there before.
+    fn note_took(&self, domain: &Fqdn) {
+        let mut broke = self.broke.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(others_pass) = broke.get_mut(domain) {
+            *others_pass = Flag::Yes;
         }
     }
 
@@ -127,7 +163,7 @@ impl Mailboxes {
         match outcome {
             Outcome::Receipt(_) => cut_off.remove(domain),
             // It is there; it is greeted when it takes something.
-            Outcome::Refused => false,
+            Outcome::Refused | Outcome::Broke(_) => false,
             Outcome::Failed(_) => {
                 if cut_off.len() < MAX_CUT_OFF {
                     cut_off.insert(domain.clone());
@@ -173,7 +209,7 @@ impl Ticker for Mailboxes {
     }
 }
 
-/// Why another homeserver was not greeted.
+/// Why another homeserver was not greeted, or did not take anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GreetError {
     /// Nothing is sent to whose keys cannot be had (08).
@@ -199,22 +235,47 @@ pub(crate) async fn greet(inner: &Inner, domain: &Fqdn) -> bool {
 pub(crate) async fn greeting(inner: &Inner, domain: &Fqdn) -> Result<(), GreetError> {
     let transaction = inner.queue.internal::<Greet>(domain.clone(), Fare::Free).await;
     let transaction = transaction.map_err(|_| GreetError::KeysUnknown)?;
-    let id = transaction.payload.transaction;
-    match call(inner, domain, transaction).await {
-        Ok(Ok(receipt)) => receipt_of(id, &receipt).map(drop).ok_or(GreetError::NoReceipt),
-        Ok(Err(refused)) => Err(GreetError::Refused(refused.code)),
-        Err(TransportError::Unreachable) => Err(GreetError::Unreachable),
-        Err(TransportError::Refused) => Err(GreetError::NoReceipt),
-    }
+    post(inner, domain, transaction).await.map(drop).map_err(|unposted| GreetError::from(&unposted))
 }
 
 /// Sends a transaction, once.
-pub(crate) async fn post(inner: &Inner, to: &Fqdn, transaction: QsToQsTransaction) -> Outcome {
+pub(crate) async fn post(
+    inner: &Inner,
+    to: &Fqdn,
+    transaction: QsToQsTransaction,
+) -> Result<Box<QsToQsReceipt>, Unposted> {
     let id = transaction.payload.transaction;
     match call(inner, to, transaction).await {
-        Ok(Ok(receipt)) => receipt_of(id, &receipt).map_or(Outcome::Failed(0), Outcome::Receipt),
-        Ok(Err(refused)) => refused.into(),
-        Err(_) => Outcome::Failed(0),
+        Ok(Ok(receipt)) => receipt_of(id, &receipt).ok_or(Unposted::NoReceipt),
+        Ok(Err(refused)) => Err(Unposted::Refused(refused)),
+        Err(TransportError::Unreachable) => Err(Unposted::Unreachable),
+        Err(TransportError::Refused) => Err(Unposted::NoReceipt),
+    }
+}
+
+/// Why there is no receipt of a transaction.
+pub(crate) enum Unposted {
+    Unreachable,
+    Refused(ErrorReply),
+    NoReceipt,
+}
+
+impl From<&Unposted> for GreetError {
+    fn from(unposted: &Unposted) -> Self {
+        match unposted {
+            Unposted::Unreachable => Self::Unreachable,
+            Unposted::Refused(refused) => Self::Refused(refused.code),
+            Unposted::NoReceipt => Self::NoReceipt,
+        }
+    }
+}
+
+impl From<Unposted> for Outcome {
+    fn from(unposted: Unposted) -> Self {
+        match unposted {
+            Unposted::Refused(refused) => refused.into(),
+            Unposted::Unreachable | Unposted::NoReceipt => Self::Failed(0),
+        }
     }
 }
 
@@ -241,5 +302,5 @@ fn receipt_of(id: [u8; 16], receipt: &[u8]) -> Option<Box<QsToQsReceipt>> {
 
 /// Mailboxes whose destinations are remembered as answering: of two thousand homeservers.
 const MAX_ANSWERING: usize = 8_192;
-/// Domains remembered as cut off, or as greeted: those beyond are greeted by nobody, and find out by themselves.
+/// Domains remembered as cut off, as broken, or as greeted: those beyond are greeted by nobody, and find out by themselves.
 const MAX_CUT_OFF: usize = 1_024;

@@ -8,6 +8,7 @@ mod rotation;
 mod secrets;
 mod silent;
 mod spread;
+mod survey;
 
 use std::sync::{
     Arc,

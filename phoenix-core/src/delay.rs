@@ -1,7 +1,8 @@
 //! Towards which homeservers delivery is delayed (07, "Accepting a commit").
 //!
 //! The QS finds it out when it sends, the DS tells it to those who send. Neither knows the other: what one hints at,
-//! the other finds in the context of its calls.
+//! the other finds in the context of its calls. So does the QS itself, whose mailboxes of one homeserver know of each
+//! other by it whether that answers.
 
 use std::{
     collections::BTreeMap,
@@ -15,12 +16,35 @@ use crate::{
 };
 
 /// That a homeserver does not take what is sent to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delay {
     /// Since when.
     pub since: Timestamp,
-    /// When the next attempt must have come to something; from then on nothing is known.
+    /// When the next attempt must have come to something; from then on nobody is told of it.
     pub until: Timestamp,
+    /// Attempts in a row that it failed, from whichever mailbox. One that failed for what it held is none.
+    pub failures: u32,
+    /// When it may be asked again, where it is left alone.
+    pub again: Timestamp,
+}
+
+/// Whether a homeserver is asked (a circuit breaker).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breaker {
+    /// It is: it answers, or failed too little to tell.
+    Closed,
+    /// It is left alone until then.
+    Open(Timestamp),
+    /// It was left alone for long enough: whoever comes first finds out for all.
+    HalfOpen,
+}
+
+impl Delay {
+    /// Whether that many attempts failed that the others need not try by themselves.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.failures >= OPENS_AT
+    }
 }
 
 /// What is known of delays at one moment; it does not change.
@@ -46,6 +70,22 @@ impl Delays {
         let told = told.map(|(domain, since)| Delayed { domain: domain.clone(), since });
         // Not more than it takes.
         List::new(told.collect()).unwrap_or_default()
+    }
+
+    /// What was noted of one of them last.
+    #[must_use]
+    pub fn of(&self, domain: &Fqdn) -> Option<Delay> {
+        self.0.get(domain).copied()
+    }
+
+    /// Whether a homeserver is asked.
+    #[must_use]
+    pub fn breaker(&self, domain: &Fqdn, now: Timestamp) -> Breaker {
+        match self.of(domain).filter(Delay::is_open) {
+            None => Breaker::Closed,
+            Some(delay) if now < delay.again => Breaker::Open(delay.again),
+            Some(_) => Breaker::HalfOpen,
+        }
     }
 
     /// These, with what was found out about a domain: that it is delayed, or that it is not. Where there are too many,
@@ -87,6 +127,9 @@ impl DelayBoard {
     }
 }
 
+/// Failures in a row after which a homeserver is left alone: one more than transactions may be under way to it (08), so
+/// that what a moment cuts off together is not yet enough.
+const OPENS_AT: u32 = 5;
 /// Domains of which is known that they are delayed: more than are down at a time, and about 100 KB.
 const MAX_KNOWN: usize = 1_024;
 
@@ -94,7 +137,7 @@ const MAX_KNOWN: usize = 1_024;
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-    use super::{Delay, DelayBoard, MAX_KNOWN};
+    use super::{Breaker, Delay, DelayBoard, MAX_KNOWN, OPENS_AT};
     use crate::{Fqdn, Timestamp, api::delivery::MAX_DELAYED};
 
     fn domain(number: usize) -> Fqdn {
@@ -102,7 +145,7 @@ mod tests {
     }
 
     fn delay(since: u64, until: u64) -> Option<Delay> {
-        Some(Delay { since: Timestamp::from_secs(since), until: Timestamp::from_secs(until) })
+        Some(Delay { since: at(since), until: at(until), ..Delay::default() })
     }
 
     fn at(secs: u64) -> Timestamp {
@@ -125,6 +168,26 @@ mod tests {
         assert_eq!(board.current().towards(&domains, at(100))[0].since, 10);
         board.note(domain(2), None, at(110));
         assert!(board.current().towards(&domains, at(110)).is_empty());
+    }
+
+    #[test]
+    fn who_failed_often_in_a_row_is_left_alone_and_then_asked_until_it_answers() {
+        let (board, failed) = (DelayBoard::default(), |failures| {
+            Some(Delay { since: at(1), until: at(100), failures, again: at(50) })
+        });
+        let breaker = |now| board.current().breaker(&domain(1), at(now));
+        assert_eq!(breaker(2), Breaker::Closed);
+
+        board.note(domain(1), failed(OPENS_AT - 1), at(2));
+        assert_eq!(breaker(3), Breaker::Closed);
+        board.note(domain(1), failed(OPENS_AT), at(3));
+
+        assert_eq!(breaker(4), Breaker::Open(at(50)));
+        assert_eq!(breaker(50), Breaker::HalfOpen);
+        assert_eq!(breaker(100), Breaker::HalfOpen, "however late");
+        assert_eq!(board.current().breaker(&domain(2), at(4)), Breaker::Closed, "others");
+        board.note(domain(1), None, at(5));
+        assert_eq!(breaker(5), Breaker::Closed);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub mod token;
 pub mod wire;
 
 pub use advertised::{Advertised, Sent};
-pub use delay::{Delay, Delays};
+pub use delay::{Breaker, Delay, Delays};
 pub use fan_out::MAX_PART;
 pub use fault::Fault;
 pub use generation::Generation;

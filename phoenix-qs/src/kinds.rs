@@ -38,6 +38,8 @@ pub const LATER: u8 = 9;
 
 /// The one record of most partitions. Above all numbers, so that what lies below a number is entries only.
 pub(crate) const RECORD: Bytes = Bytes::from_static(b"record");
+/// The row of a [`MAILBOX`] or [`LATER`] partition that [`destination`](crate::destination) reads.
+pub const DESTINATION: Bytes = RECORD;
 /// The queue's head beside a client's record. Above all numbers.
 pub(crate) const QUEUE: Bytes = Bytes::from_static(b"queue");
 /// The name of the stream that the client opened last, beside its record. Above all numbers.

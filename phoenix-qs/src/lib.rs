@@ -23,6 +23,7 @@ mod reading;
 mod record;
 mod renewal;
 mod service;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,8 @@ use std::sync::Arc;
 use phoenix_core::engine::{Engine, Handler, bind, bind_parts, bind_stream};
 
 pub use keys::QueueKeys;
-pub use kinds::{LATER, MAILBOX, keys_topic, mailbox};
+pub use kinds::{DESTINATION, LATER, MAILBOX, keys_topic, mailbox};
+pub use record::destination;
 pub use service::{QueueService, QueueSettings};
 
 /// The handlers of all endpoints that are reached from outside.

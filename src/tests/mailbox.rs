@@ -19,18 +19,22 @@ use phoenix_core::{
     engine::Alarms,
     limit::Limits,
     operation::Fare,
-    port::{Inline, Outgoing, Transport, TransportError},
+    port::{Inline, Outgoing, Space, Transport, TransportError},
     store::MemoryStore,
     wire::{Flag, List, Opaque, Wire},
 };
-use phoenix_qs::op::forward::{Forward, ForwardRequest};
+use phoenix_qs::op::{
+    dispatch::{Dispatch, DispatchRequest},
+    forward::{Forward, ForwardRequest},
+    settle::Outcome,
+};
 
 use super::{Nowhere, TestClock};
 use crate::{Homeserver, mailbox::Mailboxes};
 
 #[test]
 fn what_is_refused_alone_is_bad_where_an_empty_transaction_is_taken() {
-    let (alpha, clock, beta) = pair(Refuses::Deliveries);
+    let (alpha, clock, beta) = pair(Refuses::Deliveries, Reject::Malformed("transaction"));
     forward(&alpha);
 
     ring_thrice(&alpha, &clock);
@@ -41,7 +45,7 @@ fn what_is_refused_alone_is_bad_where_an_empty_transaction_is_taken() {
 
 #[test]
 fn who_refuses_everything_costs_no_message() {
-    let (alpha, clock, beta) = pair(Refuses::Everything);
+    let (alpha, clock, beta) = pair(Refuses::Everything, Reject::Malformed("transaction"));
     forward(&alpha);
 
     ring_thrice(&alpha, &clock);
@@ -55,15 +59,36 @@ fn who_refuses_everything_costs_no_message() {
     assert_eq!(beta.taken()[6], *deliveries[0]);
 }
 
+#[test]
+fn a_delivery_that_something_breaks_at_is_suspected_where_others_pass_and_not_where_nothing_does() {
+    for (refuses, alone, beside_others) in [
+        (Refuses::Deliveries, Outcome::Broke(Flag::No), Outcome::Broke(Flag::Yes)),
+        (Refuses::Everything, Outcome::Failed(0), Outcome::Failed(0)),
+    ] {
+        let (alpha, _, beta) = pair(refuses, Reject::Internal);
+        forward(&alpha);
+        let mailboxes = Mailboxes::new(alpha.inner.clone());
+        let sent = transaction(&alpha);
+        let outcome = || block_on(mailboxes.sent(&sent.payload.destination, sent.clone()));
+
+        assert_eq!([outcome(), outcome()], [alone.clone(), alone]);
+        beta.refuses_nothing.store(true, Ordering::Relaxed);
+        assert!(matches!(outcome(), Outcome::Receipt(_)));
+        beta.refuses_nothing.store(false, Ordering::Relaxed);
+
+        assert_eq!(outcome(), beside_others);
+    }
+}
+
 /// A homeserver, and another that it sends to.
-fn pair(refuses: Refuses) -> (Homeserver, TestClock, Arc<Beta>) {
+pub(super) fn pair(refuses: Refuses, says: Reject) -> (Homeserver, TestClock, Arc<Beta>) {
     let clock = TestClock::default();
     let of = |domain: &str| {
         let builder = Homeserver::builder(domain.parse().unwrap()).store(MemoryStore::new());
         builder.clock(clock.clone()).compute(Inline)
     };
     let home = block_on(of("beta.test").transport(Nowhere).build()).unwrap();
-    let beta = Beta { home, refuses, refuses_nothing: AtomicBool::new(false), taken: Mutex::default() };
+    let beta = Beta { home, refuses, says, refuses_nothing: AtomicBool::new(false), taken: Mutex::default() };
     let beta = Arc::new(beta);
     let alpha = block_on(of("alpha.test").transport(beta.clone()).build()).unwrap();
     (alpha, clock, beta)
@@ -89,8 +114,18 @@ pub(super) async fn forward_to(from: &Homeserver, to: &str, group: u8) {
     from.inner.queue.internal::<Forward>(request, Fare::Free).await.unwrap();
 }
 
+/// The transaction that is next.
+fn transaction(from: &Homeserver) -> QsToQsTransaction {
+    let shared = &from.inner.shared;
+    let due = block_on(shared.ports().store.due(Space::Qs, shared.ports().clock.now(), 1)).unwrap();
+    let mailbox = due[0].key().split_first().unwrap().1.try_into().unwrap();
+    let request = DispatchRequest { mailbox };
+    let reply = block_on(from.inner.queue.internal::<Dispatch>(request, Fare::Free)).unwrap();
+    reply.dispatched.unwrap().transaction
+}
+
 /// Sends what is due.
-fn ring(home: &Homeserver) {
+pub(super) fn ring(home: &Homeserver) {
     let mailboxes = Arc::new(Mailboxes::new(home.inner.clone()));
     block_on(Alarms::new(home.inner.shared.clone(), mailboxes).run_once());
 }
@@ -103,16 +138,17 @@ fn ring_thrice(home: &Homeserver, clock: &TestClock) {
 }
 
 #[derive(Clone, Copy)]
-enum Refuses {
+pub(super) enum Refuses {
     Deliveries,
     Everything,
 }
 
 /// A homeserver that does not understand what it is sent.
-struct Beta {
+pub(super) struct Beta {
     home: Homeserver,
     refuses: Refuses,
-    refuses_nothing: AtomicBool,
+    says: Reject,
+    pub(super) refuses_nothing: AtomicBool,
     /// The ids of the deliveries of each transaction that came.
     taken: Mutex<Vec<Vec<[u8; 16]>>>,
 }
@@ -134,7 +170,7 @@ impl Transport for Beta {
             Refuses::Everything => true,
         };
         if is_refused && !self.refuses_nothing.load(Ordering::Relaxed) {
-            return Ok(Err(Refusal::from(Reject::Malformed("transaction")).into()));
+            return Ok(Err(Refusal::from(self.says).into()));
         }
         let (results, limits) = (List::default(), Limits::default().advertised());
         Ok(Ok(QsToQsReceipt { transaction: payload.transaction, results, limits }.encode()))

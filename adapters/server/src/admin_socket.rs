@@ -12,7 +12,6 @@ use std::{
 
 use anyhow::{Context, bail};
 use phoenix_homeserver::Admin;
-use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -20,19 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::peers::{Order, Written};
-
-/// What came of an order.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Outcome {
-    /// It was carried out.
-    Done,
-    /// What was to be shown.
-    Policy(Written),
-    /// It was not carried out, and why.
-    Error(String),
-}
+use crate::peers::{Order, Outcome};
 
 /// The socket of a server, which is removed when this is dropped.
 pub(crate) struct AdminSocket {
@@ -116,12 +103,7 @@ async fn carried_out(order: &[u8], admin: &Admin) -> Outcome {
         Ok(order) => order,
         Err(error) => return Outcome::Error(format!("this is no order: {error}")),
     };
-    let is_shown = order == Order::Show {};
-    match order.carry_out(admin).await {
-        Ok(()) if is_shown => Outcome::Policy(Written::from(&admin.federation_policy())),
-        Ok(()) => Outcome::Done,
-        Err(error) => Outcome::Error(format!("{error:#}")),
-    }
+    order.carry_out(admin).await.unwrap_or_else(|error| Outcome::Error(format!("{error:#}")))
 }
 
 /// An operator's connection to a server.
@@ -138,23 +120,19 @@ impl Connection {
         Ok(Self(BufReader::new(stream)))
     }
 
-    /// Gives orders, one after the other, and says what the policy is then.
+    /// Gives an order, and says what came of it.
     ///
     /// # Errors
-    /// Where one of them is not carried out; those before it are.
-    pub(crate) async fn give(mut self, orders: Vec<Order>) -> anyhow::Result<Written> {
-        for order in orders.into_iter().chain([Order::Show {}]) {
-            let mut said = serde_json::to_vec(&order)?;
-            said.push(b'\n');
-            self.0.write_all(&said).await?;
-            let answer = line(&mut self.0, MAX_ANSWER).await?.context("the server has hung up")?;
-            match serde_json::from_slice(&answer)? {
-                Outcome::Error(error) => bail!("{error}"),
-                Outcome::Policy(policy) if order == (Order::Show {}) => return Ok(policy),
-                Outcome::Done | Outcome::Policy(_) => {}
-            }
+    /// Where it is not carried out.
+    pub(crate) async fn give(&mut self, order: &Order) -> anyhow::Result<Outcome> {
+        let mut said = serde_json::to_vec(order)?;
+        said.push(b'\n');
+        self.0.write_all(&said).await?;
+        let answer = line(&mut self.0, MAX_ANSWER).await?.context("the server has hung up")?;
+        match serde_json::from_slice(&answer)? {
+            Outcome::Error(error) => bail!("{error}"),
+            outcome => Ok(outcome),
         }
-        bail!("the server does not say what its policy is")
     }
 }
 

@@ -1,15 +1,19 @@
-//! The operator's federation policy: what is asked of a running server over its admin socket, or done on its database.
+//! The operator's federation policy, and what waits for other homeservers: what is asked of a running server over its
+//! admin socket, or of its database.
+
+mod waiting;
 
 use std::{fmt::Write as _, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use phoenix_homeserver::{
-    Admin,
+    Admin, Fqdn,
     federation::{DomainPattern, FederationPolicy, Mode, Outbox, Standing, Terms},
 };
 use serde::{Deserialize, Serialize};
 
+use self::waiting::Waiting;
 use crate::{admin::Database, admin_socket::Connection};
 
 /// What `peers` is told.
@@ -29,6 +33,14 @@ pub(crate) struct Options {
 enum Command {
     /// Says with which homeservers this one deals, and how.
     Show {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says what waits for which homeservers, how sending it goes, and what was set aside.
+    Waiting {
+        /// One of them; all for which something waits where none is named.
+        domain: Option<Fqdn>,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -86,9 +98,23 @@ pub(crate) enum ModeName {
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Order {
     Show {},
-    Mode { mode: ModeName },
-    Set { rule: Rule },
-    Remove { pattern: String },
+    /// Those behind one, in order.
+    Waiting {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
+    WaitingFor {
+        domain: String,
+    },
+    Mode {
+        mode: ModeName,
+    },
+    Set {
+        rule: Rule,
+    },
+    Remove {
+        pattern: String,
+    },
 }
 
 /// A rule, as it is written.
@@ -122,21 +148,78 @@ pub(crate) struct Written {
     rules: Vec<Rule>,
 }
 
+/// What came of an order, as it goes over the socket.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Outcome {
+    /// It was carried out.
+    Done,
+    /// What was to be shown.
+    Policy(Written),
+    /// What waits for homeservers.
+    Waiting(Vec<Waiting>),
+    /// It was not carried out, and why.
+    Error(String),
+}
+
+/// Who carries orders out.
+enum Office {
+    Server(Connection),
+    Database(Admin),
+}
+
 /// Does what the operator asks for.
 pub(crate) async fn run(options: Options) -> anyhow::Result<String> {
-    let (orders, is_json) =
-        (options.command.orders(), matches!(options.command, Command::Show { json: true }));
-    let policy = match &options.admin_socket {
-        Some(path) => Connection::open(path).await?.give(orders).await?,
-        None => {
-            let admin = options.database.open().await?.admin();
-            for order in orders {
-                order.carry_out(&admin).await?;
-            }
-            Written::from(&admin.federation_policy())
-        }
+    let mut office = match &options.admin_socket {
+        Some(path) => Office::Server(Connection::open(path).await?),
+        None => Office::Database(options.database.open().await?.admin()),
     };
+    if let Command::Waiting { domain, json } = &options.command {
+        let waiting = office.waiting(domain.as_ref()).await?;
+        return if *json { Ok(serde_json::to_string(&waiting)?) } else { waiting::said(&waiting) };
+    }
+    for order in options.command.orders() {
+        office.give(order).await?;
+    }
+    let Outcome::Policy(policy) = office.give(Order::Show {}).await? else {
+        bail!("the server does not say what its policy is")
+    };
+    let is_json = matches!(options.command, Command::Show { json: true });
     if is_json { Ok(serde_json::to_string(&policy)?) } else { policy.said() }
+}
+
+impl Office {
+    /// Has an order carried out.
+    async fn give(&mut self, order: Order) -> anyhow::Result<Outcome> {
+        match self {
+            Self::Server(connection) => connection.give(&order).await,
+            Self::Database(admin) => order.carry_out(admin).await,
+        }
+    }
+
+    /// What waits for one homeserver, or for each.
+    async fn waiting(&mut self, domain: Option<&Fqdn>) -> anyhow::Result<Vec<Waiting>> {
+        if let Some(domain) = domain {
+            return self.some_waiting(Order::WaitingFor { domain: domain.to_string() }).await;
+        }
+        let mut all: Vec<Waiting> = Vec::new();
+        while all.len() < MAX_SHOWN {
+            let after = all.last().map(|it| it.domain().to_owned());
+            let some = self.some_waiting(Order::Waiting { after }).await?;
+            if some.is_empty() {
+                break;
+            }
+            all.extend(some);
+        }
+        Ok(all)
+    }
+
+    async fn some_waiting(&mut self, order: Order) -> anyhow::Result<Vec<Waiting>> {
+        let Outcome::Waiting(some) = self.give(order).await? else {
+            bail!("the server does not say what waits")
+        };
+        Ok(some)
+    }
 }
 
 impl Command {
@@ -146,7 +229,7 @@ impl Command {
             patterns.patterns.iter().map(order).collect()
         };
         match self {
-            Self::Show { .. } => vec![Order::Show {}],
+            Self::Show { .. } | Self::Waiting { .. } => Vec::new(),
             Self::Mode { mode } => vec![Order::Mode { mode: *mode }],
             Self::Allow { patterns, tokens, deliveries_per_s, bytes_per_s } => {
                 let (tokens, deliveries_per_s, bytes_per_s) = (*tokens, *deliveries_per_s, *bytes_per_s);
@@ -168,14 +251,23 @@ impl Order {
     ///
     /// # Errors
     /// Where it cannot be, in words for the operator.
-    pub(crate) async fn carry_out(self, admin: &Admin) -> anyhow::Result<()> {
+    pub(crate) async fn carry_out(self, admin: &Admin) -> anyhow::Result<Outcome> {
         match self {
-            Self::Show {} => {}
+            Self::Show {} => return Ok(Outcome::Policy(Written::from(&admin.federation_policy()))),
+            Self::Waiting { after } => {
+                let after = after.as_deref().map(domain).transpose()?;
+                let found = admin.survey(after.as_ref()).await?;
+                return Ok(Outcome::Waiting(found.iter().map(Waiting::from).collect()));
+            }
+            Self::WaitingFor { domain: text } => {
+                let found = admin.survey_of(&domain(&text)?).await?;
+                return Ok(Outcome::Waiting(vec![Waiting::from(&found)]));
+            }
             Self::Mode { mode } => admin.set_mode(mode.into()).await?,
             Self::Set { rule } => admin.set_rule(pattern(&rule.pattern)?, rule.standing()?).await?,
             Self::Remove { pattern: text } => admin.remove_rule(&pattern(&text)?).await?,
         }
-        Ok(())
+        Ok(Outcome::Done)
     }
 }
 
@@ -261,9 +353,16 @@ impl From<ModeName> for Mode {
     }
 }
 
+fn domain(text: &str) -> anyhow::Result<Fqdn> {
+    text.parse().ok().with_context(|| format!("{text} is no domain"))
+}
+
 fn pattern(text: &str) -> anyhow::Result<DomainPattern> {
     text.parse().ok().with_context(|| format!("{text} is neither a domain nor *. with a domain behind it"))
 }
+
+/// Homeservers that are shown at a time: more than a person reads, and than are spoken to.
+const MAX_SHOWN: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
@@ -314,6 +413,8 @@ mod tests {
             r#"{"do":"set","rule":{"pattern":"a.test","standing":"blocked","token":1}}"#,
             r#"{"do":"set","rule":{"pattern":"a.test","standing":"banned"}}"#,
             r#"{"do":"show","more":1}"#,
+            r#"{"do":"waiting","for":"a.test"}"#,
+            r#"{"do":"waiting-for"}"#,
             r#"{"do":"restart"}"#,
             "[]",
         ] {

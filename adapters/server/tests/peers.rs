@@ -46,6 +46,22 @@ fn an_operator_changes_the_policy_of_a_running_server_which_keeps_it() {
 }
 
 #[test]
+fn an_operator_is_told_what_waits_for_whom() {
+    let folder = tempfile::tempdir().unwrap();
+    let _server = Server::start(folder.path());
+    let live = |line: &str| peers(folder.path(), &format!("--admin-socket admin.sock {line}"));
+
+    assert_eq!(live("waiting"), Ok("nothing is waiting\n".to_owned()));
+    assert_eq!(live("waiting beta.test"), Ok("beta.test: 0 waiting\n".to_owned()));
+    live("block beta.test").unwrap();
+    let shown: Value = serde_json::from_str(&live("waiting beta.test --json").unwrap()).unwrap();
+
+    let none = json!({ "domain": "beta.test", "waiting": 0, "set_aside": 0, "more": false, "attempts": 0, "held": true });
+    assert_eq!(shown, json!([none]));
+    assert!(live("waiting nowhere").is_err());
+}
+
+#[test]
 fn t20_who_says_nothing_or_nonsense_on_the_admin_socket_keeps_nobody_else_from_it() {
     let folder = tempfile::tempdir().unwrap();
     let _server = Server::start(folder.path());

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use phoenix_core::{
-    Delay, Failure, Fault, Fqdn, Reject, Sent, Timestamp,
+    Breaker, Delay, Failure, Fault, Fqdn, Reject, Sent, Timestamp,
     api::{
         Description, Endpoint, ServiceName,
         delivery::Undeliverable,
@@ -26,6 +26,7 @@ use crate::{
     outgoing::{seal_delivery, sign_transaction},
     record::{MailboxBody, MailboxRecord, RoundRecord, entry_key, read_row, to_row},
     service::QueueService,
+    waiting::{FORGET_DAYS, KNOWN_S},
 };
 
 /// Packs what is next in a mailbox into a transaction, and takes the mailbox out of others' hands until it is
@@ -35,7 +36,8 @@ use crate::{
 /// tell [`settle`](super::settle) what came of it. Where it fails with [`Reject::Unavailable`], the destination's keys
 /// could not be had: settle that as a failure, too. Where it answers nothing, there is nothing to do now. What waits for
 /// a homeserver that the operator has blocked or paused is held, or let go of (08, "Policy"); where it is held, run it
-/// again when the policy has changed.
+/// again when the policy has changed. To one that failed too often, from whichever mailbox, nothing goes for a while, and
+/// then an empty transaction: what comes of that holds for all of its mailboxes.
 pub struct Dispatch;
 
 impl Endpoint for Dispatch {
@@ -82,6 +84,8 @@ pub struct State {
     content: Content,
     /// What the operator's policy makes of what waits.
     outbox: Option<Outbox>,
+    /// Whether the destination is asked at all.
+    breaker: Breaker,
 }
 
 /// What a mailbox holds.
@@ -124,13 +128,16 @@ impl Operation for Dispatch {
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
         let round = round_of(&found)?;
         let (ready, given_up) = (Vec::new(), Vec::new());
-        let (destination, content, outbox) = (None, Content::Unread, None);
-        let mut state = State { round, destination, ready, given_up, content, outbox };
+        let (destination, content, outbox, breaker) = (None, Content::Unread, None, Breaker::Closed);
+        let mut state = State { round, destination, ready, given_up, content, outbox, breaker };
         if found.len() == 1 {
             return Ok(state);
         }
         state.destination = read_row(&found, 1, &RECORD)?;
-        state.outbox = state.destination.as_ref().and_then(|domain| cx.federation.outbox(domain));
+        if let Some(domain) = &state.destination {
+            state.outbox = cx.federation.outbox(domain);
+            state.breaker = cx.delays.breaker(domain, cx.now);
+        }
         state.content = match (found.rows(2)?.is_empty(), found.len()) {
             (false, _) => Content::Messages,
             (true, 4) if found.rows(3)?.is_empty() => Content::Nothing,
@@ -162,9 +169,8 @@ impl Operation for Dispatch {
     }
 
     fn loads(call: &Decoded<Self>, state: &State, _: &Anyone, cx: &Context<QueueService>) -> Loads {
-        let Some(domain) = state.destination.as_ref().filter(|_| state.is_sending()) else {
-            return Loads::None;
-        };
+        let is_counted = state.is_sending() && state.breaker == Breaker::Closed;
+        let Some(domain) = state.destination.as_ref().filter(|_| is_counted) else { return Loads::None };
         let busy_us = state.next(domain, cx).busy_us;
         // Beyond it, the transaction waits.
         Loads::Each(vec![vec![Load::new(Limit::Mailbox, call.request().mailbox.to_vec(), busy_us)]])
@@ -193,6 +199,9 @@ impl Operation for Dispatch {
             (Content::Messages, Some(domain)) if state.outbox.is_some() => {
                 Ok(held(domain.clone(), &state, &key, cx))
             }
+            (Content::Messages, Some(_)) if let Breaker::Open(until) = state.breaker => {
+                Ok(left_alone(nothing, &key, until, cx))
+            }
             (Content::Messages, Some(_)) if let Some(seconds) = call.held_back(0) => {
                 Ok(held_back(nothing, &key, (&state.round, seconds), cx))
             }
@@ -206,13 +215,19 @@ impl Operation for Dispatch {
 
 impl State {
     fn is_sending(&self) -> bool {
-        self.outbox.is_none() && self.given_up.is_empty() && !self.ready.is_empty()
+        let is_asked = !matches!(self.breaker, Breaker::Open(_));
+        is_asked && self.outbox.is_none() && self.given_up.is_empty() && !self.ready.is_empty()
     }
 
     /// As much as one transaction takes, and as the destination takes at once by what it says; the first in any case.
+    /// Nothing where it is to be found out whether it answers at all: no message must decide that, since it may be the
+    /// one which it fails at.
     fn next(&self, domain: &Fqdn, cx: &Context<QueueService>) -> Filling {
         let most_us = cx.limits.mailbox.map_or(u32::MAX, Rate::burst);
         let (mut sent, mut filling) = (Sent::default(), Filling { messages: 0, busy_us: 0 });
+        if self.breaker == Breaker::HalfOpen {
+            return filling;
+        }
         for (_, record) in self.ready.iter().take(self.round.width.deliveries()) {
             let Sent { deliveries, bytes } = record.counts_for();
             sent.deliveries = sent.deliveries.saturating_add(deliveries);
@@ -262,15 +277,17 @@ impl Packing<'_> {
         let until = self.cx.now.plus_secs(self.cx.settings.in_flight_s);
         let round_record =
             RoundRecord { transaction: Some(transaction), until: until.0, ..state.round.clone() };
+        let asking = asking(&self.domain, until, self.cx);
         let dispatched = Dispatched {
             transaction: sign_transaction(&self.domain, transaction, deliveries, self.cx)?,
             destination: self.domain,
             rows: List::new(rows).map_err(Reject::from)?,
         };
         let forget = Alarm::At(self.cx.now.plus_secs(FORGET_DAYS * DAY));
-        Ok(Decision::reply(DispatchReply { dispatched: Some(dispatched), held: None })
+        let decision = Decision::reply(DispatchReply { dispatched: Some(dispatched), held: None })
             .change(mailbox(&self.key), resealed, Alarm::At(until))
-            .change(round(&self.key), vec![Write::Put(RECORD, to_row(&round_record))], forget))
+            .change(round(&self.key), vec![Write::Put(RECORD, to_row(&round_record))], forget);
+        Ok(asking.into_iter().fold(decision, Decision::hint))
     }
 
     /// The delivery of a row; where it had to be sealed now, with the row's new content, which stays the same over
@@ -297,10 +314,29 @@ impl Packing<'_> {
 fn held(domain: Fqdn, state: &State, key: &[u8; 32], cx: &Context<QueueService>) -> Decision<DispatchReply> {
     let again = cx.now.plus_secs(HELD_S);
     let since = state.ready.first().map_or(cx.now, |(_, first)| Timestamp::from_secs(first.accepted_at));
-    let delay = Some(Delay { since, until: again.plus_secs(HELD_S) });
+    let delay = Some(Delay { since, until: again.plus_secs(HELD_S), ..Delay::default() });
     Decision::reply(DispatchReply { dispatched: None, held: Some(domain.clone()) })
         .change(mailbox(key), Vec::new(), Alarm::At(again))
         .hint(Hint::Delay { domain, delay })
+}
+
+/// Leaves a destination alone that does not answer. Whoever finds it so looks again behind the one that asks next.
+fn left_alone(
+    decision: Decision<DispatchReply>,
+    key: &[u8; 32],
+    until: Timestamp,
+    cx: &Context<QueueService>,
+) -> Decision<DispatchReply> {
+    let drawn = u64::from_be_bytes(cx.chance("behind").bytes()).checked_rem(BEHIND_MS).unwrap_or_default();
+    let again = until.plus_millis(BEHIND_MS.saturating_add(drawn));
+    decision.change(mailbox(key), Vec::new(), Alarm::At(again))
+}
+
+/// Where a transaction is to find out whether its destination answers again: the other mailboxes wait for that.
+fn asking(domain: &Fqdn, until: Timestamp, cx: &Context<QueueService>) -> Option<Hint> {
+    let known = cx.delays.of(domain).filter(Delay::is_open)?;
+    let delay = Some(Delay { until: known.until.max(until.plus_secs(KNOWN_S)), again: until, ..known });
+    Some(Hint::Delay { domain: domain.clone(), delay })
 }
 
 /// Leaves the destination alone for a while, which takes no more by what it says.
@@ -357,5 +393,6 @@ const MAX_GIVEN_UP: usize = 64;
 const HELD_S: u64 = 60;
 /// Bytes of deliveries in one transaction, unless the first alone is larger (08).
 const MAX_BYTES: usize = 1 << 20;
-/// Days after which it is forgotten how often a mailbox could not be sent: longer than any pause.
-const FORGET_DAYS: u64 = 8;
+/// How long others wait beyond the time when a destination may be asked again, in milliseconds, and over how long they
+/// are spread: so that one has asked before the next one looks.
+const BEHIND_MS: u64 = 1_000;

@@ -1,7 +1,7 @@
 //! `federated_enqueue`: takes a transaction of another homeserver.
 
 use phoenix_core::{
-    Failure, Fault, Fqdn, Reject, Timestamp,
+    Failure, Fault, Fqdn, Reject,
     api::{
         Description, Endpoint, ServiceName,
         federation::{
@@ -15,18 +15,17 @@ use phoenix_core::{
         Authorised, Context, Decision, Decoded, Effort, Hint, Need, Next, Operation, Partwise, Peers, Proven,
         Reading, Rows,
     },
-    port::{Alarm, Wanted, Write},
-    time::{DAY, HOUR},
+    time::HOUR,
     wire::{Flag, List, Opaque, VERSION, Wire},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use super::deliver::Deliver;
 use crate::{
-    kinds::{RECORD, SHARDS, keys_topic, mailbox, mailbox_key, round},
+    kinds::keys_topic,
     outgoing::{DELIVERY_INFO, TRANSACTION_LABEL},
-    record::{RoundRecord, read_row, to_row},
     service::QueueService,
+    waiting::{Waiting, mailboxes},
 };
 
 /// Checks and opens a transaction; its parts are then delivered one by one, each atomically. An empty one says that
@@ -59,13 +58,13 @@ struct Planning {
     parts: List<DeliverRequest, MAX_RECIPIENTS>,
 }
 
-/// A source's mailboxes that wait for it and are not under way.
-pub struct Waiting(Vec<[u8; 32]>);
+/// The source's mailboxes that wait for it.
+pub struct State(Waiting);
 
 impl Operation for FederatedEnqueue {
     type Endpoint = Planned;
     type Service = QueueService;
-    type State = Waiting;
+    type State = State;
     type Sender = Fqdn;
     const EFFORT: Effort = Effort::Heavy;
 
@@ -92,32 +91,20 @@ impl Operation for FederatedEnqueue {
         if !found.is_empty() || !payload.deliveries.is_empty() {
             return Ok(Vec::new());
         }
-        let keys = mailboxes(&payload.source, cx);
-        let state = keys.iter().map(|key| Reading::change(round(key), Wanted::Keys(vec![RECORD])));
-        let marks = keys.iter().map(|key| Reading::glance(mailbox(key), Wanted::Mark));
-        Ok(state.chain(marks).collect())
+        Ok(Waiting::readings(&mailboxes(&payload.source, cx)))
     }
 
-    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<Waiting, Failure> {
-        let mut waiting = Vec::new();
+    fn open(call: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
         if found.is_empty() {
-            return Ok(Waiting(waiting));
+            return Ok(State(Waiting::default()));
         }
         let keys = mailboxes(&call.request().payload.source, cx);
-        for (place, key) in keys.into_iter().enumerate() {
-            let exists = found.place(place.saturating_add(usize::from(SHARDS)))?.mark.is_some();
-            let round: RoundRecord = read_row(&found, place, &RECORD)?.unwrap_or_default();
-            let under_way = round.transaction.is_some() && cx.now < Timestamp(round.until);
-            if exists && !under_way {
-                waiting.push(key);
-            }
-        }
-        Ok(Waiting(waiting))
+        Ok(State(Waiting::found(keys, (&found, 0), cx.now)?))
     }
 
     fn authenticate(
         call: &Decoded<Self>,
-        _: &Waiting,
+        _: &State,
         peers: &Peers,
         cx: &Context<QueueService>,
     ) -> Result<Proven<Fqdn>, Failure> {
@@ -130,7 +117,7 @@ impl Operation for FederatedEnqueue {
     }
 
     fn decide(
-        Waiting(waiting): Waiting,
+        State(waiting): State,
         call: Authorised<Self>,
         _: &Peers,
         cx: &Context<QueueService>,
@@ -147,7 +134,12 @@ impl Operation for FederatedEnqueue {
             deliveries: List::new(deliveries.collect::<Result<_, Failure>>()?).map_err(Reject::from)?,
             limits: cx.federation.terms(call.sender()).advertised(&cx.limits),
         };
-        Ok(waiting.into_iter().fold(Decision::reply(plan), |decision, key| retried(decision, &key, cx)))
+        let decision = waiting.woken(Decision::reply(plan), cx);
+        if !payload.deliveries.is_empty() {
+            return Ok(decision);
+        }
+        // Whoever says that it is there is asked at once, however often it has not answered.
+        Ok(decision.hint(Hint::Delay { domain: payload.source.clone(), delay: None }))
     }
 }
 
@@ -238,25 +230,9 @@ fn part_id(delivery: &[u8; 16], number: u32) -> Result<[u8; 16], Fault> {
     hash.first_chunk().copied().ok_or(Fault::Broken("a hash is too short"))
 }
 
-/// Lets a mailbox be sent at once.
-fn retried(decision: Decision<Plan>, key: &[u8; 32], cx: &Context<QueueService>) -> Decision<Plan> {
-    let next = RoundRecord::default();
-    let forget = Alarm::At(cx.now.plus_secs(FORGET_DAYS * DAY));
-    decision
-        .change(mailbox(key), Vec::new(), Alarm::At(cx.now))
-        .change(round(key), vec![Write::Put(RECORD, to_row(&next))], forget)
-        .hint(Hint::Ring)
-}
-
-fn mailboxes(source: &Fqdn, cx: &Context<QueueService>) -> Vec<[u8; 32]> {
-    (0..SHARDS).map(|shard| mailbox_key(&cx.keys.at_rest, source, shard)).collect()
-}
-
 /// How far the time of a transaction may be from this server's clock, in seconds (08).
 const WINDOW_S: u64 = HOUR;
 /// When the source is to come again after something broke here, in seconds.
 const BROKEN_RETRY_S: u32 = 1;
 /// When the source is to come again where keys are read before its deliveries can be opened, in seconds.
 const KEYS_RETRY_S: u32 = 1;
-/// Days after which it is forgotten how often a mailbox could not be sent.
-const FORGET_DAYS: u64 = 8;

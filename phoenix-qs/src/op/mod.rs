@@ -19,6 +19,7 @@ pub mod set_push_token;
 pub mod settle;
 pub mod stream;
 pub mod stream_read;
+pub mod survey;
 pub mod update_blocklist;
 pub mod update_client;
 pub mod update_user;

@@ -1,9 +1,9 @@
 //! `settle`: takes what was delivered or put off out of a mailbox, and says when to go on.
 
 use phoenix_core::{
-    Delay, ErrorCode, ErrorReply, Failure, Fault, Fqdn, Timestamp,
+    Breaker, Delay, ErrorCode, ErrorReply, Failure, Fault, Fqdn, Timestamp,
     api::{
-        Description, Empty, Endpoint, ServiceName,
+        Description, Endpoint, ServiceName,
         delivery::Undeliverable,
         federation::{MAX_DELIVERIES, QsToQsReceipt, RecipientResult},
     },
@@ -12,15 +12,16 @@ use phoenix_core::{
     },
     port::{Alarm, Wanted, Write},
     time::DAY,
-    wire::{List, Wire},
+    wire::{Flag, List, Wire},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use crate::{
     delivering::{lane_back, undelivered},
     kinds::{RECORD, aside, later, mailbox, round},
-    record::{LaterKey, MailboxRecord, RoundRecord, Width, entry_key, read_row, to_row},
+    record::{LaterKey, MailboxRecord, RoundRecord, Suspect, Width, entry_key, read_row, to_row},
     service::QueueService,
+    waiting::{FORGET_DAYS, KNOWN_S, Waiting, mailboxes},
 };
 
 /// Ends what [`dispatch`](super::dispatch) began.
@@ -29,7 +30,7 @@ pub struct Settle;
 impl Endpoint for Settle {
     const DESCRIPTION: Description = Description::new(0x0223, ServiceName::Qs, "settle").internal();
     type Request = SettleRequest;
-    type Reply = Empty;
+    type Reply = SettleReply;
 }
 
 /// What came of an attempt to send.
@@ -45,6 +46,13 @@ pub struct SettleRequest {
     pub outcome: Outcome,
 }
 
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub struct SettleReply {
+    /// Deliveries that were set aside as bad.
+    pub set_aside: u16,
+}
+
 /// What came of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 #[repr(u8)]
@@ -58,12 +66,16 @@ pub enum Outcome {
     /// It refused the transaction as a whole for what it holds: at least one of the deliveries is bad.
     #[tls_codec(discriminant = 3)]
     Refused,
+    /// Something broke there, perhaps at one of the deliveries. Set where it took others since that happened last.
+    #[tls_codec(discriminant = 4)]
+    Broke(Flag),
 }
 
 impl From<ErrorReply> for Outcome {
     fn from(refused: ErrorReply) -> Self {
         match refused.code {
             ErrorCode::Malformed | ErrorCode::TooLarge => Self::Refused,
+            ErrorCode::Internal => Self::Broke(Flag::No),
             ErrorCode::UnsupportedVersion
             | ErrorCode::Unauthenticated
             | ErrorCode::TokenRequired
@@ -76,7 +88,6 @@ impl From<ErrorReply> for Outcome {
             | ErrorCode::DuplicateKey
             | ErrorCode::AlreadyExists
             | ErrorCode::RateLimited
-            | ErrorCode::Internal
             | ErrorCode::Unavailable => Self::Failed(refused.retry_after_s.unwrap_or_default()),
         }
     }
@@ -89,6 +100,8 @@ pub struct State {
     messages: Vec<(u64, MailboxRecord)>,
     /// When the first that was put off may be sent again.
     first_later: Option<Timestamp>,
+    /// The destination's other mailboxes, where they are to be sent now.
+    others: Waiting,
 }
 
 impl Operation for Settle {
@@ -100,12 +113,14 @@ impl Operation for Settle {
     fn locate(
         call: &Decoded<Self>,
         found: &Rows,
-        _: &Context<QueueService>,
+        cx: &Context<QueueService>,
     ) -> Result<Vec<Reading>, Failure> {
-        if !found.is_empty() {
-            return Ok(Vec::new());
-        }
         let SettleRequest { mailbox: key, rows, .. } = call.request();
+        if !found.is_empty() {
+            let is_first = found.len() == call.request().places();
+            let others = if is_first { freed(call.request(), found, cx)? } else { Vec::new() };
+            return Ok(Waiting::readings(&others));
+        }
         let mut readings = vec![
             Reading::change(round(key), Wanted::Keys(vec![RECORD])),
             // Not checked, since messages are appended all the time; a row is taken, or makes a conflict.
@@ -122,8 +137,10 @@ impl Operation for Settle {
     fn open(call: &Decoded<Self>, found: Rows, cx: &Context<QueueService>) -> Result<State, Failure> {
         let round = read_row(&found, 0, &RECORD)?.unwrap_or_default();
         let destination = read_row(&found, 1, &RECORD)?;
-        let mut state = State { round, destination, messages: Vec::new(), first_later: None };
-        if found.len() == 2 {
+        let others = freed(call.request(), &found, cx)?;
+        let others = Waiting::found(others, (&found, call.request().places()), cx.now)?;
+        let mut state = State { round, destination, messages: Vec::new(), first_later: None, others };
+        if !call.request().is_of_messages() {
             return Ok(state);
         }
         for (row, sealed) in found.rows(2)? {
@@ -149,46 +166,72 @@ impl Operation for Settle {
         call: Authorised<Self>,
         _: &Peers,
         cx: &Context<QueueService>,
-    ) -> Result<Decision<Empty>, Failure> {
+    ) -> Result<Decision<SettleReply>, Failure> {
         let request = call.request();
-        let State { round, destination, messages, first_later } = state;
-        let Some(destination) = destination else { return Ok(Decision::reply(Empty {})) };
+        let State { round, destination, messages, first_later, others } = state;
+        let Some(destination) = destination else { return Ok(Decision::reply(SettleReply::default())) };
         let is_ours = match request.transaction {
             Some(_) => request.transaction == round.transaction,
             // It came to no transaction: another may be under way.
             None => round.transaction.is_none() || cx.now >= Timestamp(round.until),
         };
-        let came = Came::of(request, &messages);
+        let came = Came::of(request, &messages, &round);
         let mut settling = Settling::new(request.mailbox, is_ours, cx);
-        let mut decision = Decision::reply(Empty {});
+        let mut told = Vec::new();
         for (number, record) in messages {
             let back = record.back.clone();
             let (cause, unreached) = settling.settled(number, record, came);
             let lane = lane_back(&cx.keys.at_rest, &request.mailbox);
-            let told = undelivered(cx, lane, &back, (cause, &unreached))?;
-            decision = told.into_iter().fold(decision, Decision::deliver);
+            told.extend(undelivered(cx, lane, &back, (cause, &unreached))?);
         }
+        let decision = told.into_iter().fold(Decision::reply(settling.reply()), Decision::deliver);
         let decision = settling.write(decision, &destination, first_later);
         let of = (request.mailbox, destination);
         let decision = match came {
             Came::Receipt(receipt) => {
                 decision.hint(Hint::Advertised { domain: of.1.clone(), limits: receipt.limits })
             }
-            Came::Refused(_) | Came::Failed(_) => decision,
+            Came::Refused(_) | Came::Broke(..) | Came::Failed(_) => decision,
         };
-        Ok(if is_ours { scheduled(decision, of, &round, came, cx) } else { decision })
+        if !is_ours {
+            return Ok(decision);
+        }
+        let decision = if came.is_answer() { others.woken(decision, cx) } else { decision };
+        Ok(scheduled(decision, of, &round, came, cx))
     }
 }
 
 impl SettleRequest {
-    /// Whether the outcome says of a message what becomes of it: a receipt does, and a refusal of what was sent alone.
+    /// Whether the outcome says of a message what becomes of it: a receipt does, and what else came of one that was sent
+    /// alone may.
     fn is_of_messages(&self) -> bool {
         match self.outcome {
             Outcome::Receipt(_) => true,
-            Outcome::Refused => self.rows.len() == 1,
+            Outcome::Refused | Outcome::Broke(_) => self.rows.len() == 1,
             Outcome::Failed(_) => false,
         }
     }
+
+    /// How many places are read of the mailbox itself.
+    fn places(&self) -> usize {
+        if self.is_of_messages() { 4 } else { 2 }
+    }
+}
+
+/// The other mailboxes of a destination that answers after it was left alone: they need not find that out by themselves.
+fn freed(
+    request: &SettleRequest,
+    found: &Rows,
+    cx: &Context<QueueService>,
+) -> Result<Vec<[u8; 32]>, Failure> {
+    if !matches!(request.outcome, Outcome::Receipt(_) | Outcome::Refused) {
+        return Ok(Vec::new());
+    }
+    let destination: Option<Fqdn> = read_row(found, 1, &RECORD)?;
+    let Some(domain) = destination.filter(|it| cx.delays.breaker(it, cx.now) != Breaker::Closed) else {
+        return Ok(Vec::new());
+    };
+    Ok(mailboxes(&domain, cx).into_iter().filter(|it| *it != request.mailbox).collect())
 }
 
 /// What came of a transaction, seen beside what it held.
@@ -198,12 +241,14 @@ enum Came<'a> {
     Receipt(&'a QsToQsReceipt),
     /// A refusal of so many deliveries together.
     Refused(usize),
+    /// Something broke at it. So many deliveries are to be sent next, and where it held one, that is suspected.
+    Broke(Width, Option<Suspect>),
     /// No answer, or one for nothing of what was sent; for so many seconds the destination wants to be left alone.
     Failed(u32),
 }
 
 impl<'a> Came<'a> {
-    fn of(request: &'a SettleRequest, messages: &[(u64, MailboxRecord)]) -> Self {
+    fn of(request: &'a SettleRequest, messages: &[(u64, MailboxRecord)], round: &RoundRecord) -> Self {
         match &request.outcome {
             Outcome::Failed(rest) => Self::Failed(*rest),
             Outcome::Refused => Self::Refused(request.rows.len()),
@@ -213,7 +258,22 @@ impl<'a> Came<'a> {
                 let is_answer = messages.is_empty() || messages.iter().any(is_named);
                 if is_answer { Self::Receipt(receipt) } else { Self::Failed(0) }
             }
+            Outcome::Broke(others_pass) => match *request.rows {
+                // There was nothing in it to break at.
+                [] => Self::Failed(0),
+                [row] => {
+                    let suspect = Suspect::again(round.suspect, row, *others_pass);
+                    let narrowest = Width::half_of(1);
+                    if suspect.is_bad() { Self::Refused(1) } else { Self::Broke(narrowest, Some(suspect)) }
+                }
+                [..] => Self::Broke(Width::half_of(request.rows.len()), None),
+            },
         }
+    }
+
+    /// Whether the destination is there, and something may be sent to it.
+    const fn is_answer(self) -> bool {
+        matches!(self, Self::Receipt(_) | Self::Refused(_))
     }
 }
 
@@ -246,7 +306,7 @@ impl<'a> Settling<'a> {
             Came::Receipt(receipt) => self.answered(number, record, receipt),
             // Read only where it was sent alone: then it is this one that is bad.
             Came::Refused(_) if self.is_ours => self.set_aside(number, &record),
-            Came::Refused(_) | Came::Failed(_) => NOBODY,
+            Came::Refused(_) | Came::Broke(..) | Came::Failed(_) => NOBODY,
         }
     }
 
@@ -299,13 +359,17 @@ impl<'a> Settling<'a> {
         (Undeliverable::GivenUp, self.take_out(number, record))
     }
 
+    fn reply(&self) -> SettleReply {
+        SettleReply { set_aside: u16::try_from(self.aside.len()).unwrap_or(u16::MAX) }
+    }
+
     /// Writes what becomes of the messages.
     fn write(
         self,
-        mut decision: Decision<Empty>,
+        mut decision: Decision<SettleReply>,
         destination: &Fqdn,
         first_before: Option<Timestamp>,
-    ) -> Decision<Empty> {
+    ) -> Decision<SettleReply> {
         let Self { mailbox: key, cx, taken, mut put_off, first_later, aside: put_aside, .. } = self;
         if !put_aside.is_empty() {
             let alarm = Alarm::IfNone(cx.now.plus_secs(ASIDE_DAYS * DAY));
@@ -326,41 +390,67 @@ impl<'a> Settling<'a> {
 /// When to send again, and how much at a time. At once after a success, since more may have come. After a refusal of
 /// what was sent soon, and half of it: the destination is there, and a bad message must not count against it. After a
 /// failure with full jitter, so that many servers do not come back to one at the same moment; what goes there is
-/// delayed until then, which senders are told.
+/// delayed until then, which senders are told. So too, and half of it, where something broke.
 fn scheduled(
-    decision: Decision<Empty>,
+    decision: Decision<SettleReply>,
     (key, domain): ([u8; 32], Fqdn),
     before: &RoundRecord,
     came: Came<'_>,
     cx: &Context<QueueService>,
-) -> Decision<Empty> {
-    let rest = |seconds: u32| u64::from(seconds).min(cx.settings.max_pause_s).saturating_mul(1_000);
+) -> Decision<SettleReply> {
+    let attempts = before.attempts.saturating_add(1);
+    let failing_since = Some(before.failing_since.unwrap_or(cx.now.0));
+    let failed = RoundRecord { attempts, failing_since, transaction: None, ..before.clone() };
     let (next, pause) = match came {
+        // It was only asked whether it is there: what waits may fail as before.
+        Came::Receipt(receipt) if receipt.results.is_empty() => {
+            (RoundRecord { transaction: None, ..before.clone() }, rest_ms(receipt.limits.retry_after_s, cx))
+        }
         Came::Receipt(receipt) => {
             let next = RoundRecord { width: before.width.grown(), ..RoundRecord::default() };
-            (next, rest(receipt.limits.retry_after_s))
+            (next, rest_ms(receipt.limits.retry_after_s, cx))
         }
         Came::Refused(sent) => {
             let next = RoundRecord { width: Width::half_of(sent), ..RoundRecord::default() };
             (next, pause_ms(1, cx))
         }
-        Came::Failed(seconds) => {
-            let attempts = before.attempts.saturating_add(1);
-            let failing_since = Some(before.failing_since.unwrap_or(cx.now.0));
-            let next = RoundRecord { attempts, failing_since, transaction: None, ..before.clone() };
-            (next, pause_ms(attempts, cx).max(rest(seconds)))
-        }
+        Came::Broke(width, suspect) => (RoundRecord { width, suspect, ..failed }, pause_ms(attempts, cx)),
+        Came::Failed(seconds) => (failed, pause_ms(attempts, cx).max(rest_ms(seconds, cx))),
     };
     let until = cx.now.plus_millis(pause);
     let next = RoundRecord { until: until.0, ..next };
-    let over = until.plus_secs(cx.settings.in_flight_s).plus_secs(KNOWN_S);
-    let delay = next.failing_since.map(|since| Delay { since: Timestamp(since), until: over });
+    let delay = delayed(&domain, &next, came, cx);
     let forget = Alarm::At(cx.now.plus_secs(FORGET_DAYS * DAY));
     decision
         .change(mailbox(&key), Vec::new(), Alarm::At(until))
         .change(round(&key), vec![Write::Put(RECORD, to_row(&next))], forget)
         .hint(Hint::Ring)
         .hint(Hint::Delay { domain, delay })
+}
+
+/// How the destination is delayed by what came of this mailbox: nothing, where it is there. What it broke at does not
+/// count for the others.
+fn delayed(domain: &Fqdn, next: &RoundRecord, came: Came<'_>, cx: &Context<QueueService>) -> Option<Delay> {
+    if came.is_answer() {
+        return None;
+    }
+    let own = Timestamp(next.failing_since.unwrap_or(cx.now.0));
+    let known = cx.delays.of(domain).unwrap_or(Delay { since: own, ..Delay::default() });
+    let (failures, again) = match came {
+        Came::Failed(seconds) => {
+            let failures = known.failures.saturating_add(1);
+            let pause = pause_ms(failures, cx).max(rest_ms(seconds, cx));
+            (failures, cx.now.plus_millis(pause))
+        }
+        Came::Receipt(_) | Came::Refused(_) | Came::Broke(..) => (known.failures, known.again),
+    };
+    let until = again.max(Timestamp(next.until)).plus_secs(cx.settings.in_flight_s).plus_secs(KNOWN_S);
+    Some(Delay { since: known.since.min(own), until: until.max(known.until), failures, again })
+}
+
+/// As long as a destination wants to be left alone, within bounds.
+fn rest_ms(seconds: u32, cx: &Context<QueueService>) -> u64 {
+    u64::from(seconds).min(cx.settings.max_pause_s).saturating_mul(1_000)
 }
 
 /// A pause drawn between 0 and a ceiling that doubles from one second with each failure.
@@ -371,9 +461,5 @@ fn pause_ms(attempts: u32, cx: &Context<QueueService>) -> u64 {
     drawn.checked_rem(ceiling).unwrap_or_default()
 }
 
-/// Seconds for which a delay is told beyond the end of the next attempt: nobody is that punctual.
-const KNOWN_S: u64 = 60;
 /// Days for which messages that were refused as bad are kept for the operator.
 const ASIDE_DAYS: u64 = 7;
-/// Days after which it is forgotten how often a mailbox could not be sent: longer than any pause.
-const FORGET_DAYS: u64 = 8;

@@ -8,7 +8,7 @@ use phoenix_core::{
         queue::{FanOutMessage, MAX_BACK, MAX_RECIPIENTS},
     },
     crypto::{AtRestKey, Chance},
-    wire::{List, Opaque},
+    wire::{Flag, List, Opaque},
 };
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
@@ -113,6 +113,31 @@ pub(crate) struct RoundRecord {
     pub(crate) failing_since: Option<u64>,
     /// How many deliveries the next transaction may hold.
     pub(crate) width: Width,
+    /// The message that the destination broke at when it was sent alone.
+    pub(crate) suspect: Option<Suspect>,
+}
+
+/// A message that may be what breaks something at its destination, or may not: the destination may be ill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Suspect {
+    /// Its number in the mailbox.
+    pub(crate) row: u64,
+    /// What speaks against it.
+    pub(crate) weight: u32,
+}
+
+impl Suspect {
+    /// The message of this row after the destination broke at it once more; `others_pass` where it took others meanwhile.
+    pub(crate) fn again(before: Option<Self>, row: u64, others_pass: Flag) -> Self {
+        let before = before.filter(|it| it.row == row).map_or(0, |it| it.weight);
+        let more = if others_pass.is_set() { OTHERS_PASS } else { 1 };
+        Self { row, weight: before.saturating_add(more) }
+    }
+
+    /// Whether so much speaks against it that it must not hold up others any longer.
+    pub(crate) const fn is_bad(self) -> bool {
+        self.weight >= BAD
+    }
 }
 
 /// How many deliveries a transaction may hold: fewer after one was refused as bad, so that the bad delivery is found
@@ -143,6 +168,12 @@ impl Default for Width {
     }
 }
 
+/// What speaks against a message each time that its destination broke at it, but took others.
+const OTHERS_PASS: u32 = 50;
+/// When enough speaks against it: after ten times at which others were taken, which a destination that breaks at every
+/// second transaction does with one in a thousand; else after five hundred, which with pauses of five minutes at most is
+/// the better part of a day.
+const BAD: u32 = 500;
 /// As many as a transaction holds.
 const FULL: u16 = 256;
 const _: () = assert!(FULL as usize == MAX_DELIVERIES);

@@ -9,13 +9,13 @@ mod user;
 
 use bytes::Bytes;
 use phoenix_core::{
-    Fault,
+    Fault, Fqdn,
     operation::Rows,
     wire::{Wire, decode_shared},
 };
 
 pub(crate) use client::{ClientRecord, MAX_RULES, RuleRecord};
-pub(crate) use mailbox::{LaterKey, MailboxBody, MailboxRecord, RoundRecord, Width};
+pub(crate) use mailbox::{LaterKey, MailboxBody, MailboxRecord, RoundRecord, Suspect, Width};
 pub(crate) use packages::{PackageIndex, PackageNote};
 pub(crate) use queue::{QueueRecord, entry_key, packages_low};
 pub(crate) use receipt::{HeldRecord, Reason, ReceiptRecord};
@@ -46,6 +46,14 @@ pub(crate) fn from_row<T: Wire>(row: &Bytes) -> Result<T, Fault> {
 /// [`Fault::Broken`] where fewer places were read, or the row is not what was written.
 pub(crate) fn read_row<T: Wire>(found: &Rows, place: usize, key: &[u8]) -> Result<Option<T>, Fault> {
     found.row(place, key)?.map(from_row).transpose()
+}
+
+/// The homeserver that a mailbox is for, by its row [`DESTINATION`](crate::DESTINATION).
+///
+/// # Errors
+/// [`Fault::Broken`] where the row is not what was written.
+pub fn destination(row: &Bytes) -> Result<Fqdn, Fault> {
+    from_row(row)
 }
 
 /// The version of all records.

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, ops::Range};
 use phoenix_core::{
     ErrorCode, ErrorReply, Reject,
     api::{delivery::Undeliverable, queue::ClientQueueConfig},
-    wire::Opaque,
+    time::HOUR,
+    wire::{Flag, Opaque},
 };
 
 use super::{federation::forward, later::told, mailboxes::town, world::Home};
@@ -60,9 +61,67 @@ fn a_refusal_that_is_not_of_what_was_sent_costs_no_message_and_narrows_nothing()
     }
     forward(&alpha, &beta, &[&config], "and more");
 
-    assert_eq!(alpha.send_all(&beta), 1);
+    assert_eq!(alpha.send_all(&beta), 2, "it is asked, and then sent both together");
     assert_eq!(client.read_texts(&beta), ["patience", "and more"]);
     assert_eq!(alpha.partitions(ASIDE).len() + alpha.lanes(), 0);
+}
+
+#[test]
+fn t07_what_breaks_something_at_its_destination_is_found_and_set_aside_where_others_pass() {
+    let (alpha, beta, mut client, config) = town();
+    let mut peer = refused_first((&alpha, &beta), &config, 40, 17..18);
+    peer.says = Outcome::Broke(Flag::Yes);
+    let before = alpha.clock_now();
+
+    peer.send_all(&alpha);
+
+    let good: Vec<_> = (0..40).filter(|number| *number != 17).map(|number| number.to_string()).collect();
+    assert_eq!(client.read_texts(&beta), good);
+    assert_eq!(alpha.partitions(ASIDE)[0].1.rows.len(), 1);
+    assert_eq!(told(&alpha), [(Undeliverable::GivenUp, vec![config.sealed.digest()])]);
+    let waited_s = alpha.clock_now().millis_since(before) / 1_000;
+    assert!((60..3_600).contains(&waited_s), "{waited_s}");
+}
+
+#[test]
+fn a_destination_that_breaks_at_everything_costs_one_message_in_hours_and_none_once_it_is_well() {
+    let (alpha, beta, mut client, config) = town();
+    let mut peer = refused_first((&alpha, &beta), &config, 3, 0..3);
+    peer.says = Outcome::Broke(Flag::No);
+    let before = alpha.clock_now();
+
+    while alpha.partitions(ASIDE).is_empty() {
+        peer.send_once(&alpha);
+    }
+    let waited_s = alpha.clock_now().millis_since(before) / 1_000;
+    for _ in 0..100 {
+        peer.send_once(&alpha);
+    }
+    peer.bad.clear();
+    peer.send_all(&alpha);
+
+    assert!((12 * HOUR..36 * HOUR).contains(&waited_s), "{waited_s}");
+    assert_eq!(alpha.partitions(ASIDE)[0].1.rows.len(), 1);
+    assert_eq!(client.read_texts(&beta), ["1", "2"]);
+}
+
+#[test]
+fn what_spoke_against_one_message_does_not_speak_against_the_next() {
+    let (alpha, beta, mut client, config) = town();
+    let mut peer = refused_first((&alpha, &beta), &config, 2, 0..2);
+    peer.says = Outcome::Broke(Flag::Yes);
+    while alpha.partitions(ASIDE).is_empty() {
+        peer.send_once(&alpha);
+    }
+    for _ in 0..9 {
+        peer.send_once(&alpha);
+    }
+
+    peer.bad.clear();
+    peer.send_all(&alpha);
+
+    assert_eq!(client.read_texts(&beta), ["1"]);
+    assert_eq!(alpha.partitions(ASIDE)[0].1.rows.len(), 1);
 }
 
 #[test]
@@ -96,15 +155,20 @@ fn refused_first<'a>(
     let mailbox = from.due_mailboxes()[0];
     let first = from.dispatch(mailbox).unwrap().unwrap();
     let bad = first.transaction.payload.deliveries[bad].iter().map(|it| it.id).collect();
-    let mut peer = Picky { takes: to, bad, seen: BTreeSet::new() };
+    let mut peer = Picky { takes: to, bad, says: malformed(), seen: BTreeSet::new() };
     from.settle(mailbox, &first, peer.answer(&first));
     peer
+}
+
+fn malformed() -> Outcome {
+    ErrorReply { code: ErrorCode::Malformed, retry_after_s: None, detail: Opaque::default() }.into()
 }
 
 /// A homeserver that refuses every transaction which holds something bad.
 struct Picky<'a> {
     takes: &'a Home,
     bad: Vec<[u8; 16]>,
+    says: Outcome,
     /// The ids of the transactions that came.
     seen: BTreeSet<[u8; 16]>,
 }
@@ -114,8 +178,7 @@ impl Picky<'_> {
         let payload = &sent.transaction.payload;
         self.seen.insert(payload.transaction);
         if payload.deliveries.iter().any(|it| self.bad.contains(&it.id)) {
-            let (code, retry_after_s) = (ErrorCode::Malformed, None);
-            return ErrorReply { code, retry_after_s, detail: Opaque::default() }.into();
+            return self.says.clone();
         }
         Outcome::Receipt(Box::new(self.takes.take(&sent.transaction).unwrap()))
     }

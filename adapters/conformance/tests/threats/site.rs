@@ -16,7 +16,7 @@ use phoenix_conformance::{
     world::{Executor, Tape, VirtualClock},
 };
 use phoenix_core::{
-    ErrorReply, Fqdn, GroupId, Origin, Timestamp,
+    ErrorReply, Fqdn, GroupId, Origin, Refusal, Reject, Timestamp,
     api::{
         Endpoint, ServiceName,
         auth::{AddClientFinish, RegisterFinish},
@@ -340,6 +340,8 @@ pub(crate) enum Fate {
     LosesItsAnswer,
     ComesTwice,
     ComesAgainAfterTheNext,
+    /// The other side does not take it.
+    IsRefused(Reject),
 }
 
 /// The way between homeservers.
@@ -407,6 +409,9 @@ impl Transport for Mail {
         if fate == Fate::IsLost {
             return Err(TransportError::Unreachable);
         }
+        if let Fate::IsRefused(reject) = fate {
+            return Ok(Err(Refusal::from(reject).into()));
+        }
         let answer = self.transport.send(to, outgoing.clone()).await;
         if let Some((to, outgoing)) = late {
             let _ = self.transport.send(&to, outgoing).await;
@@ -414,7 +419,7 @@ impl Transport for Mail {
         match fate {
             Fate::LosesItsAnswer => Err(TransportError::Unreachable),
             Fate::ComesTwice => self.transport.send(to, outgoing).await,
-            Fate::Passes | Fate::IsLost | Fate::ComesAgainAfterTheNext => answer,
+            Fate::Passes | Fate::IsLost | Fate::IsRefused(_) | Fate::ComesAgainAfterTheNext => answer,
         }
     }
 

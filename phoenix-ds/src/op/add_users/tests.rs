@@ -232,7 +232,7 @@ fn who_adds_members_learns_that_their_domain_is_delayed() {
     a.create(&world, None).unwrap();
     let now = world.now();
     for domain in ["alpha.test", "beta.test"] {
-        let delay = Delay { since: now, until: now.plus_secs(400) };
+        let delay = Delay { since: now, until: now.plus_secs(400), ..Delay::default() };
         world.engine.shared().note_delay(domain.parse().unwrap(), Some(delay));
     }
 

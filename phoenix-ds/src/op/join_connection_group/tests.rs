@@ -139,7 +139,7 @@ fn who_joins_learns_whether_the_other_ones_domain_is_delayed() {
     let request = b.joining(a.access.clone().unwrap(), &info, CODE.into());
     let now = world.now();
     for domain in ["alpha.test", "beta.test"] {
-        let delay = Delay { since: now, until: now.plus_secs(400) };
+        let delay = Delay { since: now, until: now.plus_secs(400), ..Delay::default() };
         world.engine.shared().note_delay(domain.parse().unwrap(), Some(delay));
     }
 

@@ -238,7 +238,7 @@ fn who_comes_back_learns_which_domains_are_delayed_but_for_its_own() {
     // It lands on another leaf than its own.
     let commit = a.commit(Vec::new(), &[b.index()], 0);
     world.call::<RemoveUsers>(&commit.request, Some(a.leaf())).unwrap();
-    let (now, delay) = (world.now(), |until| Some(Delay { since: world.now(), until }));
+    let (now, delay) = (world.now(), |until| Some(Delay { since: world.now(), until, ..Delay::default() }));
     for domain in ["alpha.test", "beta.test", "gamma.test"] {
         world.engine.shared().note_delay(domain.parse().unwrap(), delay(now.plus_secs(400)));
     }

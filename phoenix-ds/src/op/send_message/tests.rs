@@ -272,7 +272,7 @@ fn an_answer_names_the_domains_towards_which_delivery_is_delayed() {
     a.create(&world, None).unwrap();
     a.add(&world, &mut [&mut b, &mut c]).unwrap();
     let (now, beta) = (world.now(), b.config.domain.clone());
-    let delayed = |until| Some(Delay { since: now, until });
+    let delayed = |until| Some(Delay { since: now, until, ..Delay::default() });
     world.engine.shared().note_delay(beta.clone(), delayed(now.plus_secs(400)));
     world.engine.shared().note_delay("elsewhere.test".parse().unwrap(), delayed(now.plus_secs(400)));
     let told = vec![(beta.clone(), now.as_secs())];
