@@ -64,7 +64,7 @@ enum Command {
         #[arg(long)]
         bytes_per_s: Option<u32>,
     },
-    /// Has nothing to do with homeservers, nor with their users, who are taken out of the groups here.
+    /// Has nothing to do with homeservers; members whose queues are there are taken out of the groups here.
     Block {
         #[command(flatten)]
         patterns: Patterns,

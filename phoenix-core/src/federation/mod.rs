@@ -57,7 +57,7 @@ impl Federation {
         }
     }
 
-    /// Whether its users are to be in no group here.
+    /// Whether no queue there is to be in a group here.
     #[must_use]
     pub fn is_blocked(&self, domain: &Fqdn) -> bool {
         matches!(self.standing(domain), Standing::Blocked(_))
