@@ -68,8 +68,9 @@ impl Seen {
     /// Notes that something was set aside.
     pub(crate) fn note_set_aside(&self, domain: &Fqdn) {
         let mut set_aside = self.set_aside.lock().unwrap_or_else(PoisonError::into_inner);
-        if set_aside.len() < MAX_SEEN {
-            set_aside.insert(domain.clone());
+        set_aside.insert(domain.clone());
+        if set_aside.len() > MAX_SEEN {
+            set_aside.pop_first();
         }
     }
 

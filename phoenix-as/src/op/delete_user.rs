@@ -13,6 +13,7 @@ use phoenix_core::{
     port::{Alarm, Wanted, Write},
 };
 
+use super::visit;
 use crate::{
     AuthService, account,
     audiences::{self, Audiences},
@@ -110,6 +111,7 @@ impl Operation for DeleteUser {
         let decision = own(id, cx)
             .into_iter()
             .fold(decision, |decision, at| decision.change(at, vec![Write::Drop], Alarm::Never));
+        let decision = visit::gone(&id.user, decision, cx);
         let decision = notices::begun(decision, (&id.user, serial), told, cx)?;
         let decision = decision.put(kinds::former_user(&id.user, cx), record::ROW, record::encode(&Empty {}));
         let clients = clients.iter().filter_map(|(_, client)| client.as_ref());
@@ -117,8 +119,8 @@ impl Operation for DeleteUser {
     }
 }
 
-/// What is the user's own, beside its clients.
-fn own(id: &ClientId, cx: &Context<AuthService>) -> [Local; 6] {
+/// What is the user's own, beside its clients and its account.
+fn own(id: &ClientId, cx: &Context<AuthService>) -> [Local; 5] {
     let user = &id.user;
     [
         kinds::user(user),
@@ -126,6 +128,5 @@ fn own(id: &ClientId, cx: &Context<AuthService>) -> [Local; 6] {
         kinds::logins(user, cx),
         kinds::additions(user, cx),
         kinds::audiences(user),
-        kinds::account(user, cx),
     ]
 }

@@ -118,7 +118,7 @@ impl Operation for Visit {
         }
         // A mark of a month counts to the month's end (09).
         let ends = now.plus(1).start().plus_secs(ACCOUNT_S);
-        let mark = vec![Write::Put(record::ROW, record::encode(&now))];
+        let mark = vec![Write::Put(record::ROW, record::encode(&now)), Write::Delete(GONE)];
         let decision = decision.change(kinds::account(user, cx), mark, Alarm::At(ends));
         let counts = match so_far {
             Some(so_far) => DomainCount::of_accounts(&user.domain, cx).counting(&so_far, 1)?,

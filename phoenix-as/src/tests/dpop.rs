@@ -158,6 +158,7 @@ fn a_deleted_user_leaves_no_audience_and_no_account_at_home() {
 
     assert!(!world.holds(b"beta-of-some-name.test"));
     assert_eq!(world.looked(&client.id.user), Ok(Flag::No));
+    assert_eq!(world.visit(&client.id.user, 2), Err(Reject::NotFound), "who has a token left is nobody");
     assert!(world.commits().into_iter().all(|parts| parts <= phoenix_core::port::MAX_PARTS));
 }
 

@@ -116,6 +116,11 @@ fn t27_a_token_of_a_deleted_user_is_worth_nothing_from_the_notice_on_also_at_ano
         assert_eq!(world.looked(&gone.id.user), Ok(Flag::No));
     }
     assert_eq!(world.visit(&other.id.user, 4), Ok(Flag::No));
+
+    // and later it is forgotten, whether or not it was swept
+    world.pass_unswept(2 * MINUTE);
+    assert_eq!(world.visit(&known.id.user, 20), Ok(Flag::No));
+    assert_eq!(world.visit(&known.id.user, 21), Ok(Flag::Yes));
 }
 
 #[test]
@@ -130,8 +135,16 @@ fn a_notice_with_a_newer_serial_makes_what_is_known_of_its_homeserver_old() {
     world.notice(&other, 1).unwrap();
     assert!(world.issue(&gone, Class::Contact, 3).is_ok(), "nothing newer was said");
     world.notice(&gone, 2).unwrap();
+    world.pass_unswept(MINUTE);
 
     assert_eq!(world.issue(&gone, Class::Contact, 4), Err(Reject::Unauthenticated));
+    assert_eq!(world.fetches(), fetches + 1);
+
+    // and whoever says so again and again has it asked once a minute
+    for serial in 3..6 {
+        world.notice(&other, serial).unwrap();
+        assert_eq!(world.issue(&gone, Class::Contact, 5), Err(Reject::Unauthenticated));
+    }
     assert_eq!(world.fetches(), fetches + 1);
 }
 

@@ -55,7 +55,9 @@ struct Entry {
 struct State {
     keys: Option<Arc<PublishedKeys>>,
     fetched_at: Timestamp,
-    /// When they were fetched first, or long ago where it was remembered.
+    /// From when on they are older than what the peer publishes, where it said so.
+    stale_from: Option<Timestamp>,
+    /// When they were fetched first.
     known_since: Option<Timestamp>,
     /// What is remembered of them, and when that was last written; at the beginning of time where it was found.
     kept: Option<(Latest, Timestamp)>,
@@ -92,14 +94,14 @@ impl KeyDirectory {
         entry.state().usable(self.clock.now())
     }
 
-    /// What is known of a homeserver's AS is older than what it publishes: it is fetched anew when it is needed next, and
-    /// stays usable for a while if the peer does not answer then.
+    /// What is known of a homeserver's AS is older than what it publishes: it is fetched anew when it is needed next, but
+    /// once a minute at most, and stays usable for a while if the peer does not answer then.
     pub(crate) fn outdate(&self, domain: &Fqdn) {
         let key = (domain.clone(), ServiceName::As);
         let Some(entry) = self.entries().get(&key).cloned() else { return };
         let mut state = entry.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let stale = Timestamp(self.clock.now().0.saturating_sub(FRESH_S.saturating_mul(1_000)));
-        state.fetched_at = state.fetched_at.min(stale);
+        let rested = state.fetched_at.plus_secs(REFRESH_S);
+        state.stale_from.get_or_insert(rested.max(self.clock.now()));
     }
 
     /// Keys, fetched if they must be.
@@ -257,7 +259,8 @@ impl Entry {
 
     fn fresh(&self, need: &Need, now: Timestamp) -> Option<Arc<PublishedKeys>> {
         let state = self.state();
-        let keys = state.keys.filter(|_| now < state.fetched_at.plus_secs(FRESH_S))?;
+        let is_stale = state.is_stale(now);
+        let keys = state.keys.filter(|_| !is_stale)?;
         holding(keys, need).ok()
     }
 
@@ -294,6 +297,11 @@ impl State {
         self.keys.clone().filter(|_| now < self.fetched_at.plus_secs(FRESH_S.saturating_add(GRACE_S)))
     }
 
+    /// Whether they are to be asked for again before they are used.
+    fn is_stale(&self, now: Timestamp) -> bool {
+        now >= self.fetched_at.plus_secs(FRESH_S) || self.stale_from.is_some_and(|from| now >= from)
+    }
+
     /// How far they have come, where that is to be remembered and is not yet, or not for long any more.
     fn unkept(&self, now: Timestamp) -> Option<Latest> {
         let latest = Latest::of(self.keys.as_ref()?)?;
@@ -306,7 +314,7 @@ impl State {
     /// Whether it is too early to ask (again): for a key that was not there a moment ago, or after a failure.
     fn must_rest(&self, need: &Need, now: Timestamp) -> bool {
         let asked = need.key.is_some() && self.keys.is_some() && now < self.fetched_at.plus_secs(REFRESH_S);
-        let stale = now >= self.fetched_at.plus_secs(FRESH_S);
+        let stale = self.is_stale(now);
         let rest = FAILURE_REST_S.saturating_mul(1 << self.failures.saturating_sub(1).min(MAX_DOUBLINGS));
         let failed = self.failures > 0 && now < self.failed_at.plus_secs(rest.min(HOUR));
         failed || (asked && !stale)

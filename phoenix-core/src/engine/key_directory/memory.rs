@@ -72,8 +72,8 @@ impl Memory {
 }
 
 /// Partitions of the peers' space: how far the documents of a homeserver have come, by a keyed hash of its domain. Their
-/// alarm drops them.
-const PEER: u8 = 1;
+/// alarm drops them. The homeserver keeps what is its own in this space, too, under the numbers below.
+const PEER: u8 = 4;
 /// The only row of it.
 const LATEST: Bytes = Bytes::from_static(b"latest");
 /// Days after which a homeserver is forgotten that nobody has spoken to.
