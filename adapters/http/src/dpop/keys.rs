@@ -8,8 +8,8 @@ use std::{
 use lru::LruCache;
 use phoenix_core::{
     Fqdn, Timestamp,
-    dpop::JwkSet,
-    time::{DAY, HOUR, MINUTE},
+    dpop::{JwkSet, TOKEN_S},
+    time::{HOUR, MINUTE},
 };
 use tokio::sync;
 
@@ -57,7 +57,7 @@ impl TokenKeys {
                 *slot.keys() = Some((Arc::new(keys), now));
             }
         }
-        // The last keys may be relied on though the domain does not answer (08).
+        // The last keys may be relied on for a while though the domain does not answer (08).
         slot.younger_than(FRESH_S.saturating_add(GRACE_S), now).ok_or(DpopRefusal::UNREACHABLE)
     }
 
@@ -87,8 +87,9 @@ impl Domain {
 
 /// For how long keys are not asked for again, but for one that is not among them: it comes a day before it signs.
 const FRESH_S: u64 = HOUR;
-/// For how long they stay usable beyond that.
-const GRACE_S: u64 = DAY;
+/// For how long they stay usable beyond that, while the domain does not answer: as long as the last token that it gave
+/// out. A day, as for what signs messages, would serve whoever has a leaked key and keeps the domain from answering.
+const GRACE_S: u64 = TOKEN_S;
 /// How long a domain is left in peace.
 const REST_S: u64 = MINUTE;
 /// Domains that are remembered, with a few kilobytes each.
