@@ -9,6 +9,7 @@ use lru::LruCache;
 use phoenix_core::{
     Fqdn, Timestamp,
     dpop::{JwkSet, TOKEN_S},
+    port::TransportError,
     time::{HOUR, MINUTE},
 };
 use tokio::sync;
@@ -51,9 +52,12 @@ impl TokenKeys {
             return Ok(keys);
         }
         if asked.is_none_or(|asked| asked.plus_secs(REST_S) <= now) {
-            let fetched = self.transport.jwks(domain).await.ok();
-            *asked = Some(now);
-            if let Some(keys) = fetched.and_then(|document| JwkSet::decode(&document).ok()) {
+            let fetched = self.transport.jwks(domain).await;
+            // Who was not asked need not be left in peace.
+            if fetched != Err(TransportError::Busy) {
+                *asked = Some(now);
+            }
+            if let Some(keys) = fetched.ok().and_then(|document| JwkSet::decode(&document).ok()) {
                 *slot.keys() = Some((Arc::new(keys), now));
             }
         }

@@ -100,8 +100,8 @@ impl Discovery {
     /// Where the domain's services are.
     ///
     /// # Errors
-    /// Why it cannot be told; the same for a while without asking again (60 s, doubling to 1 h), unless too many
-    /// others are being looked up. Where the domain was found before, that stays usable for a day: it is told at
+    /// Why it cannot be told; the same for a while without asking again (60 s, doubling to 1 h). [`TransportError::Busy`]
+    /// where too many others are being looked up. Where the domain was found before, that stays usable for a day: it is told at
     /// once, and asked for again beside.
     pub(super) async fn hosts(&self, domain: &Fqdn) -> Result<Hosts, TransportError> {
         let slot = self.slot(domain);
@@ -144,7 +144,7 @@ impl Discovery {
             known.looking = None;
             let now = Instant::now();
             // Without a turn, nothing was learnt of the domain.
-            let Some(outcome) = outcome else { return known.answer(now) };
+            let Some(outcome) = outcome else { return known.answer(now).map_err(|_| TransportError::Busy) };
             known.learn(outcome, now);
             known.answer(now)
         });
@@ -305,7 +305,7 @@ mod tests {
         // when a domain is asked for, then that ends soon
         let alpha = alpha();
         let ask = || timeout(Duration::from_secs(5), discovery.hosts(&alpha));
-        assert_eq!(ask().await, Ok(Err(TransportError::Unreachable)));
+        assert_eq!(ask().await, Ok(Err(TransportError::Busy)));
 
         // and when there is a turn again, the domain is looked up
         discovery.scout.at_once.add_permits(1);
