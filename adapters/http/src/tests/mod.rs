@@ -13,6 +13,7 @@ mod privacy_pass;
 mod protocol;
 mod pushes;
 mod queue_home;
+mod rebinding;
 mod requests;
 mod round_trip;
 mod silence;
