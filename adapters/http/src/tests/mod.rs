@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod authority;
+mod blocked;
 mod bounds;
 mod check;
 mod discovery;

@@ -131,6 +131,15 @@ impl Discovery {
         }
     }
 
+    /// What was found so long ago, as far as anybody can tell.
+    #[cfg(test)]
+    pub(super) fn age(&self, domain: &Fqdn, by: Duration) {
+        let slot = self.slot(domain);
+        if let Some(found) = lock(&slot).found.as_mut() {
+            found.at = found.at.checked_sub(by).unwrap_or(found.at);
+        }
+    }
+
     /// The look-up that runs, or a new one: in a task of its own, so that it ends though the caller hangs up.
     fn looking(&self, slot: &Arc<Slot>, known: &mut Knowledge, domain: &Fqdn) -> Looking {
         // One that is over and still here was cut off, with the runtime that it ran on.
