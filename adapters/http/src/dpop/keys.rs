@@ -25,8 +25,8 @@ pub(super) struct TokenKeys {
 
 #[derive(Default)]
 struct Domain {
-    /// When it was asked last, in vain perhaps. Locked while it is asked.
-    asked: sync::Mutex<Option<Timestamp>>,
+    /// Until when it is left in peace. Locked while it is asked.
+    rests_until: sync::Mutex<Timestamp>,
     /// What it published, and when it was asked for that.
     keys: Mutex<Option<(Arc<JwkSet>, Timestamp)>>,
 }
@@ -47,16 +47,14 @@ impl TokenKeys {
         if let Some(keys) = slot.fresh(key_id, now) {
             return Ok(keys);
         }
-        let mut asked = slot.asked.lock().await;
+        let mut rests_until = slot.rests_until.lock().await;
         if let Some(keys) = slot.fresh(key_id, now) {
             return Ok(keys);
         }
-        if asked.is_none_or(|asked| asked.plus_secs(REST_S) <= now) {
+        if *rests_until <= now {
             let fetched = self.transport.jwks(domain).await;
-            // Who was not asked need not be left in peace.
-            if fetched != Err(TransportError::Busy) {
-                *asked = Some(now);
-            }
+            let rest = if fetched == Err(TransportError::Busy) { BUSY_REST_S } else { REST_S };
+            *rests_until = now.plus_secs(rest);
             if let Some(keys) = fetched.ok().and_then(|document| JwkSet::decode(&document).ok()) {
                 *slot.keys() = Some((Arc::new(keys), now));
             }
@@ -96,6 +94,8 @@ const FRESH_S: u64 = HOUR;
 const GRACE_S: u64 = TOKEN_S;
 /// How long a domain is left in peace.
 const REST_S: u64 = MINUTE;
+/// The same where it was not asked, since too much else was under way: those behind need not wait for a turn as well.
+const BUSY_REST_S: u64 = 1;
 /// Domains that are remembered, with a few kilobytes each.
 const MAX_DOMAINS: NonZero<usize> = match NonZero::new(1_024) {
     Some(number) => number,
