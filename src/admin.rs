@@ -137,8 +137,9 @@ impl Admin {
 
     /// Puts a fresh key in place of all that sign DPoP tokens (05), for where somebody else may have one. It signs at once.
     /// Tokens that were signed before are refused here from now on, and by a server that runs on the same store in another
-    /// process within a minute. Other homeservers refuse them once they see a token of the new key, and at the latest after
-    /// the hour for which they keep the keys. Clients get other tokens when they ask for them.
+    /// process within a minute. Other homeservers refuse them once they see a token of the new key, and at the latest when
+    /// they ask for the keys again, an hour after they did so last. Where this homeserver is kept from answering them, that
+    /// takes ten minutes more. Clients get other tokens when they ask for them.
     ///
     /// # Errors
     /// See [`AdminError`].

@@ -7,7 +7,7 @@ use phoenix_core::{
     Fault, Fqdn,
     costs::{CostError, Costs},
     crypto::Suite,
-    engine::Rules,
+    engine::{KeyGrace, Rules},
     limit::Limits,
     port::{
         Clock, Compute, Entropy, LocalWake, NoPush, OpenPolicy, Policy, Ports, Push, Reports, Store,
@@ -239,6 +239,14 @@ impl Builder {
     #[must_use]
     pub fn costs(mut self, costs: Costs) -> Self {
         self.settings.rules.costs = costs;
+        self
+    }
+
+    /// For how long the last good keys of homeservers that do not answer stay usable (08): up to seven days, a day by
+    /// default.
+    #[must_use]
+    pub const fn key_grace(mut self, grace: KeyGrace) -> Self {
+        self.settings.rules.key_grace = grace;
         self
     }
 

@@ -61,6 +61,7 @@ pub mod federation {
 pub mod rules {
     pub use phoenix_core::{
         costs::{CostError, Costs},
+        engine::KeyGrace,
         limit::{LeastTaken, Limits, Rate},
     };
 }

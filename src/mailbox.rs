@@ -248,7 +248,7 @@ pub(crate) async fn post(
     match call(inner, to, transaction).await {
         Ok(Ok(receipt)) => receipt_of(id, &receipt).ok_or(Unposted::NoReceipt),
         Ok(Err(refused)) => Err(Unposted::Refused(refused)),
-        Err(TransportError::Unreachable) => Err(Unposted::Unreachable),
+        Err(TransportError::Unreachable | TransportError::Busy) => Err(Unposted::Unreachable),
         Err(TransportError::Refused) => Err(Unposted::NoReceipt),
     }
 }

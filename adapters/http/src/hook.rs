@@ -65,7 +65,7 @@ enum NoVerdict {
 impl From<TransportError> for NoVerdict {
     fn from(error: TransportError) -> Self {
         match error {
-            TransportError::Unreachable => Self::Silent,
+            TransportError::Unreachable | TransportError::Busy => Self::Silent,
             TransportError::Refused => Self::Refused,
         }
     }

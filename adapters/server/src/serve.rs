@@ -9,11 +9,12 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use clap::Args;
-use phoenix_core::Fqdn;
+use clap::{Args, ValueEnum};
+use phoenix_core::{Fqdn, time::HOUR, token::Class};
 use phoenix_homeserver::{
     Homeserver,
     auth::{PublicSuffixes, Settings},
+    rules::{Costs, KeyGrace},
 };
 use phoenix_http::{HttpTransport, RouterOptions, Server, ServerTls};
 use phoenix_sqlite::SqliteStore;
@@ -53,7 +54,8 @@ pub(crate) struct Options {
     /// Where clients and other homeservers find this one, as host or host:port; the domain itself by default.
     #[arg(long)]
     public_host: Option<String>,
-    /// Reaches a domain at a given address, which may be a private one, as domain=address:port; may be repeated.
+    /// Reaches a domain at a given address, which may be a private one, as domain=address:port; may be repeated, also for
+    /// further addresses of one domain.
     #[arg(long, value_name = "DOMAIN=ADDRESS")]
     resolve: Vec<Override>,
     /// An address that others reach this server at, where neither this machine has it nor its names lead to it; may be
@@ -76,6 +78,15 @@ pub(crate) struct Options {
     /// whom they look up then.
     #[arg(long)]
     lookups: bool,
+    /// Lets users of other homeservers have queues here, where they can move theirs. Making one then costs a token of this
+    /// class, also for users of this homeserver, in place of one that only they can have.
+    #[arg(long, value_name = "CLASS")]
+    guests: Option<GuestClass>,
+    /// For how many hours the last good keys of a homeserver that does not answer stay usable, beyond the one for which
+    /// they are not asked for again: up to seven days.
+    #[arg(long, value_name = "HOURS", default_value_t = KeyGrace::default().as_secs() / HOUR,
+        value_parser = clap::value_parser!(u64).range(0..=KeyGrace::MAX.as_secs() / HOUR))]
+    key_grace_hours: u64,
     /// Listens on a Unix socket, which only its owner may use, for what the operator changes while the server runs
     /// (`phoenix-server peers`).
     #[arg(long, value_name = "PATH")]
@@ -87,6 +98,29 @@ pub(crate) struct Options {
     /// and for the judge of registrations.
     #[arg(long)]
     authority: Option<PathBuf>,
+}
+
+/// Tokens that clients of other homeservers can have, too.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum GuestClass {
+    Contact,
+    Standard,
+}
+
+impl From<GuestClass> for Class {
+    fn from(class: GuestClass) -> Self {
+        match class {
+            GuestClass::Contact => Self::Contact,
+            GuestClass::Standard => Self::Standard,
+        }
+    }
+}
+
+impl Options {
+    /// What calls cost.
+    fn costs(&self) -> Costs {
+        self.guests.map_or_else(Costs::default, |class| Costs::default().with_guests(class.into()))
+    }
 }
 
 /// Where a domain is, whatever the name system says.
@@ -221,6 +255,10 @@ async fn homeserver(
         lookups: options.lookups,
         ..Settings::default()
     });
+    builder = builder.costs(options.costs());
+    if let Some(grace) = KeyGrace::from_secs(options.key_grace_hours.saturating_mul(HOUR)) {
+        builder = builder.key_grace(grace);
+    }
     if let Some(era) = kept.read()? {
         builder = builder.seen(era);
     }
@@ -269,7 +307,39 @@ mod tests {
 
     use std::net::TcpListener;
 
-    use super::{Override, bind};
+    use clap::Parser;
+    use phoenix_core::token::Class;
+    use phoenix_homeserver::rules::Costs;
+
+    use super::{Options, Override, bind};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn told(more: &[&str]) -> Result<Options, clap::Error> {
+        let line = ["serve", "--domain", "alpha.test", "--tls-cert", "a.pem", "--tls-key", "a.key"];
+        Line::try_parse_from(line.iter().chain(more)).map(|line| line.options)
+    }
+
+    #[test]
+    fn guests_have_queues_for_a_token_that_they_can_have() {
+        assert_eq!(told(&[]).unwrap().costs(), Costs::default());
+        for (named, class) in [("contact", Class::Contact), ("standard", Class::Standard)] {
+            let costs = told(&["--guests", named]).unwrap().costs();
+            assert_eq!(costs, Costs::default().with_guests(class));
+        }
+        assert!(told(&["--guests", "home"]).is_err());
+    }
+
+    #[test]
+    fn keys_are_relied_on_for_a_day_or_for_up_to_a_week() {
+        assert_eq!(told(&[]).unwrap().key_grace_hours, 24);
+        assert_eq!(told(&["--key-grace-hours", "168"]).unwrap().key_grace_hours, 168);
+        assert!(told(&["--key-grace-hours", "169"]).is_err());
+    }
 
     #[test]
     fn a_port_in_use_is_told_in_a_sentence() {

@@ -1,5 +1,6 @@
 //! The published keys of homeservers.
 
+mod grace;
 mod memory;
 
 use std::{
@@ -16,6 +17,7 @@ use crate::{
     published::{Latest, PublishedKeys},
     time::{DAY, HOUR, MINUTE},
 };
+pub use grace::KeyGrace;
 use memory::Memory;
 
 /// Keeps the published keys of other homeservers, and asks for them: one fetch at a time for each domain and
@@ -29,6 +31,7 @@ pub struct KeyDirectory {
     look_ups: Mutex<LookUps>,
     memory: Memory,
     new_comers: Mutex<NewComers>,
+    grace: KeyGrace,
 }
 
 /// How many homeservers were remembered on a day that were not before.
@@ -62,17 +65,19 @@ struct State {
     /// What is remembered of them, and when that was last written; at the beginning of time where it was found.
     kept: Option<(Latest, Timestamp)>,
     failures: u32,
-    failed_at: Timestamp,
+    /// Until when it is not asked, since it did not answer or nobody could ask it.
+    rests_until: Timestamp,
 }
 
 impl KeyDirectory {
-    pub(crate) fn new(domain: Fqdn, ports: &Ports, at_rest: AtRestKey) -> Self {
+    pub(crate) fn new(domain: Fqdn, ports: &Ports, at_rest: AtRestKey, grace: KeyGrace) -> Self {
         Self {
             domain,
             transport: ports.transport.clone(),
             clock: ports.clock.clone(),
             memory: Memory::new(ports, at_rest),
             new_comers: Mutex::default(),
+            grace,
             own: Mutex::default(),
             entries: Mutex::default(),
             look_ups: Mutex::default(),
@@ -91,7 +96,7 @@ impl KeyDirectory {
             return self.own.lock().unwrap_or_else(PoisonError::into_inner).get(&need.service).cloned();
         }
         let entry = self.entries().get(&(need.domain.clone(), need.service)).cloned()?;
-        entry.state().usable(self.clock.now())
+        self.usable(&entry.state())
     }
 
     /// What is known of a homeserver's AS is older than what it publishes: it is fetched anew when it is needed next, but
@@ -124,17 +129,20 @@ impl KeyDirectory {
             return Ok(keys);
         }
         if state.must_rest(need, now) {
-            return state
-                .usable(now)
-                .ok_or(Reject::Unavailable(RETRY_S))
-                .and_then(|keys| holding(keys, need));
+            return self.last_good(&state, need);
         }
         let fetched = self.fetch(need, &state).await;
-        let state = entry.learn(fetched, self.clock.now());
-        state
-            .usable(self.clock.now())
-            .ok_or(Reject::Unavailable(RETRY_S))
-            .and_then(|keys| holding(keys, need))
+        self.last_good(&entry.learn(fetched, self.clock.now()), need)
+    }
+
+    fn last_good(&self, state: &State, need: &Need) -> Result<Arc<PublishedKeys>, Reject> {
+        self.usable(state).ok_or(Reject::Unavailable(RETRY_S)).and_then(|keys| holding(keys, need))
+    }
+
+    /// The last good keys, while they may be relied on.
+    fn usable(&self, state: &State) -> Option<Arc<PublishedKeys>> {
+        let until = state.fetched_at.plus_secs(FRESH_S.saturating_add(self.grace.as_secs()));
+        state.keys.clone().filter(|_| self.clock.now() < until)
     }
 
     /// The keys of a peer, and what is remembered of them: it binds this process, too, where another or an earlier one
@@ -162,11 +170,15 @@ impl KeyDirectory {
     }
 
     /// Remembers over restarts how far the documents of others have come: of those that are known for a day, since a
-    /// store must not be filled with strangers. From time to time; what fails is done the next time.
+    /// store must not be filled with strangers. From time to time; what fails is done the next time, and holds up no other.
     pub async fn remember(&self) {
         let now = self.clock.now();
-        let entries: Vec<_> =
+        let day = now.as_secs() / DAY;
+        let mut entries: Vec<_> =
             self.entries().iter().map(|((domain, _), entry)| (domain.clone(), entry.clone())).collect();
+        // Else whoever makes up the first names would take all places of each day.
+        entries.sort_by_cached_key(|(domain, _)| self.memory.lot(domain, day));
+        let mut failed = None;
         for (domain, entry) in entries {
             let state = entry.state();
             let Some(latest) = state.unkept(now) else { continue };
@@ -176,11 +188,11 @@ impl KeyDirectory {
             match self.memory.keep(&domain, latest.clone(), now).await {
                 Ok(true) => entry.note_kept(latest, now),
                 Ok(false) => {}
-                Err(fault) => {
-                    tracing::error!(%fault, "what is known of a homeserver could not be kept");
-                    return;
-                }
+                Err(fault) => failed = Some(fault),
             }
+        }
+        if let Some(fault) = failed {
+            tracing::error!(%fault, "what is known of a homeserver could not be kept");
         }
     }
 
@@ -282,9 +294,12 @@ impl Entry {
                 let keys = Some(Arc::new(keys));
                 *state = State { keys, fetched_at: now, known_since, kept, ..State::default() };
             }
-            Err(_) => {
+            // It was not asked, so that is no failure of its; who comes meanwhile need not wait for a turn as well.
+            Err(TransportError::Busy) => state.rests_until = now.plus_secs(BUSY_REST_S),
+            Err(TransportError::Unreachable | TransportError::Refused) => {
+                let rest = FAILURE_REST_S.saturating_mul(1 << state.failures.min(MAX_DOUBLINGS));
                 state.failures = state.failures.saturating_add(1);
-                state.failed_at = now;
+                state.rests_until = now.plus_secs(rest.min(HOUR));
             }
         }
         state.clone()
@@ -292,11 +307,6 @@ impl Entry {
 }
 
 impl State {
-    /// The last good keys, while they may be relied on.
-    fn usable(&self, now: Timestamp) -> Option<Arc<PublishedKeys>> {
-        self.keys.clone().filter(|_| now < self.fetched_at.plus_secs(FRESH_S.saturating_add(GRACE_S)))
-    }
-
     /// Whether they are to be asked for again before they are used.
     fn is_stale(&self, now: Timestamp) -> bool {
         now >= self.fetched_at.plus_secs(FRESH_S) || self.stale_from.is_some_and(|from| now >= from)
@@ -314,17 +324,12 @@ impl State {
     /// Whether it is too early to ask (again): for a key that was not there a moment ago, or after a failure.
     fn must_rest(&self, need: &Need, now: Timestamp) -> bool {
         let asked = need.key.is_some() && self.keys.is_some() && now < self.fetched_at.plus_secs(REFRESH_S);
-        let stale = self.is_stale(now);
-        let rest = FAILURE_REST_S.saturating_mul(1 << self.failures.saturating_sub(1).min(MAX_DOUBLINGS));
-        let failed = self.failures > 0 && now < self.failed_at.plus_secs(rest.min(HOUR));
-        failed || (asked && !stale)
+        now < self.rests_until || (asked && !self.is_stale(now))
     }
 }
 
 /// For how long keys are not asked for again.
 const FRESH_S: u64 = HOUR;
-/// For how long the last good keys stay usable beyond that, while the peer does not answer (08).
-const GRACE_S: u64 = DAY;
 /// For how long a homeserver is a stranger, of whom nothing is remembered.
 const STRANGER_S: u64 = DAY;
 /// How often it is written that somebody is still known, whom the store else forgets after 180 days.
@@ -337,6 +342,8 @@ const REFRESH_S: u64 = MINUTE;
 /// A peer that did not answer is left in peace for so long at first; doubled with each failure, up to an hour.
 const FAILURE_REST_S: u64 = 5;
 const MAX_DOUBLINGS: u32 = 10;
+/// For how long nobody asks who could not be asked, since too much else was under way here.
+const BUSY_REST_S: u64 = 1;
 /// When to come back for keys that could not be had.
 const RETRY_S: u32 = 5;
 /// Domains and services remembered: a few kilobytes each.

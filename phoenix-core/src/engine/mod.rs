@@ -24,7 +24,7 @@ use futures::channel::oneshot;
 
 pub use alarms::{Alarms, Ticker, WaitsFor};
 pub use handler::{Handler, bind, bind_parts, bind_stream};
-pub use key_directory::KeyDirectory;
+pub use key_directory::{KeyDirectory, KeyGrace};
 pub use lanes::{Courier, LaneRow, Lanes};
 pub use lossy::Lossy;
 pub use pushes::Pushes;
@@ -80,8 +80,8 @@ impl Shared {
     /// The same, with other limits and costs.
     #[must_use]
     pub fn with_rules(ports: Ports, domain: Fqdn, at_rest: AtRestKey, rules: Rules) -> Arc<Self> {
-        let Rules { limits, costs } = rules;
-        let directory = KeyDirectory::new(domain.clone(), &ports, at_rest.derive("peers"));
+        let Rules { limits, costs, key_grace } = rules;
+        let directory = KeyDirectory::new(domain.clone(), &ports, at_rest.derive("peers"), key_grace);
         let federation = InForce::new(domain.clone());
         let (locks, lanes, alarms, streams, delays, advertised) = Default::default();
         let mut secret = [0; 16];
@@ -219,6 +219,8 @@ pub struct Rules {
     pub limits: Limits,
     /// What calls cost.
     pub costs: Costs,
+    /// For how long keys of homeservers are relied on that do not answer.
+    pub key_grace: KeyGrace,
 }
 
 /// Runs the operations of one service.

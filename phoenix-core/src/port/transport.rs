@@ -60,4 +60,7 @@ pub enum TransportError {
     /// What answers is not a homeserver of that domain, or must not be talked to.
     #[error("there is no homeserver to be reached under this name")]
     Refused,
+    /// It was not asked, since this side has too much under way: that says nothing of it.
+    #[error("too many homeservers are being looked up")]
+    Busy,
 }

@@ -8,8 +8,9 @@ use std::{
 use lru::LruCache;
 use phoenix_core::{
     Fqdn, Timestamp,
-    dpop::JwkSet,
-    time::{DAY, HOUR, MINUTE},
+    dpop::{JwkSet, TOKEN_S},
+    port::TransportError,
+    time::{HOUR, MINUTE},
 };
 use tokio::sync;
 
@@ -24,8 +25,8 @@ pub(super) struct TokenKeys {
 
 #[derive(Default)]
 struct Domain {
-    /// When it was asked last, in vain perhaps. Locked while it is asked.
-    asked: sync::Mutex<Option<Timestamp>>,
+    /// Until when it is left in peace. Locked while it is asked.
+    rests_until: sync::Mutex<Timestamp>,
     /// What it published, and when it was asked for that.
     keys: Mutex<Option<(Arc<JwkSet>, Timestamp)>>,
 }
@@ -46,18 +47,19 @@ impl TokenKeys {
         if let Some(keys) = slot.fresh(key_id, now) {
             return Ok(keys);
         }
-        let mut asked = slot.asked.lock().await;
+        let mut rests_until = slot.rests_until.lock().await;
         if let Some(keys) = slot.fresh(key_id, now) {
             return Ok(keys);
         }
-        if asked.is_none_or(|asked| asked.plus_secs(REST_S) <= now) {
-            let fetched = self.transport.jwks(domain).await.ok();
-            *asked = Some(now);
-            if let Some(keys) = fetched.and_then(|document| JwkSet::decode(&document).ok()) {
+        if *rests_until <= now {
+            let fetched = self.transport.jwks(domain).await;
+            let rest = if fetched == Err(TransportError::Busy) { BUSY_REST_S } else { REST_S };
+            *rests_until = now.plus_secs(rest);
+            if let Some(keys) = fetched.ok().and_then(|document| JwkSet::decode(&document).ok()) {
                 *slot.keys() = Some((Arc::new(keys), now));
             }
         }
-        // The last keys may be relied on though the domain does not answer (08).
+        // The last keys may be relied on for a while though the domain does not answer (08).
         slot.younger_than(FRESH_S.saturating_add(GRACE_S), now).ok_or(DpopRefusal::UNREACHABLE)
     }
 
@@ -87,10 +89,13 @@ impl Domain {
 
 /// For how long keys are not asked for again, but for one that is not among them: it comes a day before it signs.
 const FRESH_S: u64 = HOUR;
-/// For how long they stay usable beyond that.
-const GRACE_S: u64 = DAY;
+/// For how long they stay usable beyond that, while the domain does not answer: as long as the last token that it gave
+/// out. A day, as for what signs messages, would serve whoever has a leaked key and keeps the domain from answering.
+const GRACE_S: u64 = TOKEN_S;
 /// How long a domain is left in peace.
 const REST_S: u64 = MINUTE;
+/// The same where it was not asked, since too much else was under way: those behind need not wait for a turn as well.
+const BUSY_REST_S: u64 = 1;
 /// Domains that are remembered, with a few kilobytes each.
 const MAX_DOMAINS: NonZero<usize> = match NonZero::new(1_024) {
     Some(number) => number,

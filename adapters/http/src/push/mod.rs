@@ -153,7 +153,7 @@ impl From<TransportError> for NotPushed {
     fn from(error: TransportError) -> Self {
         match error {
             TransportError::Refused => Self::Refused,
-            TransportError::Unreachable => Self::Unanswered,
+            TransportError::Unreachable | TransportError::Busy => Self::Unanswered,
         }
     }
 }

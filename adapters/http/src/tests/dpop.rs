@@ -1,11 +1,13 @@
 //! Users of one homeserver at the API of another's embedder (05, "DPoP"; 10, T27), over HTTPS where homeservers ask each
 //! other.
 
+mod leaked;
+
 use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,6 +18,7 @@ use axum::{
     body::Body,
     extract::ConnectInfo,
     middleware::{self, Next},
+    response::IntoResponse,
     routing::{get, put},
 };
 use http::{
@@ -284,6 +287,8 @@ struct Scene {
     alpha: Homeserver,
     anna: Client,
     asked: Arc<AtomicUsize>,
+    /// Whether alpha is kept from answering who asks for the keys of its tokens.
+    silent: Arc<AtomicBool>,
     media: Media,
     clock: ManualClock,
     transport: HttpTransport,
@@ -298,12 +303,18 @@ impl Scene {
         let nowhere = HttpTransport::new().unwrap();
         let builder = Homeserver::builder(alpha()).store(MemoryStore::new()).transport(nowhere);
         let alpha = builder.clock(clock.clone()).compute(Inline).build().await.unwrap();
-        let counted = asked.clone();
+        let (counted, silent) = (asked.clone(), Arc::<AtomicBool>::default());
+        let kept_from = silent.clone();
         let count = middleware::from_fn(move |request: axum::extract::Request, next: Next| {
-            if request.uri().path() == "/.well-known/jwks.json" {
-                counted.fetch_add(1, Ordering::SeqCst);
+            let is_for_keys = request.uri().path() == "/.well-known/jwks.json";
+            counted.fetch_add(usize::from(is_for_keys), Ordering::SeqCst);
+            let is_silent = is_for_keys && kept_from.load(Ordering::SeqCst);
+            async move {
+                if is_silent {
+                    return StatusCode::SERVICE_UNAVAILABLE.into_response();
+                }
+                next.run(request).await
             }
-            next.run(request)
         });
         let running = Running::start(&authority, router(alpha.clone()).layer(count));
         // Every other name leads inside, where nobody is asked.
@@ -321,7 +332,7 @@ impl Scene {
         let store = MemoryStore::new();
         let beta = beta(&store, &transport, &clock).await;
         let media = Media::new(&beta, &transport, DpopOptions::new(origin()));
-        Self { alpha, anna, asked, media, clock, transport, store, beta, _running: running }
+        Self { alpha, anna, asked, silent, media, clock, transport, store, beta, _running: running }
     }
 
     fn beta(&self) -> &Homeserver {

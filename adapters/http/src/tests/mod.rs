@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod authority;
+mod blocked;
 mod bounds;
 mod check;
 mod discovery;
@@ -13,6 +14,7 @@ mod privacy_pass;
 mod protocol;
 mod pushes;
 mod queue_home;
+mod rebinding;
 mod requests;
 mod round_trip;
 mod silence;

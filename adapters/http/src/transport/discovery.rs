@@ -100,8 +100,8 @@ impl Discovery {
     /// Where the domain's services are.
     ///
     /// # Errors
-    /// Why it cannot be told; the same for a while without asking again (60 s, doubling to 1 h), unless too many
-    /// others are being looked up. Where the domain was found before, that stays usable for a day: it is told at
+    /// Why it cannot be told; the same for a while without asking again (60 s, doubling to 1 h). [`TransportError::Busy`]
+    /// where too many others are being looked up. Where the domain was found before, that stays usable for a day: it is told at
     /// once, and asked for again beside.
     pub(super) async fn hosts(&self, domain: &Fqdn) -> Result<Hosts, TransportError> {
         let slot = self.slot(domain);
@@ -131,6 +131,15 @@ impl Discovery {
         }
     }
 
+    /// What was found so long ago, as far as anybody can tell.
+    #[cfg(test)]
+    pub(super) fn age(&self, domain: &Fqdn, by: Duration) {
+        let slot = self.slot(domain);
+        if let Some(found) = lock(&slot).found.as_mut() {
+            found.at = found.at.checked_sub(by).unwrap_or(found.at);
+        }
+    }
+
     /// The look-up that runs, or a new one: in a task of its own, so that it ends though the caller hangs up.
     fn looking(&self, slot: &Arc<Slot>, known: &mut Knowledge, domain: &Fqdn) -> Looking {
         // One that is over and still here was cut off, with the runtime that it ran on.
@@ -144,7 +153,7 @@ impl Discovery {
             known.looking = None;
             let now = Instant::now();
             // Without a turn, nothing was learnt of the domain.
-            let Some(outcome) = outcome else { return known.answer(now) };
+            let Some(outcome) = outcome else { return known.answer(now).map_err(|_| TransportError::Busy) };
             known.learn(outcome, now);
             known.answer(now)
         });
@@ -305,7 +314,7 @@ mod tests {
         // when a domain is asked for, then that ends soon
         let alpha = alpha();
         let ask = || timeout(Duration::from_secs(5), discovery.hosts(&alpha));
-        assert_eq!(ask().await, Ok(Err(TransportError::Unreachable)));
+        assert_eq!(ask().await, Ok(Err(TransportError::Busy)));
 
         // and when there is a turn again, the domain is looked up
         discovery.scout.at_once.add_permits(1);

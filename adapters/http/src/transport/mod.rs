@@ -60,15 +60,15 @@ struct Parts {
     circuits: Circuits,
     resolver: Arc<Resolver>,
     /// Where push services are that the operator has addresses for.
-    push_services: HashMap<Fqdn, SocketAddr>,
+    push_services: HashMap<Fqdn, Vec<SocketAddr>>,
 }
 
 /// What an operator may say about the transport.
 #[derive(Clone, Default)]
 pub struct HttpTransportBuilder {
     authorities: Option<Vec<u8>>,
-    overrides: HashMap<Fqdn, SocketAddr>,
-    push_services: HashMap<Fqdn, SocketAddr>,
+    overrides: HashMap<Fqdn, Vec<SocketAddr>>,
+    push_services: HashMap<Fqdn, Vec<SocketAddr>>,
     own_addresses: Vec<IpAddr>,
     own_hosts: Vec<Fqdn>,
     names: Option<Arc<dyn NameService>>,
@@ -95,6 +95,12 @@ impl HttpTransport {
     pub(crate) fn push_services(&self, time: Duration) -> Networks {
         let resolver = self.0.resolver.overriding(self.0.push_services.clone());
         Networks::new(Arc::clone(&self.0), resolver, time)
+    }
+
+    /// Where the domain's services are was found so long ago.
+    #[cfg(test)]
+    pub(crate) fn age(&self, domain: &Fqdn, by: Duration) {
+        self.0.discovery.age(domain, by);
     }
 
     /// The keys of a domain's DPoP tokens, as its AS publishes them (05): in JSON, of which nothing was read.
@@ -131,11 +137,12 @@ impl HttpTransportBuilder {
         self
     }
 
-    /// Reaches a host, and the hosts below it, at this address and port, which may then be a private one (08). Pushes
-    /// do not: where these go, anybody may say.
+    /// Reaches a host, and the hosts below it, at this address and port, which may then be a private one (08); where it is
+    /// told several times of one host, at the first of them that takes connections. Pushes do not: where these go, anybody
+    /// may say.
     #[must_use]
     pub fn resolve(mut self, host: Fqdn, to: SocketAddr) -> Self {
-        self.overrides.insert(host, to);
+        self.overrides.entry(host).or_default().push(to);
         self
     }
 
@@ -143,7 +150,7 @@ impl HttpTransportBuilder {
     /// client can have whatever it likes posted there.
     #[must_use]
     pub fn push_service(mut self, host: Fqdn, to: SocketAddr) -> Self {
-        self.push_services.insert(host, to);
+        self.push_services.entry(host).or_default().push(to);
         self
     }
 

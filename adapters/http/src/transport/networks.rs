@@ -175,7 +175,9 @@ impl Resolve for Within {
             let host: Fqdn = name.as_str().parse().map_err(|_| AddressRefused)?;
             let found = directory.addresses(&host).await.map_err(|error| match error {
                 TransportError::Refused => Box::<dyn std::error::Error + Send + Sync>::from(AddressRefused),
-                TransportError::Unreachable => io::Error::from(io::ErrorKind::HostUnreachable).into(),
+                TransportError::Unreachable | TransportError::Busy => {
+                    io::Error::from(io::ErrorKind::HostUnreachable).into()
+                }
             })?;
             let inside: Vec<_> = found.into_iter().filter(|it| Network::of(it.ip()) == network).collect();
             // It has moved since it was counted.

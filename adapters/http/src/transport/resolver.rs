@@ -27,7 +27,7 @@ pub(super) struct Resolver {
 
 /// What the operator says about names and addresses, and who is asked for all others.
 struct Book {
-    overrides: HashMap<Fqdn, SocketAddr>,
+    overrides: HashMap<Fqdn, Vec<SocketAddr>>,
     own: Arc<Own>,
     names: Arc<dyn NameService>,
 }
@@ -49,7 +49,7 @@ pub(super) struct AddressRefused;
 impl Resolver {
     /// Asks this name service, but for names that the operator has addresses for.
     pub(super) fn new(
-        overrides: HashMap<Fqdn, SocketAddr>,
+        overrides: HashMap<Fqdn, Vec<SocketAddr>>,
         own: Arc<Own>,
         names: Arc<dyn NameService>,
     ) -> Self {
@@ -57,7 +57,7 @@ impl Resolver {
     }
 
     /// The same with other overrides: for hosts that strangers name, whom no address of a peer's is told.
-    pub(super) fn overriding(&self, overrides: HashMap<Fqdn, SocketAddr>) -> Self {
+    pub(super) fn overriding(&self, overrides: HashMap<Fqdn, Vec<SocketAddr>>) -> Self {
         let Book { overrides: _, own, names } = self.book.as_ref();
         Self::new(overrides, Arc::clone(own), Arc::clone(names))
     }
@@ -114,21 +114,21 @@ impl Resolve for Resolver {
 }
 
 impl Book {
-    /// The operator's address for a host: its own, or that of the nearest name above it.
-    fn override_of(&self, host: &str) -> Option<SocketAddr> {
+    /// The operator's addresses for a host: its own, or those of the nearest name above it.
+    fn override_of(&self, host: &str) -> Option<&[SocketAddr]> {
         let mut name = host;
         loop {
             let known = name.parse::<Fqdn>().ok().and_then(|name| self.overrides.get(&name));
-            if let Some(address) = known {
-                return Some(*address);
+            if let Some(addresses) = known {
+                return Some(addresses);
             }
             name = name.split_once('.')?.1;
         }
     }
 
     async fn survey(&self, host: &str) -> Result<Led, Box<dyn Error + Send + Sync>> {
-        if let Some(address) = self.override_of(host) {
-            return Ok(Led { allowed: vec![address], ..Led::default() });
+        if let Some(addresses) = self.override_of(host) {
+            return Ok(Led { allowed: addresses.to_vec(), ..Led::default() });
         }
         let host: Fqdn = host.parse().map_err(|_| AddressRefused)?;
         if self.own.has_host(&host) {
@@ -229,7 +229,8 @@ mod tests {
     }
 
     fn resolver(addresses: &[&str]) -> Resolver {
-        let overrides = HashMap::from([("alpha.test".parse().unwrap(), "127.0.0.1:8443".parse().unwrap())]);
+        let overrides =
+            HashMap::from([("alpha.test".parse().unwrap(), vec!["127.0.0.1:8443".parse().unwrap()])]);
         let addresses = addresses.iter().map(|it| it.parse::<IpAddr>().unwrap()).collect();
         let own = Own::new(vec!["203.0.114.9".parse().unwrap()], Vec::new());
         Resolver::new(overrides, Arc::new(own), Arc::new(Everywhere(addresses)))

@@ -66,7 +66,12 @@ impl Memory {
         Ok((found.mark, Some(latest)))
     }
 
-    fn partition(&self, domain: &Fqdn) -> PartitionKey {
+    /// What orders homeservers on a day as nobody chooses or foresees it.
+    pub(super) fn lot(&self, domain: &Fqdn, day: u64) -> [u8; 32] {
+        self.at_rest.prf("lot of a peer", &[day.to_be_bytes().as_slice(), &domain.encode()].concat())
+    }
+
+    pub(super) fn partition(&self, domain: &Fqdn) -> PartitionKey {
         batch::partition(Space::Peers, &Local::new(PEER, self.at_rest.prf("peer", &domain.encode()).to_vec()))
     }
 }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures::{executor::block_on, future::join_all};
 
 use super::{
-    FAILURE_REST_S, FRESH_S, GRACE_S, KeyDirectory, LOOK_UPS_A_MINUTE, NEW_COMERS_A_DAY, REFRESH_S, RETRY_S,
-    STRANGER_S,
+    BUSY_REST_S, FAILURE_REST_S, FRESH_S, KeyDirectory, KeyGrace, LOOK_UPS_A_MINUTE, NEW_COMERS_A_DAY,
+    REFRESH_S, RETRY_S, STRANGER_S, State,
 };
 use crate::{
     ErrorReply, Fqdn, KeyId, Origin, Reject, Timestamp,
@@ -21,8 +21,8 @@ use crate::{
     engine::tests::yield_now,
     operation::Need,
     port::{
-        Clock, Entropy, Inline, LocalWake, NoPush, OpenPolicy, Outgoing, PartitionKey, Ports, Snapshot,
-        Space, Transport, TransportError,
+        Alarm, Base, Batch, Clock, Commit, Entropy, Inline, LocalWake, Mark, NoPush, OpenPolicy, Outgoing,
+        Part, PartitionKey, Ports, Snapshot, Space, Store, Transport, TransportError, Write,
     },
     published::{AsDocument, DsDocument, PublishedKeys},
     store::MemoryStore,
@@ -87,15 +87,36 @@ fn a_peer_that_does_not_answer_is_left_in_peace_and_longer_each_time() {
 }
 
 #[test]
-fn the_last_good_keys_outlive_a_netsplit_for_a_day() {
+fn who_could_not_be_asked_is_asked_as_soon_as_others_leave_a_turn() {
     let world = World::new();
-    block_on(world.directory.find(&world.need(None))).unwrap();
-    world.cut(true);
 
-    world.pass_s(FRESH_S + GRACE_S - 1);
+    for fetches in 1..10 {
+        world.fail_by(Some(TransportError::Busy));
+        assert_eq!(block_on(world.directory.find(&world.need(None))), Err(Reject::Unavailable(RETRY_S)));
+        world.fail_by(None);
+        let meanwhile = block_on(world.directory.find(&world.need(None)));
+        assert_eq!((meanwhile, world.fetches()), (Err(Reject::Unavailable(RETRY_S)), fetches));
+        world.pass_s(BUSY_REST_S);
+    }
+
     assert!(block_on(world.directory.find(&world.need(None))).is_ok());
-    world.pass_s(1);
-    assert!(block_on(world.directory.find(&world.need(None))).is_err());
+}
+
+#[test]
+fn the_last_good_keys_outlive_a_netsplit_for_as_long_as_the_operator_wants() {
+    for grace in [KeyGrace::default(), KeyGrace::from_secs(0).unwrap(), KeyGrace::MAX] {
+        let world = World::new();
+        let directory = World::relying(&world.ports, grace);
+        block_on(directory.find(&world.need(None))).unwrap();
+        world.cut(true);
+
+        world.pass_s(FRESH_S + grace.as_secs() - 1);
+        assert!(block_on(directory.find(&world.need(None))).is_ok());
+        world.pass_s(1);
+        assert!(block_on(directory.find(&world.need(None))).is_err());
+    }
+    assert_eq!(KeyGrace::default().as_secs(), DAY);
+    assert_eq!(KeyGrace::from_secs(KeyGrace::MAX.as_secs() + 1), None);
 }
 
 #[test]
@@ -167,6 +188,41 @@ fn a_stranger_leaves_nothing_in_the_store_and_a_peer_for_half_a_year() {
 }
 
 #[test]
+fn one_row_that_is_broken_keeps_nobody_else_unremembered() {
+    let names = ["a.test", "b.test", "c.test"];
+    for broken in names {
+        let mut world = World::new();
+        let keys = world.keys();
+        let peers = names.map(|name| world.meet(name, &keys));
+        world.pass_s(STRANGER_S);
+        world.spoil(&broken.parse().unwrap());
+
+        block_on(world.directory.remember());
+
+        for peer in peers.iter().filter(|peer| peer.as_str() != broken) {
+            assert!(world.remembers(peer), "{peer}");
+        }
+    }
+}
+
+#[test]
+fn who_makes_up_the_first_names_of_all_does_not_keep_others_unremembered() {
+    // given a stranger with as many names as there are places on a day, and honest ones whose names come after
+    let mut world = World::new();
+    let keys = world.keys();
+    for number in 0..NEW_COMERS_A_DAY {
+        world.meet(&format!("a{number:03}.test"), &keys);
+    }
+    let honest: Vec<_> = (0..64).map(|number| world.meet(&format!("z{number}.test"), &keys)).collect();
+    world.pass_s(STRANGER_S);
+
+    block_on(world.directory.remember());
+
+    let remembered = honest.iter().filter(|peer| world.remembers(peer)).count();
+    assert!(remembered > 32, "{remembered}");
+}
+
+#[test]
 fn so_many_strangers_become_known_on_one_day() {
     let world = World::new();
     let now = world.clock.now();
@@ -189,8 +245,13 @@ struct World {
 impl World {
     /// A process of the homeserver.
     fn directory(ports: &Ports) -> KeyDirectory {
+        Self::relying(ports, KeyGrace::default())
+    }
+
+    /// One that relies on keys for so long.
+    fn relying(ports: &Ports, grace: KeyGrace) -> KeyDirectory {
         let at_rest = AtRestKey::generate(&mut Chance::from_seed([3; 32]));
-        KeyDirectory::new("alpha.test".parse().unwrap(), ports, at_rest)
+        KeyDirectory::new("alpha.test".parse().unwrap(), ports, at_rest, grace)
     }
 
     fn new() -> Self {
@@ -248,8 +309,45 @@ impl World {
         self.store.dump().into_iter().filter(|(key, _)| key.space() == Space::Peers).collect()
     }
 
+    /// Keys as an AS publishes them.
+    fn keys(&mut self) -> Arc<PublishedKeys> {
+        self.serve(1);
+        block_on(self.directory.find(&as_need())).unwrap()
+    }
+
+    /// From now on, a homeserver of this name is known by these keys.
+    fn meet(&self, name: &str, keys: &Arc<PublishedKeys>) -> Fqdn {
+        let need = Need::keys(name.parse().unwrap(), ServiceName::As);
+        let now = self.clock.now();
+        let state =
+            State { keys: Some(keys.clone()), fetched_at: now, known_since: Some(now), ..State::default() };
+        *self.directory.entry(&need).state.lock().unwrap() = state;
+        need.domain
+    }
+
+    /// What is remembered of a homeserver cannot be read.
+    fn spoil(&self, domain: &Fqdn) {
+        let part = Part {
+            partition: self.directory.memory.partition(domain),
+            base: Base::Absent,
+            mark: Mark([1; 16]),
+            writes: vec![Write::Put(Bytes::from_static(b"latest"), Bytes::from_static(b"broken"))],
+            alarm: Alarm::Keep,
+        };
+        assert_eq!(block_on(self.store.commit(&Batch { parts: vec![part] })).unwrap(), Commit::Done);
+    }
+
+    fn remembers(&self, domain: &Fqdn) -> bool {
+        block_on(self.directory.memory.recall(domain)).unwrap().is_some()
+    }
+
     fn cut(&self, cut: bool) {
-        self.peer.cut.store(usize::from(cut), Ordering::Relaxed);
+        self.fail_by(cut.then_some(TransportError::Unreachable));
+    }
+
+    /// The peer cannot be had from now on, or can.
+    fn fail_by(&self, error: Option<TransportError>) {
+        *self.peer.error.lock().unwrap() = error;
     }
 
     fn fetches(&self) -> usize {
@@ -272,7 +370,7 @@ fn beta() -> Fqdn {
 #[derive(Default)]
 struct Peer {
     document: Mutex<Bytes>,
-    cut: AtomicUsize,
+    error: Mutex<Option<TransportError>>,
     fetches: AtomicUsize,
 }
 
@@ -285,10 +383,8 @@ impl Transport for Peer {
     async fn fetch(&self, _: &Fqdn, _: ServiceName) -> Result<Bytes, TransportError> {
         self.fetches.fetch_add(1, Ordering::Relaxed);
         yield_now().await;
-        if self.cut.load(Ordering::Relaxed) > 0 {
-            return Err(TransportError::Unreachable);
-        }
-        Ok(self.document.lock().unwrap().clone())
+        let error = *self.error.lock().unwrap();
+        error.map_or_else(|| Ok(self.document.lock().unwrap().clone()), Err)
     }
 }
 

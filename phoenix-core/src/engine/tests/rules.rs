@@ -110,7 +110,8 @@ fn calls_with_and_without_a_token_count_apart() {
     let limits =
         Limits { token: Some(Rate::new(1, 2)), tokenless: Some(Rate::new(1, 1)), ..Limits::unlimited() };
     let costs = Costs::default().with(Add::DESCRIPTION.id, None);
-    let (paid, free) = (limited(limits.clone()), World::ruled(Rules { limits, costs }, OpenPolicy));
+    let (paid, free) =
+        (limited(limits.clone()), World::ruled(Rules { limits, costs, ..Rules::default() }, OpenPolicy));
     let origin = Origin { address: Some([192, 0, 2, 1].into()), request: 0 };
 
     for _ in 0..2 {

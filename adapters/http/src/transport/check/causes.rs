@@ -169,7 +169,7 @@ pub(super) fn unread(unread: &Unread, body: &[u8], domain: &Fqdn) -> Trouble {
 /// Nobody answered a request, or too much.
 pub(super) fn unanswered(unanswered: &Unanswered) -> Trouble {
     match unanswered.error {
-        TransportError::Unreachable => Trouble::new(
+        TransportError::Unreachable | TransportError::Busy => Trouble::new(
             "no answer",
             "see that the homeserver runs behind what answers on that port, and look into its log",
         ),
