@@ -149,14 +149,17 @@ impl Session {
 
     /// Groups of which something may come by a queue still, so that what comes by a later one must wait.
     pub(crate) fn unended(&self, queue: &QsClientId) -> Vec<GroupId> {
+        let former = self.state.former.values().find(|it| it.record.client == *queue);
+        former.map(|former| self.unended_within(former, LONGEST_WAIT_S)).unwrap_or_default()
+    }
+
+    /// Groups that a queue serves still, or has served within so many seconds without having said its end.
+    fn unended_within(&self, former: &Former, seconds: u64) -> Vec<GroupId> {
         let now = self.now();
-        let Some(former) = self.state.former.values().find(|it| it.record.client == *queue) else {
-            return Vec::new();
-        };
         let is_unended = |group: &GroupId, record: &GroupRecord| {
             let since = former.unended.get(group);
-            let is_awaited = since.is_some_and(|since| now < since.plus_secs(LONGEST_WAIT_S));
-            is_at(record, *queue) || is_awaited && record.standing.is_inside()
+            let is_awaited = since.is_some_and(|since| now < since.plus_secs(seconds));
+            is_at(record, former.record.client) || is_awaited && record.standing.is_inside()
         };
         let groups = self.state.groups.iter().filter(|(group, record)| is_unended(group, record));
         groups.map(|(group, _)| group.clone()).collect()
@@ -181,8 +184,8 @@ impl Session {
     fn left_queues(&self) -> Vec<(u32, QsClientId, bool)> {
         let now = self.now();
         let is_left = |former: &Former| {
-            let queue = former.record.client;
-            let has_groups = !self.unended(&queue).is_empty();
+            // A DS may hold messages for it long after those behind them are waited for no more.
+            let has_groups = !self.unended_within(former, UNDER_WAY_S).is_empty();
             let is_read = former.is_read.is_set() && former.record.inbox.is_done(self.habits.acknowledge);
             now >= former.until && is_read && !has_groups
         };
@@ -216,7 +219,7 @@ fn is_at(record: &GroupRecord, queue: QsClientId) -> bool {
 /// Queues that are being left at once, at most: each is read.
 const MAX_FORMER: usize = 4;
 /// How long what came for a group by the present queue waits for the end of the former one: longer than a homeserver is
-/// away that is set up anew, shorter than a day without news.
+/// away that is set up anew, shorter than a day without news. The former queue itself stays.
 const LONGEST_WAIT_S: u64 = HOUR;
 /// How long a queue keeps its entries (06): one that could not be read for so long has none of ours.
 const KEPT_S: u64 = 90 * DAY;

@@ -141,6 +141,53 @@ fn a_former_queue_that_stays_away_is_waited_for_an_hour() {
 }
 
 #[test]
+fn what_a_ds_holds_for_the_former_queue_for_longer_than_an_hour_is_not_lost() {
+    play_with(&HOMES, guests, async |world| {
+        // given a message that its DS cannot bring to the former queue, which the client reaches
+        let (a, b) = (world.user("alpha.test").await, world.user("beta.test").await);
+        befriend(&a, &b).await;
+        let groups = [group_of(&b, &a).await];
+        world.net.sever("alpha.test", "federated_enqueue", true);
+        let mut sent = 0;
+        say(&b, &groups, &mut sent).await;
+
+        // when the queue moves, and the next message was waited with for an hour
+        a.move_queue(&gamma(), Pace::AtOnce).await.expect("moved");
+        say(&b, &groups, &mut sent).await;
+        world.clock.pass(7_200).await;
+        assert_eq!(texts(&a, 1).await, ["0:1"]);
+        for _ in 0..3 {
+            a.sync(Duration::ZERO).await.expect("synced");
+        }
+
+        // then the former queue is there still when the way to it is
+        assert_eq!(a.queues().await, [a.user().domain.clone(), gamma()]);
+        world.net.sever("alpha.test", "federated_enqueue", false);
+        world.clock.pass(7_200).await;
+        assert_eq!(texts(&a, 1).await, ["0:0"]);
+        until_moved(&a).await;
+    });
+}
+
+#[test]
+fn a_former_queue_whose_end_never_comes_is_left_after_eight_days() {
+    play_with(&HOMES, guests, async |world| {
+        let (a, b) = (world.user("alpha.test").await, world.user("beta.test").await);
+        befriend(&a, &b).await;
+        group_of(&b, &a).await;
+        world.net.sever("alpha.test", "federated_enqueue", true);
+        a.move_queue(&gamma(), Pace::AtOnce).await.expect("moved");
+
+        world.clock.forward(7).await;
+        a.sync(Duration::ZERO).await.expect("synced");
+        assert_eq!(a.queues().await.len(), 2);
+
+        world.clock.forward(1).await;
+        until_moved(&a).await;
+    });
+}
+
+#[test]
 fn a_user_whose_queue_is_elsewhere_is_deleted_also_where_that_homeserver_does_not_answer() {
     play_with(&HOMES, guests, async |world| {
         let a = world.user("alpha.test").await;
