@@ -137,9 +137,9 @@ impl Session {
         if self.former_of(*queue).is_none() {
             return Ok(());
         }
-        // The answer was lost that said that the DS has the next config.
+        // The answer was lost that said that the DS has another config.
         if self.group(group)?.queue == *queue {
-            self.config_replaced(group)?;
+            self.config_ended(group, queue)?;
         }
         if let Some(former) = self.former_of(*queue) {
             former.unended.remove(group);
@@ -211,9 +211,10 @@ impl Session {
     }
 }
 
-/// Whether a group that is of any use sends to a queue.
+/// Whether a group that is of any use sends to a queue, or does so perhaps.
 fn is_at(record: &GroupRecord, queue: QsClientId) -> bool {
-    record.queue == queue && record.standing.is_inside() && record.health != Health::GivenUp
+    let is_there = record.queue == queue || record.given.iter().any(|it| it.queue == queue);
+    is_there && record.standing.is_inside() && record.health != Health::GivenUp
 }
 
 /// Queues that are being left at once, at most: each is read.

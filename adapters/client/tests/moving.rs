@@ -270,6 +270,48 @@ fn lost_answers_of_a_move_are_found_out() {
 }
 
 #[test]
+fn an_end_that_comes_after_a_further_move_does_not_stand_for_what_was_asked_last() {
+    play_with(&HOMES, guests, async |world| {
+        // given a move of which a DS heard, whose answer was lost, and whose end is on its way
+        let mut settings = support::settings("alpha.test");
+        settings.habits.tries = 1;
+        let a = Client::register(settings, world.ports()).await.expect("registered");
+        a.set_up().await.expect("set up");
+        let b = world.user("beta.test").await;
+        befriend(&a, &b).await;
+        let groups = [group_of(&b, &a).await];
+        world.net.sever("alpha.test", "federated_enqueue", true);
+        world.net.cut("update_queue_config", true);
+        a.move_queue(&gamma(), Pace::AtOnce).await.expect_err("not answered");
+        world.net.cut("update_queue_config", false);
+        let mut sent = 0;
+        say(&b, &groups, &mut sent).await;
+
+        // when the queue moves again, of which the DS does not hear, and the end comes
+        world.net.sever("beta.test", "update_queue_config", true);
+        a.move_queue(&a.user().domain.clone(), Pace::AtOnce).await.expect_err("not heard");
+        world.net.sever("alpha.test", "federated_enqueue", false);
+        world.clock.pass(3_600).await;
+        let mut came = Vec::new();
+        for _ in 0..5 {
+            let synced = a.sync(Duration::from_secs(1)).await.unwrap_or_default();
+            came.extend(synced.iter().filter_map(text));
+        }
+
+        // then the queue in between is not left before the DS has left it
+        assert!(a.queues().await.contains(&gamma()));
+        say(&b, &groups, &mut sent).await;
+        world.net.sever("beta.test", "update_queue_config", false);
+        world.clock.pass(3_600).await;
+        say(&b, &groups, &mut sent).await;
+        let left = sent - came.len();
+        came.extend(texts_in_spite(&a, left).await);
+        check_order(&came, sent);
+        until_moved(&a).await;
+    });
+}
+
+#[test]
 fn nobody_hears_of_a_queue_that_a_saved_state_does_not_know() {
     play_with(&HOMES, guests, async |world| {
         // given a client that saves, and whose state is of before the move
