@@ -188,6 +188,36 @@ fn a_former_queue_whose_end_never_comes_is_left_after_eight_days() {
 }
 
 #[test]
+fn a_former_queue_that_does_not_answer_is_tried_once_and_rests() {
+    play_with(&HOMES, guests, async |world| {
+        let watch = Watch { net: world.net.clone(), seen: Arc::default() };
+        let a = world.user_with("alpha.test", world.ports_over(watch.clone())).await;
+        let b = world.user("beta.test").await;
+        befriend(&a, &b).await;
+        let group = group_of(&b, &a).await;
+        a.update(&group).await.expect("a leaf of its own");
+        fetch_ahead(&a).await;
+        a.move_queue(&gamma(), Pace::Gradual).await.expect("moved");
+        let alpha = world.net.take_away("alpha.test");
+        let reads = || {
+            let seen = watch.seen.lock().expect("no panic before");
+            seen.iter().filter(|it| it.to == a.user().domain && it.name == "dequeue").count()
+        };
+        let before = reads();
+
+        // when the queues are read for a commit whose answer was lost
+        world.net.lose_answer("update_client");
+        a.update(&group).await.expect_err("what became of it comes by the queue that does not answer");
+
+        // then it holds up none of the ten rounds for long
+        let since = reads() - before;
+        assert!(since < 10, "{since} reads");
+        world.net.add(alpha);
+        until(&a, |event| matches!(event, Event::EpochChanged { .. }).then_some(())).await;
+    });
+}
+
+#[test]
 fn a_user_whose_queue_is_elsewhere_is_deleted_also_where_that_homeserver_does_not_answer() {
     play_with(&HOMES, guests, async |world| {
         let a = world.user("alpha.test").await;
