@@ -9,7 +9,7 @@ use phoenix_core::{
 
 use crate::{
     error::ClientError,
-    group::{GroupRecord, Health},
+    group::{Effort, GroupRecord, Health},
     keys::UNDER_WAY_S,
     session::Session,
     settings::{Acknowledge, Pace},
@@ -102,7 +102,7 @@ impl Session {
             first = first.and(self.tell_friends().await);
         }
         for (number, queue, is_given_up) in self.left_queues() {
-            let ended = if is_given_up { Ok(()) } else { self.end_record(queue).await };
+            let ended = if is_given_up { Ok(()) } else { self.end_record(queue, Effort::Patient).await };
             if ended.is_ok() {
                 self.forget_queue(number, queue);
             }

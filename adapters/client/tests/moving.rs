@@ -32,7 +32,7 @@ use phoenix_core::{
 };
 use phoenix_homeserver::Builder;
 
-use support::{Net, befriend, group_of, joined, play_with, text, texts, until};
+use support::{Later, Net, befriend, group_of, joined, play_with, text, texts, until};
 
 #[test]
 fn a_queue_moves_and_its_owner_reads_everything_once_and_in_order() {
@@ -228,6 +228,50 @@ fn a_user_whose_queue_is_elsewhere_is_deleted_also_where_that_homeserver_does_no
 
         let refused = a.fetch_tokens(&a.user().domain, Class::Standard).await;
         assert_eq!(refused.expect_err("gone").code(), Some(ErrorCode::Unauthenticated));
+    });
+}
+
+#[test]
+fn a_user_is_deleted_whose_queuing_services_take_longer_than_a_login_lasts() {
+    play_with(&HOMES, guests, async |world| {
+        let a = world
+            .user_with(
+                "alpha.test",
+                world.ports_over(Slow { clock: world.clock.clone(), net: world.net.clone() }),
+            )
+            .await;
+        a.move_queue(&gamma(), Pace::Gradual).await.expect("moved");
+
+        a.delete_user("password").await.expect("deleted");
+
+        let refused = a.fetch_tokens(&a.user().domain, Class::Standard).await;
+        assert_eq!(refused.expect_err("gone").code(), Some(ErrorCode::Unauthenticated));
+    });
+}
+
+#[test]
+fn queues_are_deleted_one_by_one_also_where_one_of_them_does_not_answer() {
+    play_with(&HOMES, guests, async |world| {
+        for silent in ["alpha.test", "gamma.test"] {
+            let a = world.user("alpha.test").await;
+            a.move_queue(&gamma(), Pace::Gradual).await.expect("moved");
+            let key = AtRestKey::new(Secret::new([7; 32]));
+            let before = a.export(&key).await;
+            let home = world.net.take_away(silent);
+
+            let deleted = a.delete_queue().await;
+
+            assert!(deleted.expect_err("one is left").is_transient());
+            assert_eq!(a.queues().await, [silent.parse().expect("domain")]);
+            world.net.add(home);
+            a.delete_queue().await.expect("deleted");
+            assert!(a.queues().await.is_empty());
+            // and a state from before finds that they are gone
+            let habits = support::settings("alpha.test").habits;
+            let a = Client::import(&before, &key, world.ports(), habits, None).expect("imported");
+            a.delete_queue().await.expect("they are gone");
+            assert!(a.queues().await.is_empty());
+        }
     });
 }
 
@@ -482,6 +526,28 @@ async fn until_moved(client: &Client) {
         let _: Vec<Event> = client.sync(Duration::from_secs(1)).await.unwrap_or_default();
     }
     panic!("still at {:?}", client.queues().await);
+}
+
+/// A way to homeservers whose queuing services hang when a user is to be deleted.
+#[derive(Clone)]
+struct Slow {
+    clock: Later,
+    net: Net,
+}
+
+#[async_trait]
+impl Transport for Slow {
+    async fn send(&self, to: &Fqdn, outgoing: Outgoing) -> Result<Result<Bytes, ErrorReply>, TransportError> {
+        if outgoing.service == ServiceName::Qs && outgoing.name == "delete_user" {
+            self.clock.pass(400).await;
+            return Err(TransportError::Unreachable);
+        }
+        self.net.send(to, outgoing).await
+    }
+
+    async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
+        self.net.fetch(from, service).await
+    }
 }
 
 /// A way to homeservers that shows what goes there.
