@@ -25,9 +25,7 @@ impl Session {
         }
         let former = self.record()?;
         if former.domain() != to {
-            if self.state.former.len() >= MAX_FORMER {
-                return Err(ClientError::State("too many queues are being left"));
-            }
+            self.check_room()?;
             let friendship = former.friendship.clone();
             let mut record = self.make_record(to).await?;
             // What opens what is on its way stays: nobody knows it but our friends.
@@ -41,8 +39,17 @@ impl Session {
         self.leave_queues().await
     }
 
+    /// Whether one more queue can be left: to be asked before there is another.
+    pub(crate) fn check_room(&self) -> Result<(), ClientError> {
+        match self.state.record.is_some() && self.state.former.len() >= MAX_FORMER {
+            true => Err(ClientError::State("too many queues are being left")),
+            false => Ok(()),
+        }
+    }
+
     /// A record takes the place of the one that we have, which is left from now on.
     pub(crate) fn take_record(&mut self, mut record: Record, pace: Pace) -> Result<(), ClientError> {
+        self.check_room()?;
         let now = self.now();
         // Until packages are published there.
         record.is_low = Flag::Yes;

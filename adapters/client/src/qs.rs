@@ -43,6 +43,7 @@ impl Session {
         if self.state.record.as_ref().is_some_and(|record| record.user == shared.user) {
             return self.follow_keys(&shared).await;
         }
+        self.check_room()?;
         let suite = self.state.account.suite;
         let client_key = SigningKey::generate(suite, &mut self.chance);
         let queue_key = HpkeSecretKey::generate(suite, &mut self.chance);

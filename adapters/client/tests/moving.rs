@@ -20,7 +20,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use phoenix_client::{Acknowledge, Client, Event, Pace};
+use phoenix_client::{Acknowledge, Client, ClientError, Event, Pace};
 use phoenix_core::{
     ErrorCode, ErrorReply, Fqdn, GroupId,
     api::ServiceName,
@@ -214,6 +214,35 @@ fn a_former_queue_that_does_not_answer_is_tried_once_and_rests() {
         assert!(since < 10, "{since} reads");
         world.net.add(alpha);
         until(&a, |event| matches!(event, Event::EpochChanged { .. }).then_some(())).await;
+    });
+}
+
+#[test]
+fn no_more_than_four_queues_are_left_at_once_also_where_another_client_gives_the_next() {
+    play_with(&HOMES, guests, async |world| {
+        let a = world.user("alpha.test").await;
+        let second = world.another(&a).await;
+        let (alpha, gamma) = (a.user().domain.clone(), gamma());
+        for to in [&gamma, &alpha, &gamma, &alpha] {
+            second.move_queue(to, Pace::Gradual).await.expect("moved");
+        }
+        a.provision(second.id().client, &second.fingerprint().await).await.expect("given");
+        until(&second, |event| matches!(event, Event::ProvisionOffered { .. }).then_some(())).await;
+
+        let accepted = second.accept_provision(a.id().client, &a.fingerprint().await).await;
+
+        let refused = ClientError::State("too many queues are being left");
+        assert_eq!(accepted, Err(refused.clone()));
+        assert_eq!(second.move_queue(&gamma, Pace::AtOnce).await, Err(refused));
+        assert_eq!(second.queues().await.len(), 5);
+        assert_eq!(a.queue_record().await.expect("there").clients.len(), 1);
+        // It follows when there is room again.
+        world.clock.forward(9).await;
+        for _ in 0..5 {
+            let _ = second.sync(Duration::ZERO).await;
+        }
+        second.maintain().await.expect("maintained");
+        assert_eq!(a.queue_record().await.expect("there").clients.len(), 2);
     });
 }
 
