@@ -140,10 +140,11 @@ impl Client {
     }
 
     /// Ends this client's record at the queuing service, its queue and packages; with the user's last client also the
-    /// user's. Nobody reaches it any more until [`Client::set_up`].
+    /// user's. So do those that it leaves ([`Client::queues`]). Nobody reaches it any more until [`Client::set_up`].
     ///
     /// # Errors
-    /// Those of [`Client`].
+    /// Those of [`Client`]. Where one homeserver does not answer, the others' records have ended; a repeated call ends what is
+    /// left.
     pub async fn delete_queue(&self) -> Result<(), ClientError> {
         self.lock().await.delete_record().await
     }

@@ -297,8 +297,8 @@ impl Session {
         Ok(())
     }
 
-    /// The DS has replaced the config that led to a queue that we leave. By which it was given last is not said, where
-    /// more than one was not answered: by the first of them at least, and that is replaced once more.
+    /// The DS has replaced the config that led to a queue that we leave. By which one is not said, where it was given
+    /// several and answered none: by the first of them at least, and that is replaced once more.
     pub(crate) fn config_ended(&mut self, group: &GroupId, queue: &QsClientId) -> Result<(), ClientError> {
         // A state from before the DS was given the next one may go on.
         let next = self.next_given(group)?;
