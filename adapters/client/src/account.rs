@@ -132,18 +132,29 @@ impl Session {
     /// The records at QSs go first, once the password is known to be right: who is no user any more finds no way back
     /// here after a crash in between.
     pub(crate) async fn delete_user(&mut self, password: &str) -> Result<(), ClientError> {
-        let factor = self.second_factor(password).await?;
+        self.second_factor(password).await?;
         self.delete_user_records().await;
+        self.uncertain = false;
+        let is_gone = |it: &Result<(), ClientError>| it.as_ref().is_err_and(ClientError::is_unknown_sender);
+        let deleted = self.try_delete(password).await;
+        if !self.uncertain || !is_gone(&deleted) {
+            return deleted;
+        }
+        // A try whose answer was lost has deleted us, or used up the login.
+        let deleted = self.try_delete(password).await;
+        if is_gone(&deleted) { Ok(()) } else { deleted }
+    }
+
+    /// With a login of its own: the one before may have ended while QSs did not answer.
+    async fn try_delete(&mut self, password: &str) -> Result<(), ClientError> {
+        let factor = self.second_factor(password).await?;
         let own = self.domain().clone();
         let mut domains: Vec<Fqdn> = self.state.wallet.domains().filter(|domain| *domain != own).collect();
         domains.truncate(MAX_NOTICES);
         let request = DeleteUserRequest { factor, domains: List::new(domains)? };
         let (route, auth) = self.account_way();
-        match self.call::<DeleteUser>(&route, Some(&auth), &request).await {
-            // A try whose answer was lost has deleted us.
-            Err(error) if self.uncertain && error.code() == Some(ErrorCode::Unauthenticated) => Ok(()),
-            other => other.map(|_| ()),
-        }
+        self.call::<DeleteUser>(&route, Some(&auth), &request).await?;
+        Ok(())
     }
 
     /// Makes an invitation to register.

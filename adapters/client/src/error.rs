@@ -108,6 +108,12 @@ impl ClientError {
             _ => None,
         }
     }
+
+    /// Whether the homeserver knows nobody by the key that signed. Where it is our clock that it refuses, its own time stands
+    /// beside (02).
+    pub(crate) fn is_unknown_sender(&self) -> bool {
+        matches!(self, Self::Refused(reply) if reply.code == ErrorCode::Unauthenticated && reply.detail.is_empty())
+    }
 }
 
 /// Wraps what the MLS library says.

@@ -9,7 +9,7 @@ use phoenix_core::{
 
 use crate::{
     error::ClientError,
-    group::{GroupRecord, Health},
+    group::{Effort, GroupRecord, Health},
     keys::UNDER_WAY_S,
     session::Session,
     settings::{Acknowledge, Pace},
@@ -25,9 +25,7 @@ impl Session {
         }
         let former = self.record()?;
         if former.domain() != to {
-            if self.state.former.len() >= MAX_FORMER {
-                return Err(ClientError::State("too many queues are being left"));
-            }
+            self.check_room()?;
             let friendship = former.friendship.clone();
             let mut record = self.make_record(to).await?;
             // What opens what is on its way stays: nobody knows it but our friends.
@@ -41,8 +39,17 @@ impl Session {
         self.leave_queues().await
     }
 
+    /// Whether one more queue can be left: to be asked before there is another.
+    pub(crate) fn check_room(&self) -> Result<(), ClientError> {
+        match self.state.record.is_some() && self.state.former.len() >= MAX_FORMER {
+            true => Err(ClientError::State("too many queues are being left")),
+            false => Ok(()),
+        }
+    }
+
     /// A record takes the place of the one that we have, which is left from now on.
     pub(crate) fn take_record(&mut self, mut record: Record, pace: Pace) -> Result<(), ClientError> {
+        self.check_room()?;
         let now = self.now();
         // Until packages are published there.
         record.is_low = Flag::Yes;
@@ -102,7 +109,7 @@ impl Session {
             first = first.and(self.tell_friends().await);
         }
         for (number, queue, is_given_up) in self.left_queues() {
-            let ended = if is_given_up { Ok(()) } else { self.end_record(queue).await };
+            let ended = if is_given_up { Ok(()) } else { self.end_record(queue, Effort::Patient).await };
             if ended.is_ok() {
                 self.forget_queue(number, queue);
             }
@@ -137,9 +144,9 @@ impl Session {
         if self.former_of(*queue).is_none() {
             return Ok(());
         }
-        // The answer was lost that said that the DS has the next config.
+        // The answer was lost that said that the DS has another config.
         if self.group(group)?.queue == *queue {
-            self.config_replaced(group)?;
+            self.config_ended(group, queue)?;
         }
         if let Some(former) = self.former_of(*queue) {
             former.unended.remove(group);
@@ -149,14 +156,17 @@ impl Session {
 
     /// Groups of which something may come by a queue still, so that what comes by a later one must wait.
     pub(crate) fn unended(&self, queue: &QsClientId) -> Vec<GroupId> {
+        let former = self.state.former.values().find(|it| it.record.client == *queue);
+        former.map(|former| self.unended_within(former, LONGEST_WAIT_S)).unwrap_or_default()
+    }
+
+    /// Groups that a queue serves still, or has served within so many seconds without having said its end.
+    fn unended_within(&self, former: &Former, seconds: u64) -> Vec<GroupId> {
         let now = self.now();
-        let Some(former) = self.state.former.values().find(|it| it.record.client == *queue) else {
-            return Vec::new();
-        };
         let is_unended = |group: &GroupId, record: &GroupRecord| {
             let since = former.unended.get(group);
-            let is_awaited = since.is_some_and(|since| now < since.plus_secs(LONGEST_WAIT_S));
-            is_at(record, *queue) || is_awaited && record.standing.is_inside()
+            let is_awaited = since.is_some_and(|since| now < since.plus_secs(seconds));
+            is_at(record, former.record.client) || is_awaited && record.standing.is_inside()
         };
         let groups = self.state.groups.iter().filter(|(group, record)| is_unended(group, record));
         groups.map(|(group, _)| group.clone()).collect()
@@ -181,8 +191,8 @@ impl Session {
     fn left_queues(&self) -> Vec<(u32, QsClientId, bool)> {
         let now = self.now();
         let is_left = |former: &Former| {
-            let queue = former.record.client;
-            let has_groups = !self.unended(&queue).is_empty();
+            // A DS may hold messages for it long after those behind them are waited for no more.
+            let has_groups = !self.unended_within(former, UNDER_WAY_S).is_empty();
             let is_read = former.is_read.is_set() && former.record.inbox.is_done(self.habits.acknowledge);
             now >= former.until && is_read && !has_groups
         };
@@ -208,15 +218,16 @@ impl Session {
     }
 }
 
-/// Whether a group that is of any use sends to a queue.
+/// Whether a group that is of any use sends to a queue, or does so perhaps.
 fn is_at(record: &GroupRecord, queue: QsClientId) -> bool {
-    record.queue == queue && record.standing.is_inside() && record.health != Health::GivenUp
+    let is_there = record.queue == queue || record.given.iter().any(|it| it.queue == queue);
+    is_there && record.standing.is_inside() && record.health != Health::GivenUp
 }
 
 /// Queues that are being left at once, at most: each is read.
 const MAX_FORMER: usize = 4;
 /// How long what came for a group by the present queue waits for the end of the former one: longer than a homeserver is
-/// away that is set up anew, shorter than a day without news.
+/// away that is set up anew, shorter than a day without news. The former queue itself stays.
 const LONGEST_WAIT_S: u64 = HOUR;
 /// How long a queue keeps its entries (06): one that could not be read for so long has none of ours.
 const KEPT_S: u64 = 90 * DAY;

@@ -43,6 +43,7 @@ impl Session {
         if self.state.record.as_ref().is_some_and(|record| record.user == shared.user) {
             return self.follow_keys(&shared).await;
         }
+        self.check_room()?;
         let suite = self.state.account.suite;
         let client_key = SigningKey::generate(suite, &mut self.chance);
         let queue_key = HpkeSecretKey::generate(suite, &mut self.chance);
@@ -232,14 +233,18 @@ impl Session {
         }
     }
 
-    /// Ends our records at QSs: those of the user where we are its only client, else ours alone.
+    /// Ends our records at QSs: those of the user where we are its only client, else ours alone. One that does not answer
+    /// stays, and keeps none of the others.
     pub(crate) async fn delete_record(&mut self) -> Result<(), ClientError> {
+        let mut first = Ok(());
         for queue in self.state.records().map(|record| record.client).collect::<Vec<_>>() {
-            self.end_record(queue).await?;
+            let ended = self.end_record(queue, Effort::Patient).await;
+            if ended.is_ok() {
+                self.drop_record(queue);
+            }
+            first = first.and(ended);
         }
-        self.state.former.clear();
-        self.state.record = None;
-        Ok(())
+        first
     }
 
     /// Ends our user's records at QSs, with its other clients: the user is to be no more. One of whose key another client
@@ -251,34 +256,38 @@ impl Session {
             let auth = Auth::new(Sender::QsUser(record.user), Arc::new(record.user_key.clone()));
             ways.push((record.client, route, auth));
         }
-        // Nobody of that key is there any more.
-        let is_gone = |it: &Result<(), ClientError>| {
-            it.as_ref().err().and_then(ClientError::code) == Some(ErrorCode::Unauthenticated)
-        };
-        let mut are_gone = true;
         for (queue, route, auth) in ways {
-            let mut ended = self.call::<DeleteUser>(&route, Some(&auth), &Empty {}).await.map(|_| ());
-            if is_gone(&ended) {
-                ended = self.end_record(queue).await;
+            // What does not answer ends by itself, and is not waited for.
+            let to = (&route, Effort::Passing);
+            let mut ended = self.call_with::<DeleteUser>(to, Some(&auth), &Empty {}).await.map(|_| ());
+            if ended.as_ref().is_err_and(ClientError::is_unknown_sender) {
+                ended = self.end_record(queue, Effort::Passing).await;
             }
-            are_gone &= ended.is_ok() || is_gone(&ended);
-        }
-        if are_gone {
-            self.state.former.clear();
-            self.state.record = None;
+            if ended.is_ok() {
+                self.drop_record(queue);
+            }
         }
     }
 
-    /// Ends one of our records at its QS.
-    pub(crate) async fn end_record(&mut self, queue: QsClientId) -> Result<(), ClientError> {
+    /// Ends one of our records at its QS. One that the QS does not know by our keys is gone.
+    pub(crate) async fn end_record(&mut self, queue: QsClientId, effort: Effort) -> Result<(), ClientError> {
         let Some(record) = self.state.record_of(&queue) else { return Ok(()) };
         let route = Route { domain: record.domain().clone(), circuit: Circuit(record.circuit) };
-        let auth = Auth::new(Sender::QsClient(queue), Arc::new(record.client_key.clone()));
-        match self.call::<DeleteClient>(&route, Some(&auth), &DeleteClientRequest { client: queue }).await {
-            // An echo of a try whose answer was lost.
-            Err(error) if self.uncertain && error.code() == Some(ErrorCode::Unauthenticated) => Ok(()),
-            other => other.map(|_| ()),
+        let keys = [Some(record.client_key.clone()), record.next_key.clone()];
+        for key in keys.into_iter().flatten() {
+            let auth = Auth::new(Sender::QsClient(queue), Arc::new(key));
+            let request = DeleteClientRequest { client: queue };
+            match self.call_with::<DeleteClient>((&route, effort), Some(&auth), &request).await {
+                Err(error) if error.is_unknown_sender() => {}
+                other => return other.map(|_| ()),
+            }
         }
+        Ok(())
+    }
+
+    fn drop_record(&mut self, queue: QsClientId) {
+        self.state.former.retain(|_, former| former.record.client != queue);
+        self.state.record.take_if(|record| record.client == queue);
     }
 
     /// Signs as the user record at the QS.

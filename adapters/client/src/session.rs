@@ -49,6 +49,8 @@ pub(crate) struct Session {
     pub(crate) left_at: HashMap<GroupId, Epoch>,
     /// Groups whose state was asked for lately.
     pub(crate) mending: Rests<GroupId>,
+    /// Groups to which a commit was sent once more lately.
+    pub(crate) repeating: Rests<GroupId>,
     /// How often in a row our queue's entries did not open.
     pub(crate) lost_reads: u8,
     /// Whether the QS does not know the key that we read our queue with, where it may know the next one.
@@ -101,6 +103,7 @@ impl Session {
             covered: HashMap::new(),
             left_at: HashMap::new(),
             mending: Rests::new(LONGEST_MENDING_MS),
+            repeating: Rests::new(LONGEST_MENDING_MS),
             lost_reads: 0,
             is_shut_out: false,
             unsure_purses: BTreeSet::new(),
@@ -246,7 +249,7 @@ impl fmt::Debug for Session {
 
 /// Longest rest of an AS or a DS that does not answer, where others make us ask it: five minutes.
 const LONGEST_SILENCE_MS: u64 = 300_000;
-/// Longest rest between two times that a group's state is asked for: an hour.
+/// Longest rest between two times that a group's state is asked for, or a commit is sent once more: an hour.
 const LONGEST_MENDING_MS: u64 = 3_600_000;
 /// Longest rest of an invitation: longer than that of its homeserver, so that others to there get their turn.
 const LONGEST_INVITED_MS: u64 = 3_600_000;

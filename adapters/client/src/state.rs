@@ -306,4 +306,4 @@ pub(crate) struct Offered {
 }
 
 /// Version of the encoding.
-pub(crate) const VERSION: u8 = 6;
+pub(crate) const VERSION: u8 = 7;

@@ -194,23 +194,26 @@ impl Session {
     /// Reads our queues at QSs to their ends, waiting for an entry of the one that we have now where there is none.
     pub(crate) async fn read_queue(&mut self, wait_s: u8) -> Result<(), ClientError> {
         let present = self.record()?.client;
-        for queue in self.state.former.values().map(|it| it.record.client).collect::<Vec<_>>() {
+        for queue in self.state.former.values().map(|it| Which::Queue(it.record.client)).collect::<Vec<_>>() {
+            let now = self.now();
             // One that cannot be read now holds up what comes by the next, and nothing else.
-            let _ = self.read_to_end(queue, 0).await;
+            if !self.stuck.is_resting(&queue, now)
+                && self.read_to_end(queue, (0, Effort::Passing)).await.is_err()
+            {
+                self.rest(queue);
+            }
         }
         let wait_s = if self.state.former.is_empty() { wait_s } else { wait_s.min(1) };
-        self.read_to_end(present, wait_s).await
+        self.read_to_end(Which::Queue(present), (wait_s, Effort::Patient)).await
     }
 
-    async fn read_to_end(&mut self, queue: QsClientId, wait_s: u8) -> Result<(), ClientError> {
-        let which = Which::Queue(queue);
+    async fn read_to_end(&mut self, which: Which, (wait_s, effort): (u8, Effort)) -> Result<(), ClientError> {
         for round in 0..MAX_ROUNDS {
             let (description, route, auth) = self.way(which)?;
             let acknowledge = self.habits.acknowledge;
             let inbox = self.inbox(which).ok_or(NO_QUEUE)?;
             let request = inbox.request(acknowledge, if round == 0 { wait_s } else { 0 });
-            let reply =
-                self.exchange(&description, (&route, Effort::Patient), Some(&auth), request.encode()).await?;
+            let reply = self.exchange(&description, (&route, effort), Some(&auth), request.encode()).await?;
             let reply = DequeueReply::decode(&reply).map_err(|_| ClientError::Unexpected("dequeue"))?;
             if !self.take_reply(which, &reply)? {
                 break;

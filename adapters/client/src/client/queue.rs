@@ -80,8 +80,10 @@ impl Client {
     /// [`Client::sync`] where something fails; else one in each [`Client::maintain`]. With
     /// [`Acknowledge::Saved`](crate::Acknowledge::Saved) that begins when the state was saved. Until a group has
     /// said that nothing follows by the former queue, both are read, in that order, so that nothing is lost and nothing
-    /// overtakes; a former queue that does not bring it within an hour is waited for no longer. Then the former queue is
-    /// deleted: with [`Pace::Gradual`] after eight days, for which invitations may be on their way.
+    /// overtakes; where a former queue does not bring it within an hour, what the new one brought waits no longer. The former
+    /// queue is deleted when each group has said so, or eight days after the group got its config: a homeserver may hold
+    /// messages for a week. With [`Pace::Gradual`] it stays for eight days at least, for which invitations may be on their
+    /// way.
     ///
     /// A push token and rules for groups ([`Client::set_push_token`], [`Client::rule_group`]) stay behind. Further clients
     /// of the user follow with [`Client::provision`].
@@ -138,10 +140,11 @@ impl Client {
     }
 
     /// Ends this client's record at the queuing service, its queue and packages; with the user's last client also the
-    /// user's. Nobody reaches it any more until [`Client::set_up`].
+    /// user's. So do those that it leaves ([`Client::queues`]). Nobody reaches it any more until [`Client::set_up`].
     ///
     /// # Errors
-    /// Those of [`Client`].
+    /// Those of [`Client`]. Where one homeserver does not answer, the others' records have ended; a repeated call ends what is
+    /// left.
     pub async fn delete_queue(&self) -> Result<(), ClientError> {
         self.lock().await.delete_record().await
     }

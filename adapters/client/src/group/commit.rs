@@ -184,19 +184,31 @@ impl Session {
         let open = self.state.groups.iter().filter(|(_, record)| record.has_open_commit());
         for group in open.map(|(group, _)| group.clone()).collect::<Vec<_>>() {
             let now = self.now();
-            if self.mending.is_resting(&group, now) {
+            if self.repeating.is_resting(&group, now) {
                 continue;
             }
-            self.mending.failed(group.clone(), now);
+            self.repeating.failed(group.clone(), now);
             let Some(sent) = self.state.groups.get(&group).and_then(|record| record.sent.clone()) else {
                 continue;
             };
-            // Where it is refused, the queue tells whether an earlier try was accepted; else the next act in the group
-            // finds out.
-            if self.submit(&group, &sent, Effort::Passing).await.is_ok() {
-                let _ = self.merge_own(&group).await;
-            }
+            // What fails on the way is tried again; where others were faster, the queue tells whose commit it was.
+            let _ = match self.submit(&group, &sent, Effort::Passing).await {
+                Ok(_) => self.merge_own(&group).await,
+                Err(error) if is_final(&error) => self.give_up_refused(&group, sent.hash).await,
+                Err(error) => Err(error),
+            };
         }
+    }
+
+    /// A commit that was sent before is refused, and would be each time: it is given up, unless the queue says that an
+    /// earlier try was accepted, or may say so still.
+    async fn give_up_refused(&mut self, group: &GroupId, hash: [u8; 32]) -> Result<(), ClientError> {
+        self.read_queue(0).await?;
+        self.process_waiting().await?;
+        let mut former = self.state.former.values().map(|it| it.record.client);
+        let is_awaited = former.any(|queue| self.unended(&queue).contains(group));
+        let is_open = self.group(group)?.sent.as_ref().is_some_and(|sent| sent.hash == hash);
+        if is_open && !is_awaited { self.drop_sent(group) } else { Ok(()) }
     }
 
     async fn submit(
@@ -296,6 +308,7 @@ impl Session {
         let epoch = self.epoch(group)?;
         self.tell(Event::EpochChanged { group: group.clone(), epoch });
         self.mending.succeeded(group);
+        self.repeating.succeeded(group);
         self.meet_members(group, now, Tell::Everybody).await?;
         // Nothing is left of the group but us.
         if sent.act == Act::Delete { self.end_membership(group) } else { Ok(()) }
@@ -304,6 +317,7 @@ impl Session {
     /// Gives up a commit of ours that was refused.
     pub(crate) fn drop_sent(&mut self, group: &GroupId) -> Result<(), ClientError> {
         self.group_mut(group)?.sent = None;
+        self.repeating.succeeded(group);
         let (mls_group, provider) = self.mls(group)?;
         mls_group.clear_pending_commit(provider.storage()).map_err(mls("clear a commit"))
     }
@@ -332,6 +346,16 @@ impl From<Accepted> for Receipt {
         let delayed = accepted.delayed.into_iter().map(|it| (it.domain, it.since)).collect();
         Self { epoch: accepted.epoch, delayed }
     }
+}
+
+/// Whether a commit is refused as it is, whatever others do. A leaf that the DS does not know is no such reason: an earlier
+/// try may have replaced it, and the queue says so.
+fn is_final(error: &ClientError) -> bool {
+    let code = error.code().filter(|_| !error.is_transient());
+    let is_open = |code: &ErrorCode| {
+        matches!(code, ErrorCode::Conflict | ErrorCode::PendingProposals | ErrorCode::Unauthenticated)
+    };
+    code.is_some_and(|code| !is_open(&code))
 }
 
 /// How often packages are fetched anew where the DS knows their keys already.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use openmls::prelude::{LeafNodeIndex, MlsGroup, ProcessedWelcome};
 use phoenix_core::{
-    ConfigId, GroupId, KeyPackageRef, LeafIndex, Reject, Timestamp, UserId,
+    ConfigId, GroupId, KeyPackageRef, LeafIndex, QsClientId, Reject, Timestamp, UserId,
     api::{
         delivery::{
             UpdateQueueConfig, UpdateQueueConfigRequest, WelcomeBundle, WelcomeInfo, WelcomeInfoReply,
@@ -21,7 +21,7 @@ use phoenix_core::{
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 
 use super::{
-    GroupRecord, Health, Standing,
+    Given, GroupRecord, Health, Standing,
     accept::leaves,
     join_config,
     members::{Tell, roster_keys},
@@ -276,23 +276,54 @@ impl Session {
         // Known before it is used: messages may come through it before the answer does.
         let id = self.draw_config(group)?;
         let config = self.make_group_config(id, &group.domain).await?;
-        let ends = Flag::from(self.group(group)?.queue != self.record()?.client);
+        let given = self.next_given(group)?;
+        let record = self.group_mut(group)?;
+        let ends = Flag::from(record.queue != given.queue);
+        let is_news = !record.given.iter().any(|it| it.config == id);
+        record.given.retain(|it| it.config != id);
+        record.given.push(given);
         let (route, auth) = (self.group_route(group)?, self.leaf_identity(group)?);
         let request = UpdateQueueConfigRequest { access: self.group(group)?.access.clone(), config, ends };
-        self.call_with::<UpdateQueueConfig>((&route, effort), Some(&auth), &request).await?;
-        self.config_replaced(group)
+        let called = self.call_with::<UpdateQueueConfig>((&route, effort), Some(&auth), &request).await;
+        if let Err(error) = called {
+            if is_news && !self.uncertain && !error.is_transient() {
+                self.group_mut(group)?.given.pop();
+            }
+            return Err(error);
+        }
+        for given in std::mem::take(&mut self.group_mut(group)?.given) {
+            self.take_config(group, given)?;
+        }
+        Ok(())
     }
 
-    /// The DS has the config that was drawn.
-    pub(crate) fn config_replaced(&mut self, group: &GroupId) -> Result<(), ClientError> {
-        let id = self.draw_config(group)?;
+    /// The DS has replaced the config that led to a queue that we leave. By which one is not said, where it was given
+    /// several and answered none: by the first of them at least, and that is replaced once more.
+    pub(crate) fn config_ended(&mut self, group: &GroupId, queue: &QsClientId) -> Result<(), ClientError> {
+        // A state from before the DS was given the next one may go on.
+        let next = self.next_given(group)?;
+        let given = &mut self.group_mut(group)?.given;
+        given.retain(|it| it.queue != *queue);
+        let first = if given.is_empty() { next } else { given.remove(0) };
+        self.take_config(group, first)
+    }
+
+    /// The config that the DS is given next.
+    fn next_given(&mut self, group: &GroupId) -> Result<Given, ClientError> {
+        let config = self.draw_config(group)?;
+        let record = self.record()?;
+        Ok(Given { config, queue: record.client, generation: record.generation })
+    }
+
+    /// The DS has a config that it was given, or had it for a while.
+    fn take_config(&mut self, group: &GroupId, given: Given) -> Result<(), ClientError> {
         let (now, due) = (self.now(), self.config_due());
-        let (generation, queue) = (self.record()?.generation, self.record()?.client);
         let record = self.group_mut(group)?;
-        let former = std::mem::replace(&mut record.config, id);
-        let former_queue = std::mem::replace(&mut record.queue, queue);
-        (record.next_config, record.config_generation) = (None, generation);
-        record.is_config_shared = Flag::No;
+        let former = std::mem::replace(&mut record.config, given.config);
+        let former_queue = std::mem::replace(&mut record.queue, given.queue);
+        record.config_generation = given.generation;
+        record.next_config = record.next_config.filter(|next| *next != given.config);
+        record.is_config_shared = record.next_config.is_some().into();
         record.config_until = due;
         let expires = record.leaf.credential.validity.last;
         // A last-resort package may be taken again.

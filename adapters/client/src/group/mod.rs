@@ -73,6 +73,8 @@ pub(crate) struct GroupRecord {
     pub(crate) config_generation: u32,
     /// The one that it gets next: known before, for the same reason as the next leaf.
     pub(crate) next_config: Option<ConfigId>,
+    /// Those that the DS was given and has perhaps, since no answer came; the oldest first, one of each queue at most.
+    pub(crate) given: Vec<Given>,
     /// Whether the present one is one for any DS still, to be replaced before anything else is sent.
     pub(crate) is_config_shared: Flag,
     /// When it is to be replaced since it ends soon, in seconds.
@@ -130,6 +132,7 @@ impl GroupRecord {
             queue,
             config_generation: 0,
             next_config: None,
+            given: Vec::new(),
             is_config_shared: Flag::No,
             config_until: u64::MAX,
             is_leaf_shared: Flag::No,
@@ -151,6 +154,16 @@ impl GroupRecord {
             done: None,
         }
     }
+}
+
+/// A queue config that a DS was given.
+#[derive(Clone, Copy, Debug, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub(crate) struct Given {
+    pub(crate) config: ConfigId,
+    /// The queue that it leads to.
+    pub(crate) queue: QsClientId,
+    /// Of which generation it is.
+    pub(crate) generation: u32,
 }
 
 /// How we stand to a group.

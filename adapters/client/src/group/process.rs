@@ -227,6 +227,7 @@ impl Session {
         // A commit of ours for the same epoch has lost.
         self.group_mut(group)?.sent = None;
         self.mending.succeeded(group);
+        self.repeating.succeeded(group);
         if is_removed {
             return self.end_membership(group);
         }

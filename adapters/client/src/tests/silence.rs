@@ -8,9 +8,10 @@ use phoenix_core::{
 
 use super::{
     between::Between,
-    support::{befriend, joined, play, text, until},
+    scene::health,
+    support::{World, befriend, group_of, joined, play, text, until},
 };
-use crate::{Client, Event};
+use crate::{Client, Event, group::Health};
 
 #[test]
 fn a_member_whose_as_is_silent_holds_a_group_up_for_an_hour_whatever_it_says() {
@@ -154,6 +155,57 @@ fn who_has_joined_is_not_told_that_the_invitation_was_refused() {
         b.send(&group, "now").await.expect("sent");
         assert_eq!(until(&a, text).await, "now");
     });
+}
+
+#[test]
+fn a_commit_that_was_not_answered_and_is_refused_when_it_is_repeated_is_given_up() {
+    play(&["alpha.test"], async |world| {
+        let (b, between, group) = with_open_commit(&world).await;
+        between.answer(|name, _| {
+            (name == "update_client").then(|| Err(Refusal::from(Reject::Forbidden).into()))
+        });
+
+        b.sync(Duration::ZERO).await.expect("synced");
+
+        assert!(b.lock().await.group(&group).expect("a group").sent.is_none());
+        let calls = between.calls("update_client");
+        world.clock.pass(HOUR).await;
+        b.sync(Duration::ZERO).await.expect("synced");
+        assert_eq!(between.calls("update_client"), calls);
+        // It is for nobody to be told of: the next one is another.
+        between.be_honest();
+        b.update(&group).await.expect("updated");
+    });
+}
+
+#[test]
+fn a_group_that_is_doubted_comes_back_at_once_while_a_commit_is_repeated() {
+    play(&["alpha.test"], async |world| {
+        let (b, between, group) = with_open_commit(&world).await;
+        for _ in 0..5 {
+            b.sync(Duration::ZERO).await.expect("synced");
+            world.clock.pass(HOUR).await;
+        }
+        b.sync(Duration::ZERO).await.expect("synced");
+        let calls = between.calls("update_client");
+
+        b.lock().await.doubt(&group).expect("a group");
+        b.sync(Duration::ZERO).await.expect("synced");
+
+        assert_eq!(health(&b, &group).await, Health::Sound);
+        assert_eq!(between.calls("update_client"), calls);
+    });
+}
+
+/// A user whose commit was not answered, in a group, and never is.
+async fn with_open_commit(world: &World) -> (Client, Between, GroupId) {
+    let (a, (b, between)) = (world.user("alpha.test").await, Between::user(world, "alpha.test").await);
+    befriend(&a, &b).await;
+    let group = group_of(&a, &b).await;
+    b.update(&group).await.expect("a leaf of its own");
+    between.answer(|name, _| (name == "update_client").then(|| Err(unavailable())));
+    assert!(b.update(&group).await.expect_err("not answered").is_transient());
+    (b, between, group)
 }
 
 /// How many entries of its queue a client could not deal with yet.

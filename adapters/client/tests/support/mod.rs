@@ -36,6 +36,7 @@ pub struct Net {
     homes: Arc<Mutex<BTreeMap<Fqdn, Homeserver>>>,
     lossy: Arc<Mutex<HashSet<&'static str>>>,
     cut: Arc<Mutex<HashSet<&'static str>>>,
+    severed: Arc<Mutex<HashSet<(Fqdn, &'static str)>>>,
     doubled: Arc<Mutex<HashSet<&'static str>>>,
     luck: Arc<Mutex<Option<Luck>>>,
     answers: Arc<Mutex<BTreeMap<&'static str, Box<Answer>>>>,
@@ -73,6 +74,13 @@ impl Net {
         let _ = if is_cut { cut.insert(name) } else { cut.remove(name) };
     }
 
+    /// Brings no call to an endpoint of one homeserver any more, or all of them again.
+    pub fn sever(&self, domain: &str, name: &'static str, is_severed: bool) {
+        let way = (domain.parse().expect("domain"), name);
+        let mut severed = self.severed.lock().expect("no panic before");
+        let _ = if is_severed { severed.insert(way) } else { severed.remove(&way) };
+    }
+
     /// Brings the next call to an endpoint twice; the second is answered.
     pub fn double(&self, name: &'static str) {
         self.doubled.lock().expect("no panic before").insert(name);
@@ -105,7 +113,8 @@ impl Transport for Net {
     async fn send(&self, to: &Fqdn, outgoing: Outgoing) -> Result<Result<Bytes, ErrorReply>, TransportError> {
         let home = self.home(to)?;
         let Outgoing { service, name, call, .. } = outgoing;
-        if self.is_lost() {
+        let is_severed = self.severed.lock().expect("no panic before").contains(&(to.clone(), name));
+        if is_severed || self.is_lost() {
             return Err(TransportError::Unreachable);
         }
         if let Some(answer) = self.answers.lock().expect("no panic before").get(name) {

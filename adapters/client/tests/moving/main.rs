@@ -10,6 +10,8 @@
     reason = "tests"
 )]
 
+mod leaving;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::{
@@ -141,20 +143,6 @@ fn a_former_queue_that_stays_away_is_waited_for_an_hour() {
 }
 
 #[test]
-fn a_user_whose_queue_is_elsewhere_is_deleted_also_where_that_homeserver_does_not_answer() {
-    play_with(&HOMES, guests, async |world| {
-        let a = world.user("alpha.test").await;
-        a.move_queue(&gamma(), Pace::AtOnce).await.expect("moved");
-        world.net.take_away("gamma.test");
-
-        a.delete_user("password").await.expect("deleted");
-
-        let refused = a.fetch_tokens(&a.user().domain, Class::Standard).await;
-        assert_eq!(refused.expect_err("gone").code(), Some(ErrorCode::Unauthenticated));
-    });
-}
-
-#[test]
 fn a_homeserver_that_has_no_room_for_guests_refuses_and_nothing_changes() {
     play_with(
         &HOMES,
@@ -220,6 +208,48 @@ fn lost_answers_of_a_move_are_found_out() {
             until_moved(&a).await;
         });
     }
+}
+
+#[test]
+fn an_end_that_comes_after_a_further_move_does_not_stand_for_what_was_asked_last() {
+    play_with(&HOMES, guests, async |world| {
+        // given a move of which a DS heard, whose answer was lost, and whose end is on its way
+        let mut settings = support::settings("alpha.test");
+        settings.habits.tries = 1;
+        let a = Client::register(settings, world.ports()).await.expect("registered");
+        a.set_up().await.expect("set up");
+        let b = world.user("beta.test").await;
+        befriend(&a, &b).await;
+        let groups = [group_of(&b, &a).await];
+        world.net.sever("alpha.test", "federated_enqueue", true);
+        world.net.cut("update_queue_config", true);
+        a.move_queue(&gamma(), Pace::AtOnce).await.expect_err("not answered");
+        world.net.cut("update_queue_config", false);
+        let mut sent = 0;
+        say(&b, &groups, &mut sent).await;
+
+        // when the queue moves again, of which the DS does not hear, and the end comes
+        world.net.sever("beta.test", "update_queue_config", true);
+        a.move_queue(&a.user().domain.clone(), Pace::AtOnce).await.expect_err("not heard");
+        world.net.sever("alpha.test", "federated_enqueue", false);
+        world.clock.pass(3_600).await;
+        let mut came = Vec::new();
+        for _ in 0..5 {
+            let synced = a.sync(Duration::from_secs(1)).await.unwrap_or_default();
+            came.extend(synced.iter().filter_map(text));
+        }
+
+        // then the queue in between is not left before the DS has left it
+        assert!(a.queues().await.contains(&gamma()));
+        say(&b, &groups, &mut sent).await;
+        world.net.sever("beta.test", "update_queue_config", false);
+        world.clock.pass(3_600).await;
+        say(&b, &groups, &mut sent).await;
+        let left = sent - came.len();
+        came.extend(texts_in_spite(&a, left).await);
+        check_order(&came, sent);
+        until_moved(&a).await;
+    });
 }
 
 #[test]
