@@ -25,10 +25,10 @@ use phoenix_ds::DeliveryService;
 use phoenix_qs::{
     QueueService,
     op::{
-        dispatch::{Dispatch, DispatchRequest, Dispatched},
+        dispatch::{Dispatch, DispatchRequest, Dispatched, GivenUp},
         greet::Greet,
         resume::{Resume, ResumeRequest},
-        settle::{Outcome, Settle, SettleRequest},
+        settle::{Outcome, Settle, SettleReply, SettleRequest},
     },
 };
 
@@ -79,6 +79,9 @@ impl Mailboxes {
             self.inner.federating.hold(mailbox);
             self.note(domain, &Outcome::Failed(0));
         }
+        if let Some(GivenUp { destination, messages }) = &reply.given_up {
+            self.note_given_up(destination, *messages);
+        }
         let Some(Dispatched { destination, transaction, rows }) = reply.dispatched else { return Ok(()) };
         let id = transaction.payload.transaction;
         let outcome = self.sent(mailbox, &destination, transaction).await;
@@ -87,7 +90,10 @@ impl Mailboxes {
         self.note_answer(mailbox, matches!(outcome, Outcome::Receipt(_) | Outcome::Refused));
         let was_cut_off = self.note(&destination, &outcome);
         let settled = SettleRequest { mailbox, transaction: Some(id), rows, outcome };
-        if self.inner.queue.internal::<Settle>(settled, Fare::Free).await?.set_aside > 0 {
+        let SettleReply { set_aside, given_up } =
+            self.inner.queue.internal::<Settle>(settled, Fare::Free).await?;
+        self.note_given_up(&destination, given_up);
+        if set_aside > 0 {
             self.inner.seen.note_set_aside(&destination);
             tracing::warn!(
                 "a homeserver does not take a delivery, which is bad or breaks it: it is set aside"
@@ -156,6 +162,18 @@ impl Mailboxes {
         let mut greeted = self.greeted.lock().unwrap_or_else(PoisonError::into_inner);
         let was_restored = self.inner.queue.ring().generation != Generation::default();
         was_restored && greeted.len() < MAX_CUT_OFF && greeted.insert(domain.clone())
+    }
+
+    /// Tells the operator what is given up (08).
+    fn note_given_up(&self, destination: &Fqdn, messages: u16) {
+        if messages > 0 {
+            self.inner.seen.note_given_up(destination, messages);
+            tracing::warn!(
+                %destination,
+                messages,
+                "a homeserver took nothing for too long: what waited longest for it is given up"
+            );
+        }
     }
 
     /// Whether the destination of a mailbox answered last time.
