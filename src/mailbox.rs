@@ -8,10 +8,14 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::{Either, select};
+use futures::{
+    StreamExt,
+    future::{Either, ready, select},
+    stream,
+};
 use phoenix_as::AuthService;
 use phoenix_core::{
-    ErrorCode, ErrorReply, Failure, Fault, Fqdn, Generation, Refusal, Reject,
+    ErrorCode, ErrorReply, Failure, Fault, Fqdn, Refusal, Reject,
     api::{
         Endpoint, ServiceName,
         federation::{FederatedEnqueue, QsToQsReceipt, QsToQsTransaction},
@@ -32,7 +36,7 @@ use phoenix_qs::{
     },
 };
 
-use crate::{homeserver::Inner, notices};
+use crate::{homeserver::Inner, notices, survey};
 
 /// Does what alarms ask for: of all that is kept, only mailboxes and notices ask for more than being dropped.
 pub(crate) struct Mailboxes {
@@ -43,7 +47,7 @@ pub(crate) struct Mailboxes {
     cut_off: Mutex<BTreeSet<Fqdn>>,
     /// Domains at which something broke, and whether they took other deliveries since.
     broke: Mutex<BTreeMap<Fqdn, Flag>>,
-    /// Where the store was ever restored: domains that were greeted since this process began.
+    /// Domains that were greeted since this process began.
     greeted: Mutex<BTreeSet<Fqdn>>,
 }
 
@@ -156,12 +160,25 @@ impl Mailboxes {
         }
     }
 
-    /// Whether the store was restored, and this domain was not greeted since this process began: it was cut off meanwhile,
-    /// whether anybody noticed or not (09).
+    /// Greets those for which something waits, once and a few at a time: while no process ran, they were cut off (08).
+    pub(crate) async fn greet_waiting(&self) {
+        let domains = match survey::destinations(&self.inner).await {
+            Ok(domains) => domains,
+            Err(error) => {
+                tracing::error!(%error, "it is not known whom to greet: each is greeted when it takes something");
+                return;
+            }
+        };
+        let are_dealt_with = |domain: &Fqdn| self.inner.shared.federation().outbox(domain).is_none();
+        let greetings = domains.into_iter().filter(are_dealt_with).filter(|domain| self.is_new(domain));
+        let greetings = greetings.map(|domain| async move { greet_soon(&self.inner, &domain).await });
+        stream::iter(greetings).buffer_unordered(GREETED_AT_ONCE).for_each(|_| ready(())).await;
+    }
+
+    /// Whether this domain was not greeted since this process began: it was cut off before, whether anybody noticed or not.
     fn is_new(&self, domain: &Fqdn) -> bool {
         let mut greeted = self.greeted.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_restored = self.inner.queue.ring().generation != Generation::default();
-        was_restored && greeted.len() < MAX_CUT_OFF && greeted.insert(domain.clone())
+        greeted.len() < MAX_CUT_OFF && greeted.insert(domain.clone())
     }
 
     /// Tells the operator what is given up (08).
@@ -349,5 +366,7 @@ const MAX_ANSWERING: usize = 8_192;
 /// Seconds within which who is there answers an empty transaction: with what comes before it, less than the mailbox is
 /// under way.
 const SOON_S: u64 = 20;
+/// Homeservers that are greeted side by side when a process begins.
+const GREETED_AT_ONCE: usize = 4;
 /// Domains remembered as cut off, as broken, or as greeted: those beyond are greeted by nobody, and find out by themselves.
 const MAX_CUT_OFF: usize = 1_024;

@@ -156,7 +156,7 @@ pub(crate) async fn of(inner: &Inner, domain: &Fqdn) -> Result<PeerSurvey, Admin
 }
 
 /// The homeservers for which something waits: each mailbox has an alarm, and names its destination.
-async fn destinations(inner: &Inner) -> Result<BTreeSet<Fqdn>, Fault> {
+pub(crate) async fn destinations(inner: &Inner) -> Result<BTreeSet<Fqdn>, Fault> {
     let ports = inner.shared.ports();
     let soon = ports.clock.now().plus_secs(LONGEST_PAUSE_S);
     let due = ports.store.due(Space::Qs, soon, MAX_ALARMS).await?;

@@ -8,8 +8,9 @@ use std::sync::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::executor::block_on;
+use phoenix_conformance::world::{Executor, Tape, VirtualClock};
 use phoenix_core::{
-    ErrorReply, Fqdn, KeyId, Refusal, Reject,
+    ErrorReply, Fqdn, KeyId, Refusal, Reject, Timestamp,
     api::{
         ServiceName,
         federation::{DeliveryResult, QsToQsReceipt, QsToQsTransaction, RecipientResult},
@@ -17,6 +18,7 @@ use phoenix_core::{
     },
     crypto::HpkeCiphertext,
     engine::Alarms,
+    federation::{DomainPattern, Standing},
     limit::Limits,
     operation::Fare,
     port::{Clock, Inline, Outgoing, Space, Transport, TransportError},
@@ -114,6 +116,52 @@ fn t07_a_message_that_gets_no_answer_is_set_aside_where_others_get_one_and_cuts_
     assert_eq!((survey().waiting, survey().set_aside), (0, 1));
 }
 
+#[test]
+fn a_homeserver_that_begins_greets_those_for_whom_something_waits() {
+    let clock = VirtualClock::starting_at(Timestamp::from_secs(1_790_000_000));
+    let mut executor = Executor::new(clock.clone(), Tape::of_seed(1));
+    let (alpha, beta) = pair_at(&clock, Refuses::Deliveries, Reject::Unavailable(1));
+    forward(&alpha);
+    let spawner = executor.spawner();
+
+    spawner.spawn(spawner.process(), alpha.run());
+    executor.run(async move { clock.sleep_ms(1_000).await }).unwrap();
+
+    assert_eq!(beta.greetings(), 1);
+}
+
+#[test]
+fn those_are_greeted_once_and_not_where_the_policy_holds_them_back() {
+    let (alpha, _, beta) = pair(Refuses::Deliveries, Reject::Unavailable(1));
+    forward(&alpha);
+    let (mailboxes, admin) = (Mailboxes::new(alpha.inner.clone()), alpha.admin());
+    let paused = DomainPattern::Only("beta.test".parse().unwrap());
+
+    block_on(admin.set_rule(paused.clone(), Standing::Paused)).unwrap();
+    block_on(mailboxes.greet_waiting());
+    assert_eq!(beta.greetings(), 0);
+    block_on(admin.remove_rule(&paused)).unwrap();
+    for _ in 0..2 {
+        block_on(mailboxes.greet_waiting());
+        assert_eq!(beta.greetings(), 1);
+    }
+}
+
+#[test]
+fn who_takes_something_for_the_first_time_since_a_homeserver_began_is_greeted_once() {
+    let (alpha, clock, beta) = pair(Refuses::Deliveries, None);
+    beta.refuses_nothing.store(true, Ordering::Relaxed);
+    let alarms = Alarms::new(alpha.inner.shared.clone(), Arc::new(Mailboxes::new(alpha.inner.clone())));
+
+    for _ in 0..3 {
+        forward(&alpha);
+        block_on(alarms.run_once());
+        clock.advance_s(1);
+    }
+
+    assert_eq!(beta.taken().iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 1, 1]);
+}
+
 /// A homeserver, and another that it sends to; where that says nothing in its refusal, no answer comes.
 pub(super) fn pair(refuses: Refuses, says: impl Into<Option<Reject>>) -> (Homeserver, TestClock, Arc<Beta>) {
     let clock = TestClock::default();
@@ -203,6 +251,10 @@ pub(super) struct Beta {
 impl Beta {
     fn taken(&self) -> Vec<Vec<[u8; 16]>> {
         self.taken.lock().unwrap().clone()
+    }
+
+    fn greetings(&self) -> usize {
+        self.taken().iter().filter(|it| it.is_empty()).count()
     }
 }
 
