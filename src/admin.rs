@@ -186,7 +186,8 @@ impl Admin {
     }
 
     /// What waits for other homeservers, and how sending it goes: of those behind `after`, in order, some at a time; none
-    /// where there are no more. One for which nothing waits is there if this process has set something aside for it.
+    /// where there are no more. One for which nothing waits is there if this process has set something aside for it,
+    /// or given something up.
     ///
     /// # Errors
     /// See [`AdminError`].

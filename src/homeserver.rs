@@ -299,7 +299,7 @@ impl Homeserver {
         Admin::new(self.inner.clone())
     }
 
-    /// Carries messages, sends what waits for other homeservers, pushes, hands on ephemeral messages and reports of
+    /// Carries messages, tells other homeservers that this one is there, sends what waits for them, pushes, hands on ephemeral messages and reports of
     /// abuse, and lets go of what has expired. Runs until it is dropped; what was under way then is found again at the
     /// next start, but for pushes, ephemeral messages and reports.
     pub async fn run(self) {
@@ -313,6 +313,7 @@ impl Homeserver {
             lanes.run(),
             alarms.run(),
             release,
+            mailboxes.greet_waiting(),
             pushes.run(),
             self.keep_keys(),
             ephemeral,

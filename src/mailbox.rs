@@ -2,14 +2,20 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::{
+    StreamExt,
+    future::{Either, ready, select},
+    stream,
+};
 use phoenix_as::AuthService;
 use phoenix_core::{
-    ErrorCode, ErrorReply, Failure, Fault, Fqdn, Generation, Refusal, Reject,
+    ErrorCode, ErrorReply, Failure, Fault, Fqdn, Refusal, Reject,
     api::{
         Endpoint, ServiceName,
         federation::{FederatedEnqueue, QsToQsReceipt, QsToQsTransaction},
@@ -23,14 +29,14 @@ use phoenix_ds::DeliveryService;
 use phoenix_qs::{
     QueueService,
     op::{
-        dispatch::{Dispatch, DispatchRequest, Dispatched},
+        dispatch::{Dispatch, DispatchRequest, Dispatched, GivenUp},
         greet::Greet,
         resume::{Resume, ResumeRequest},
-        settle::{Outcome, Settle, SettleRequest},
+        settle::{Outcome, Settle, SettleReply, SettleRequest},
     },
 };
 
-use crate::{homeserver::Inner, notices};
+use crate::{homeserver::Inner, notices, survey};
 
 /// Does what alarms ask for: of all that is kept, only mailboxes and notices ask for more than being dropped.
 pub(crate) struct Mailboxes {
@@ -41,7 +47,7 @@ pub(crate) struct Mailboxes {
     cut_off: Mutex<BTreeSet<Fqdn>>,
     /// Domains at which something broke, and whether they took other deliveries since.
     broke: Mutex<BTreeMap<Fqdn, Flag>>,
-    /// Where the store was ever restored: domains that were greeted since this process began.
+    /// Domains that were greeted since this process began.
     greeted: Mutex<BTreeSet<Fqdn>>,
 }
 
@@ -77,15 +83,21 @@ impl Mailboxes {
             self.inner.federating.hold(mailbox);
             self.note(domain, &Outcome::Failed(0));
         }
+        if let Some(GivenUp { destination, messages }) = &reply.given_up {
+            self.note_given_up(destination, *messages);
+        }
         let Some(Dispatched { destination, transaction, rows }) = reply.dispatched else { return Ok(()) };
         let id = transaction.payload.transaction;
-        let outcome = self.sent(&destination, transaction).await;
+        let outcome = self.sent(mailbox, &destination, transaction).await;
         // An empty transaction was a greeting.
         let answered = matches!(outcome, Outcome::Receipt(_)) && !rows.is_empty();
-        self.note_answer(mailbox, !matches!(outcome, Outcome::Failed(_)));
+        self.note_answer(mailbox, matches!(outcome, Outcome::Receipt(_) | Outcome::Refused));
         let was_cut_off = self.note(&destination, &outcome);
         let settled = SettleRequest { mailbox, transaction: Some(id), rows, outcome };
-        if self.inner.queue.internal::<Settle>(settled, Fare::Free).await?.set_aside > 0 {
+        let SettleReply { set_aside, given_up } =
+            self.inner.queue.internal::<Settle>(settled, Fare::Free).await?;
+        self.note_given_up(&destination, given_up);
+        if set_aside > 0 {
             self.inner.seen.note_set_aside(&destination);
             tracing::warn!(
                 "a homeserver does not take a delivery, which is bad or breaks it: it is set aside"
@@ -99,12 +111,22 @@ impl Mailboxes {
 
     /// Sends a transaction, and says what came of it. A delivery that is refused alone, or that something breaks at, is
     /// bad only where the destination takes an empty transaction: whoever takes nothing must not cost one message after
-    /// the other.
-    pub(crate) async fn sent(&self, destination: &Fqdn, transaction: QsToQsTransaction) -> Outcome {
+    /// the other. So too with deliveries that get no answer twice: a proxy or a worker there may break at them.
+    pub(crate) async fn sent(
+        &self,
+        mailbox: [u8; 32],
+        destination: &Fqdn,
+        transaction: QsToQsTransaction,
+    ) -> Outcome {
         let deliveries = transaction.payload.deliveries.len();
         let posted = post(&self.inner, destination, transaction).await;
         self.inner.seen.note(destination, posted.as_ref().map(drop).map_err(GreetError::from));
+        let is_silence = matches!(posted, Err(Unposted::Unreachable | Unposted::NoReceipt));
+        let is_asked = is_silence && deliveries > 0 && !self.answers(mailbox);
         match posted.map_or_else(Outcome::from, Outcome::Receipt) {
+            Outcome::Failed(_) if is_asked && greet_soon(&self.inner, destination).await => {
+                Outcome::Broke(self.note_broke(destination))
+            }
             Outcome::Refused | Outcome::Broke(_)
                 if deliveries == 1 && !greet(&self.inner, destination).await =>
             {
@@ -138,12 +160,42 @@ impl Mailboxes {
         }
     }
 
-    /// Whether the store was restored, and this domain was not greeted since this process began: it was cut off meanwhile,
-    /// whether anybody noticed or not (09).
+    /// Greets those for which something waits, once and a few at a time: while no process ran, they were cut off (08).
+    pub(crate) async fn greet_waiting(&self) {
+        let domains = match survey::destinations(&self.inner).await {
+            Ok(domains) => domains,
+            Err(error) => {
+                tracing::error!(%error, "it is not known whom to greet: each is greeted when it takes something");
+                return;
+            }
+        };
+        let are_dealt_with = |domain: &Fqdn| self.inner.shared.federation().outbox(domain).is_none();
+        let greetings = domains.into_iter().filter(are_dealt_with).filter(|domain| self.is_new(domain));
+        let greetings = greetings.map(|domain| async move { greet_soon(&self.inner, &domain).await });
+        stream::iter(greetings).buffer_unordered(GREETED_AT_ONCE).for_each(|_| ready(())).await;
+    }
+
+    /// Whether this domain was not greeted since this process began: it was cut off before, whether anybody noticed or not.
     fn is_new(&self, domain: &Fqdn) -> bool {
         let mut greeted = self.greeted.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_restored = self.inner.queue.ring().generation != Generation::default();
-        was_restored && greeted.len() < MAX_CUT_OFF && greeted.insert(domain.clone())
+        greeted.len() < MAX_CUT_OFF && greeted.insert(domain.clone())
+    }
+
+    /// Tells the operator what is given up (08).
+    fn note_given_up(&self, destination: &Fqdn, messages: u16) {
+        if messages > 0 {
+            self.inner.seen.note_given_up(destination, messages);
+            tracing::warn!(
+                %destination,
+                messages,
+                "a homeserver took nothing for too long: what waited longest for it is given up"
+            );
+        }
+    }
+
+    /// Whether the destination of a mailbox answered last time.
+    fn answers(&self, mailbox: [u8; 32]) -> bool {
+        self.answering.lock().unwrap_or_else(PoisonError::into_inner).contains(&mailbox)
     }
 
     /// Remembers whether the destination of a mailbox answered.
@@ -192,8 +244,7 @@ impl Ticker for Mailboxes {
             (Space::As, phoenix_as::NOTICES) => return WaitsFor::Silent,
             _ => return WaitsFor::Store,
         }
-        let answering = self.answering.lock().unwrap_or_else(PoisonError::into_inner);
-        let answers = <[u8; 32]>::try_from(at.key.as_ref()).is_ok_and(|mailbox| answering.contains(&mailbox));
+        let answers = <[u8; 32]>::try_from(at.key.as_ref()).is_ok_and(|mailbox| self.answers(mailbox));
         if answers { WaitsFor::Answering } else { WaitsFor::Silent }
     }
 
@@ -229,6 +280,16 @@ pub enum GreetError {
 /// Tells a homeserver that this one is there, and waits for what it holds.
 pub(crate) async fn greet(inner: &Inner, domain: &Fqdn) -> bool {
     greeting(inner, domain).await.is_ok()
+}
+
+/// The same, where it answers soon: the mailbox waits for what comes of it.
+async fn greet_soon(inner: &Inner, domain: &Fqdn) -> bool {
+    let clock = &inner.shared.ports().clock;
+    let answer = pin!(greet(inner, domain));
+    match select(answer, clock.sleep_until(clock.now().plus_secs(SOON_S))).await {
+        Either::Left((answered, _)) => answered,
+        Either::Right(_) => false,
+    }
 }
 
 /// The same, and why it came to nothing.
@@ -302,5 +363,10 @@ fn receipt_of(id: [u8; 16], receipt: &[u8]) -> Option<Box<QsToQsReceipt>> {
 
 /// Mailboxes whose destinations are remembered as answering: of two thousand homeservers.
 const MAX_ANSWERING: usize = 8_192;
+/// Seconds within which who is there answers an empty transaction: with what comes before it, less than the mailbox is
+/// under way.
+const SOON_S: u64 = 20;
+/// Homeservers that are greeted side by side when a process begins.
+const GREETED_AT_ONCE: usize = 4;
 /// Domains remembered as cut off, as broken, or as greeted: those beyond are greeted by nobody, and find out by themselves.
 const MAX_CUT_OFF: usize = 1_024;

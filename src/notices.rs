@@ -5,7 +5,7 @@ use phoenix_as::{Notify, NotifyRequest, Outstanding, Settled};
 use phoenix_core::{
     ErrorCode, Failure,
     api::{Endpoint, ServiceName, auth::UserNotice},
-    operation::Fare,
+    operation::{Fare, Need},
     port::{Circuit, Outgoing},
     wire::{Flag, List},
 };
@@ -23,10 +23,11 @@ pub(crate) async fn send(inner: &Inner, mailbox: [u8; 32]) -> Result<(), Failure
     notify(List::new(settled).map_err(phoenix_core::Reject::from)?).await.map(drop)
 }
 
-async fn post(inner: &Inner, notice: Outstanding) -> Settled {
+/// Posts a notice to a homeserver: to who publishes keys, and no other host (08).
+pub(crate) async fn post(inner: &Inner, notice: Outstanding) -> Settled {
     let Outstanding { row, to, call } = notice;
-    if inner.shared.federation().outbox(&to).is_some() {
-        // It waits, as all does that is for a homeserver which the operator's policy holds back.
+    if inner.shared.keys_of(&Need::keys(to.clone(), ServiceName::As)).await.is_err() {
+        // It waits; so, too, where the operator's policy holds the homeserver back.
         return Settled { row, is_done: Flag::No };
     }
     let name = UserNotice::DESCRIPTION.name;

@@ -26,7 +26,9 @@ pub struct PeerSurvey {
     pub waiting: u32,
     /// Messages that it refused as bad in the last seven days: they were set aside, and go nowhere.
     pub set_aside: u32,
-    /// Whether there are more of either: no more than some thousand are counted.
+    /// Messages that this process gave up since it began, since nobody took them for seven days.
+    pub given_up: u32,
+    /// Whether there are more that wait, or were set aside: no more than some thousand are counted.
     pub more: bool,
     /// When the oldest of those that wait was accepted.
     pub waits_since: Option<Timestamp>,
@@ -48,6 +50,8 @@ pub(crate) struct Seen {
     failures: Mutex<BTreeMap<Fqdn, GreetError>>,
     /// Those for which something was set aside.
     set_aside: Mutex<BTreeSet<Fqdn>>,
+    /// How many messages were given up.
+    given_up: Mutex<BTreeMap<Fqdn, u32>>,
 }
 
 impl Seen {
@@ -74,22 +78,43 @@ impl Seen {
         }
     }
 
+    /// Notes that so many messages were given up.
+    pub(crate) fn note_given_up(&self, domain: &Fqdn, messages: u16) {
+        let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        if given_up.len() < MAX_SEEN || given_up.contains_key(domain) {
+            let count = given_up.entry(domain.clone()).or_default();
+            *count = count.saturating_add(u32::from(messages));
+        }
+    }
+
+    /// Those for which something was set aside or given up.
+    fn without_delivery(&self) -> BTreeSet<Fqdn> {
+        let mut domains = self.set_aside.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        domains.extend(self.given_up.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned());
+        domains
+    }
+
+    fn given_up(&self, domain: &Fqdn) -> u32 {
+        let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up.get(domain).copied().unwrap_or_default()
+    }
+
     fn failure(&self, domain: &Fqdn) -> Option<GreetError> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).get(domain).copied()
     }
 }
 
 /// What there is to say of those homeservers behind `after` for which something waits, or for which this process set
-/// something aside, in order; at most [`PAGE`].
+/// something aside or gave it up, in order; at most [`PAGE`].
 pub(crate) async fn page(inner: &Inner, after: Option<&Fqdn>) -> Result<Vec<PeerSurvey>, AdminError> {
     let mut domains = destinations(inner).await?;
-    domains.extend(inner.seen.set_aside.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+    domains.extend(inner.seen.without_delivery());
     let behind = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
     let mut found = Vec::new();
     for domain in domains.range::<Fqdn, _>(behind) {
         let survey = of(inner, domain).await?;
         // Something may have been sent meanwhile.
-        if survey.waiting > 0 || survey.set_aside > 0 {
+        if survey.waiting > 0 || survey.set_aside > 0 || survey.given_up > 0 {
             found.push(survey);
         }
         if found.len() == PAGE {
@@ -120,6 +145,7 @@ pub(crate) async fn of(inner: &Inner, domain: &Fqdn) -> Result<PeerSurvey, Admin
         domain: domain.clone(),
         waiting,
         set_aside,
+        given_up: inner.seen.given_up(domain),
         more: more.is_set(),
         waits_since: waits_since.map(Timestamp::from_secs),
         attempts,
@@ -131,7 +157,7 @@ pub(crate) async fn of(inner: &Inner, domain: &Fqdn) -> Result<PeerSurvey, Admin
 }
 
 /// The homeservers for which something waits: each mailbox has an alarm, and names its destination.
-async fn destinations(inner: &Inner) -> Result<BTreeSet<Fqdn>, Fault> {
+pub(crate) async fn destinations(inner: &Inner) -> Result<BTreeSet<Fqdn>, Fault> {
     let ports = inner.shared.ports();
     let soon = ports.clock.now().plus_secs(LONGEST_PAUSE_S);
     let due = ports.store.due(Space::Qs, soon, MAX_ALARMS).await?;
@@ -151,7 +177,7 @@ async fn destinations(inner: &Inner) -> Result<BTreeSet<Fqdn>, Fault> {
 
 /// Homeservers that are told of at a time: of each some megabytes may be read.
 pub(crate) const PAGE: usize = 64;
-/// Homeservers of which is remembered how they failed, or that something was set aside.
+/// Homeservers of which is remembered how they failed, or that something was set aside or given up.
 const MAX_SEEN: usize = 1_024;
 /// How long a mailbox rests at most, with the longest that a limit may hold it back.
 const LONGEST_PAUSE_S: u64 = 2 * HOUR;

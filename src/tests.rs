@@ -3,6 +3,7 @@
 mod authority;
 mod federating;
 mod mailbox;
+mod notices;
 mod restored;
 mod rotation;
 mod secrets;

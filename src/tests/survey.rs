@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use futures::executor::block_on;
-use phoenix_core::{ErrorCode, Reject, Timestamp};
+use phoenix_core::{ErrorCode, Reject, Timestamp, time::DAY};
 
 use super::mailbox::{Refuses, forward_to, pair, ring};
 use crate::{GreetError, Homeserver, PeerSurvey, survey::PAGE};
@@ -47,6 +47,25 @@ fn what_was_set_aside_is_told_though_nothing_waits() {
 
     let all = block_on(alpha.admin().survey(None)).unwrap();
     assert_eq!(all.iter().map(|it| (it.waiting, it.set_aside)).collect::<Vec<_>>(), [(0, 1)]);
+}
+
+#[test]
+fn what_was_given_up_is_told_with_how_much_it_was() {
+    let (alpha, clock, _beta) = pair(Refuses::Everything, Reject::Unavailable(1));
+    for _ in 0..3 {
+        forward(&alpha, "beta.test", 1);
+    }
+    clock.advance_s(7 * DAY);
+    forward(&alpha, "beta.test", 1);
+
+    ring(&alpha);
+
+    let all = block_on(alpha.admin().survey(None)).unwrap();
+    assert_eq!(all.iter().map(|it| (it.waiting, it.given_up)).collect::<Vec<_>>(), [(1, 3)]);
+    clock.advance_s(7 * DAY);
+    ring(&alpha);
+    let all = block_on(alpha.admin().survey(None)).unwrap();
+    assert_eq!(all.iter().map(|it| (it.waiting, it.given_up)).collect::<Vec<_>>(), [(0, 4)]);
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn an_operator_is_told_what_waits_for_whom() {
     live("block beta.test").unwrap();
     let shown: Value = serde_json::from_str(&live("waiting beta.test --json").unwrap()).unwrap();
 
-    let none = json!({ "domain": "beta.test", "waiting": 0, "set_aside": 0, "more": false, "attempts": 0, "held": true });
+    let none = json!({ "domain": "beta.test", "waiting": 0, "set_aside": 0, "given_up": 0, "more": false, "attempts": 0, "held": true });
     assert_eq!(shown, json!([none]));
     assert!(live("waiting nowhere").is_err());
 }

@@ -54,12 +54,23 @@ pub struct DispatchRequest {
 }
 
 /// What is to be sent.
-#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
 pub struct DispatchReply {
     /// None where nothing is to be sent now.
     pub dispatched: Option<Dispatched>,
     /// For whom all that waits is held by the operator's policy.
     pub held: Option<Fqdn>,
+    /// What was given up, since nobody took it for too long.
+    pub given_up: Option<GivenUp>,
+}
+
+/// Messages that no homeserver took.
+#[derive(Clone, Debug, PartialEq, Eq, TlsSerialize, TlsDeserializeBytes, TlsSize)]
+pub struct GivenUp {
+    /// The homeserver that they were for.
+    pub destination: Fqdn,
+    /// How many.
+    pub messages: u16,
 }
 
 /// A transaction on its way.
@@ -183,7 +194,7 @@ impl Operation for Dispatch {
         cx: &Context<QueueService>,
     ) -> Result<Decision<DispatchReply>, Failure> {
         let key = call.request().mailbox;
-        let nothing = Decision::reply(DispatchReply { dispatched: None, held: None });
+        let nothing = Decision::reply(DispatchReply::default());
         match (state.content, &state.destination) {
             (Content::Unread, _) => Ok(nothing.change(mailbox(&key), Vec::new(), at(state.round.until))),
             (Content::Nothing, _) => Ok(nothing
@@ -192,9 +203,7 @@ impl Operation for Dispatch {
             (Content::Changing, _) => {
                 Ok(nothing.change(mailbox(&key), Vec::new(), Alarm::At(cx.now)).hint(Hint::Ring))
             }
-            (Content::Messages, _) if !state.given_up.is_empty() => {
-                given_up(nothing, &state.given_up, &key, cx)
-            }
+            (Content::Messages, _) if !state.given_up.is_empty() => given_up(&state, &key, cx),
             (Content::Messages, None) => Err(Fault::Broken("a mailbox without a destination").into()),
             (Content::Messages, Some(domain)) if state.outbox.is_some() => {
                 Ok(held(domain.clone(), &state, &key, cx))
@@ -284,9 +293,10 @@ impl Packing<'_> {
             rows: List::new(rows).map_err(Reject::from)?,
         };
         let forget = Alarm::At(self.cx.now.plus_secs(FORGET_DAYS * DAY));
-        let decision = Decision::reply(DispatchReply { dispatched: Some(dispatched), held: None })
-            .change(mailbox(&self.key), resealed, Alarm::At(until))
-            .change(round(&self.key), vec![Write::Put(RECORD, to_row(&round_record))], forget);
+        let decision =
+            Decision::reply(DispatchReply { dispatched: Some(dispatched), ..DispatchReply::default() })
+                .change(mailbox(&self.key), resealed, Alarm::At(until))
+                .change(round(&self.key), vec![Write::Put(RECORD, to_row(&round_record))], forget);
         Ok(asking.into_iter().fold(decision, Decision::hint))
     }
 
@@ -315,7 +325,7 @@ fn held(domain: Fqdn, state: &State, key: &[u8; 32], cx: &Context<QueueService>)
     let again = cx.now.plus_secs(HELD_S);
     let since = state.ready.first().map_or(cx.now, |(_, first)| Timestamp::from_secs(first.accepted_at));
     let delay = Some(Delay { since, until: again.plus_secs(HELD_S), ..Delay::default() });
-    Decision::reply(DispatchReply { dispatched: None, held: Some(domain.clone()) })
+    Decision::reply(DispatchReply { held: Some(domain.clone()), ..DispatchReply::default() })
         .change(mailbox(key), Vec::new(), Alarm::At(again))
         .hint(Hint::Delay { domain, delay })
 }
@@ -358,13 +368,17 @@ fn held_back(
 
 /// Takes messages out that are given up, and tells the DS. The others are sent after that.
 fn given_up(
-    mut decision: Decision<DispatchReply>,
-    given_up: &[(u64, MailboxRecord)],
+    state: &State,
     key: &[u8; 32],
     cx: &Context<QueueService>,
 ) -> Result<Decision<DispatchReply>, Failure> {
+    // What the operator wants dropped is no news to it.
+    let destination = state.destination.clone().filter(|_| state.outbox != Some(Outbox::Drop));
+    let messages = u16::try_from(state.given_up.len().min(MAX_GIVEN_UP)).unwrap_or(u16::MAX);
+    let given_up = destination.map(|destination| GivenUp { destination, messages });
+    let mut decision = Decision::reply(DispatchReply { given_up, ..DispatchReply::default() });
     let mut taken = Vec::new();
-    for (number, record) in given_up.iter().take(MAX_GIVEN_UP) {
+    for (number, record) in state.given_up.iter().take(MAX_GIVEN_UP) {
         taken.push(Write::Take(entry_key(*number)));
         let lane = lane_back(&cx.keys.at_rest, key);
         let told = undelivered(cx, lane, &record.back, (Undeliverable::GivenUp, &record.unreached()))?;

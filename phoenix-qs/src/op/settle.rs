@@ -51,6 +51,8 @@ pub struct SettleRequest {
 pub struct SettleReply {
     /// Deliveries that were set aside as bad.
     pub set_aside: u16,
+    /// Deliveries that were given up, since they were put off for too long.
+    pub given_up: u16,
 }
 
 /// What came of a transaction.
@@ -292,12 +294,13 @@ struct Settling<'a> {
     put_off: Vec<Write>,
     first_later: Option<Timestamp>,
     aside: Vec<Write>,
+    given_up: u16,
 }
 
 impl<'a> Settling<'a> {
     fn new(mailbox: [u8; 32], is_ours: bool, cx: &'a Context<QueueService>) -> Self {
         let (taken, put_off, aside) = Default::default();
-        Self { mailbox, is_ours, cx, taken, put_off, first_later: None, aside }
+        Self { mailbox, is_ours, cx, taken, put_off, first_later: None, aside, given_up: 0 }
     }
 
     /// What becomes of a message; where it is taken out for good, tells which recipients it did not reach, and why.
@@ -335,6 +338,7 @@ impl<'a> Settling<'a> {
     /// Takes a message out for a while, so that it does not hold up others; for good where it is too old.
     fn put_off(&mut self, number: u64, record: MailboxRecord, seconds: u64) -> Unreached {
         if record.is_too_old(self.cx.settings.give_up_s, self.cx.now) {
+            self.given_up = self.given_up.saturating_add(1);
             return (Undeliverable::GivenUp, self.take_out(number, &record));
         }
         let until = self.cx.now.plus_secs(seconds);
@@ -360,7 +364,8 @@ impl<'a> Settling<'a> {
     }
 
     fn reply(&self) -> SettleReply {
-        SettleReply { set_aside: u16::try_from(self.aside.len()).unwrap_or(u16::MAX) }
+        let set_aside = u16::try_from(self.aside.len()).unwrap_or(u16::MAX);
+        SettleReply { set_aside, given_up: self.given_up }
     }
 
     /// Writes what becomes of the messages.

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     kinds::MAILBOX,
     op::{
-        dispatch::Dispatched,
+        dispatch::{Dispatch, DispatchReply, DispatchRequest, Dispatched, GivenUp},
         settle::{Outcome, Settle, SettleRequest},
     },
 };
@@ -162,8 +162,10 @@ fn what_is_too_old_is_given_up_though_its_destinations_keys_cannot_be_had() {
     let mailbox = alpha.due_mailboxes()[0];
     alpha.clock.advance_s(7 * DAY);
 
-    assert_eq!(alpha.dispatch(mailbox), Ok(None));
+    let reply = alpha.internal::<Dispatch>(DispatchRequest { mailbox }).unwrap();
 
+    let given_up = GivenUp { destination: beta.domain.clone(), messages: 1 };
+    assert_eq!(reply, DispatchReply { given_up: Some(given_up), ..DispatchReply::default() });
     assert_eq!(alpha.lane_rows(), 1);
     assert_eq!(alpha.dispatch(mailbox), Ok(None));
     assert_eq!(alpha.partitions(MAILBOX).len(), 0);
@@ -186,8 +188,10 @@ fn the_ds_is_told_that_a_queue_is_gone_only_where_its_qs_has_said_so() {
         }
         let outcome = Outcome::Receipt(Box::new(receipt(&sent, result)));
         let (transaction, rows) = (Some(sent.transaction.payload.transaction), sent.rows);
-        alpha.internal::<Settle>(SettleRequest { mailbox, transaction, rows, outcome }).unwrap();
+        let request = SettleRequest { mailbox, transaction, rows, outcome };
+        let reply = alpha.internal::<Settle>(request).unwrap();
 
+        assert_eq!(reply.given_up, u16::from(cause == Undeliverable::GivenUp));
         // It hears of it later, and when that was.
         let seen_at = alpha.clock.now().as_secs();
         alpha.clock.advance_s(HOUR);

@@ -112,11 +112,13 @@ async fn answers_that_are_not_the_protocols_are_no_replies() {
     let authority = Authority::new();
     let page = || async { ([(CONTENT_TYPE, "text/html")], "welcome") };
     let down = || async { http::StatusCode::BAD_GATEWAY };
+    let large = || async { (http::StatusCode::PAYLOAD_TOO_LARGE, "too large") };
     let long = || async { ([(CONTENT_TYPE, MEDIA_TYPE)], vec![0_u8; (8 << 20) + 1]) };
     let router = Router::new()
         .route("/v1/ds/echo", post(page))
         .route("/v1/ds/paid", post(down))
         .route("/v1/ds/slow", post(long))
+        .route("/v1/ds/refuse", post(large))
         .route("/.well-known/phoenix/as-keys", get(async || vec![0_u8; max_document(ServiceName::As) + 1]));
     let running = Running::start(&authority, router);
     let transport = running.transport(&authority);
@@ -124,5 +126,7 @@ async fn answers_that_are_not_the_protocols_are_no_replies() {
     assert_eq!(send(&transport, "echo", "").await, Err(TransportError::Refused));
     assert_eq!(send(&transport, "paid", "").await, Err(TransportError::Unreachable));
     assert_eq!(send(&transport, "slow", "").await, Err(TransportError::Refused));
+    let refused = send(&transport, "refuse", "").await.unwrap().unwrap_err();
+    assert_eq!(refused.code, ErrorCode::TooLarge, "what stands before it may say that");
     assert_eq!(transport.fetch(&alpha(), ServiceName::As).await, Err(TransportError::Refused));
 }

@@ -24,7 +24,7 @@ use http::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
 use phoenix_core::{
-    ErrorReply, Fqdn,
+    ErrorReply, Fqdn, Refusal, Reject,
     api::ServiceName,
     dpop::MAX_JWKS,
     port::{Outgoing, Transport, TransportError},
@@ -248,6 +248,9 @@ fn read(answer: Answer) -> Result<Result<Bytes, ErrorReply>, TransportError> {
         return if media_type == MEDIA_TYPE { Ok(Ok(body)) } else { Err(TransportError::Refused) };
     }
     let error = if media_type == PROBLEM_TYPE { reply_in(&body) } else { None };
+    // What stands before a homeserver says this of the body alone.
+    let too_large = || Refusal::from(Reject::TooLarge("body")).into();
+    let error = error.or_else(|| (status == StatusCode::PAYLOAD_TOO_LARGE).then(too_large));
     error.map(Err).ok_or(exchange::verdict(status))
 }
 

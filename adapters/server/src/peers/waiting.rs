@@ -15,6 +15,7 @@ pub(crate) struct Waiting {
     domain: String,
     waiting: u32,
     set_aside: u32,
+    given_up: u32,
     more: bool,
     attempts: u32,
     held: bool,
@@ -55,6 +56,9 @@ impl Waiting {
         if self.set_aside > 0 {
             write!(said, ", {} set aside", self.set_aside)?;
         }
+        if self.given_up > 0 {
+            write!(said, ", {} given up", self.given_up)?;
+        }
         Ok(said)
     }
 }
@@ -65,6 +69,7 @@ impl From<&PeerSurvey> for Waiting {
             domain,
             waiting,
             set_aside,
+            given_up,
             more,
             waits_since,
             attempts,
@@ -78,6 +83,7 @@ impl From<&PeerSurvey> for Waiting {
             domain: domain.to_string(),
             waiting: *waiting,
             set_aside: *set_aside,
+            given_up: *given_up,
             more: *more,
             attempts: *attempts,
             held: *is_held,
@@ -117,6 +123,7 @@ mod tests {
             domain: "beta.test".parse().unwrap(),
             waiting: 0,
             set_aside: 0,
+            given_up: 0,
             more: false,
             waits_since: None,
             attempts: 0,
@@ -132,6 +139,7 @@ mod tests {
         let down = PeerSurvey {
             waiting: 1_000,
             set_aside: 2,
+            given_up: 3,
             more: true,
             waits_since: Some(Timestamp::from_secs(0)),
             attempts: 7,
@@ -145,7 +153,7 @@ mod tests {
         let all = [down, held, calm()].map(|it| Waiting::from(&it));
 
         let lines = "beta.test: at least 1000 waiting since 1970-01-01 00:00, 7 attempts failed since \
-                     1970-01-01 01:00: it gave no answer, left alone until 1970-01-01 02:00, 2 set aside\n\
+                     1970-01-01 01:00: it gave no answer, left alone until 1970-01-01 02:00, 2 set aside, 3 given up\n\
                      beta.test: 1 waiting, held by the policy\nbeta.test: 0 waiting";
         assert_eq!(said(&all).unwrap(), lines);
         assert_eq!(said(&[]).unwrap(), "nothing is waiting");

@@ -16,7 +16,7 @@ pub(super) async fn play(play: &mut Play) -> Result<Told, Stop> {
     let (a, _, c) = play.three()?;
     let (person_a, person_c) = (a.person.clone(), c.person.clone());
     let lines: Vec<String> = (0..LINES).map(|_| play.line(&person_c)).collect();
-    let (answer, welcome) = (play.line(&person_a), play.line(&person_c));
+    let (answer, welcome, last) = (play.line(&person_a), play.line(&person_c), play.line(&person_c));
     let (a, _, c) = play.three()?;
     for player in [a, c] {
         player.read().await?;
@@ -44,6 +44,9 @@ pub(super) async fn play(play: &mut Play) -> Result<Told, Stop> {
     joined(a, &further, c).await?;
     c.client.send(&further, &welcome).await.doing("c sends")?;
     a.line(&further, &welcome).await?;
+    // What came twice on the group's way came before this.
+    c.client.send(&group, &last).await.doing("c sends")?;
+    a.line(&group, &last).await?;
     Ok(Told::new(format!(
         "of {LINES} messages sent before, while and after a's queue went to {to}, a read each once and in order, \
          in the same groups; its former queue is gone"
