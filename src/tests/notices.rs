@@ -68,7 +68,7 @@ struct Net {
 impl Transport for Net {
     async fn send(&self, to: &Fqdn, _: Outgoing) -> Result<Result<Bytes, ErrorReply>, TransportError> {
         self.posted.lock().unwrap().push(to.clone());
-        Ok(Ok(Empty {}.encode().into()))
+        Ok(Ok(Empty {}.encode()))
     }
 
     async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
