@@ -24,6 +24,7 @@ mod notices;
 mod push;
 mod reports;
 mod seal;
+mod standing;
 mod survey;
 mod upkeep;
 

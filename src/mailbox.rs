@@ -15,7 +15,7 @@ use futures::{
 };
 use phoenix_as::AuthService;
 use phoenix_core::{
-    ErrorCode, ErrorReply, Failure, Fault, Fqdn, Refusal, Reject,
+    ErrorCode, ErrorReply, Failure, Fault, Fqdn, Refusal, Reject, Timestamp,
     api::{
         Endpoint, ServiceName,
         federation::{FederatedEnqueue, QsToQsReceipt, QsToQsTransaction},
@@ -36,13 +36,12 @@ use phoenix_qs::{
     },
 };
 
-use crate::{homeserver::Inner, notices, survey};
+use crate::{homeserver::Inner, notices, standing::Standings, survey};
 
 /// Does what alarms ask for: of all that is kept, only mailboxes and notices ask for more than being dropped.
 pub(crate) struct Mailboxes {
     inner: Arc<Inner>,
-    /// Mailboxes whose destination answered last time.
-    answering: Mutex<BTreeSet<[u8; 32]>>,
+    standings: Standings,
     /// Domains that did not answer last time; a few for each peer that is down.
     cut_off: Mutex<BTreeSet<Fqdn>>,
     /// Domains at which something broke, and whether they took other deliveries since.
@@ -53,8 +52,12 @@ pub(crate) struct Mailboxes {
 
 impl Mailboxes {
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
-        let (answering, cut_off, broke, greeted) = Default::default();
-        Self { inner, answering, cut_off, broke, greeted }
+        let (standings, cut_off, broke, greeted) = Default::default();
+        Self { inner, standings, cut_off, broke, greeted }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.inner.shared.ports().clock.now()
     }
 
     /// Sends the next transaction of a mailbox.
@@ -64,7 +67,7 @@ impl Mailboxes {
             Ok(reply) => reply,
             Err(Failure::Refused(refusal)) => {
                 // The destination's keys could not be had.
-                self.note_answer(mailbox, false);
+                self.standings.note(mailbox, false, self.now());
                 let rest = match refusal.reject {
                     Reject::Unavailable(seconds) => seconds,
                     _ => 0,
@@ -91,7 +94,7 @@ impl Mailboxes {
         let outcome = self.sent(mailbox, &destination, transaction).await;
         // An empty transaction was a greeting.
         let answered = matches!(outcome, Outcome::Receipt(_)) && !rows.is_empty();
-        self.note_answer(mailbox, matches!(outcome, Outcome::Receipt(_) | Outcome::Refused));
+        self.standings.note(mailbox, matches!(outcome, Outcome::Receipt(_) | Outcome::Refused), self.now());
         let was_cut_off = self.note(&destination, &outcome);
         let settled = SettleRequest { mailbox, transaction: Some(id), rows, outcome };
         let SettleReply { set_aside, given_up } =
@@ -122,7 +125,7 @@ impl Mailboxes {
         let posted = post(&self.inner, destination, transaction).await;
         self.inner.seen.note(destination, posted.as_ref().map(drop).map_err(GreetError::from));
         let is_silence = matches!(posted, Err(Unposted::Unreachable | Unposted::NoReceipt));
-        let is_asked = is_silence && deliveries > 0 && !self.answers(mailbox);
+        let is_asked = is_silence && deliveries > 0 && !self.standings.answered_last(&mailbox);
         match posted.map_or_else(Outcome::from, Outcome::Receipt) {
             Outcome::Failed(_) if is_asked && greet_soon(&self.inner, destination).await => {
                 Outcome::Broke(self.note_broke(destination))
@@ -193,22 +196,6 @@ impl Mailboxes {
         }
     }
 
-    /// Whether the destination of a mailbox answered last time.
-    fn answers(&self, mailbox: [u8; 32]) -> bool {
-        self.answering.lock().unwrap_or_else(PoisonError::into_inner).contains(&mailbox)
-    }
-
-    /// Remembers whether the destination of a mailbox answered.
-    fn note_answer(&self, mailbox: [u8; 32], answered: bool) {
-        let mut answering = self.answering.lock().unwrap_or_else(PoisonError::into_inner);
-        if !answered {
-            answering.remove(&mailbox);
-        } else if answering.insert(mailbox) && answering.len() > MAX_ANSWERING {
-            // Whoever is forgotten is found to answer when it is asked next.
-            answering.pop_first();
-        }
-    }
-
     /// Remembers who does not answer. True where somebody answers who did not.
     fn note(&self, domain: &Fqdn, outcome: &Outcome) -> bool {
         let mut cut_off = self.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
@@ -244,7 +231,8 @@ impl Ticker for Mailboxes {
             (Space::As, phoenix_as::NOTICES) => return WaitsFor::Silent,
             _ => return WaitsFor::Store,
         }
-        let answers = <[u8; 32]>::try_from(at.key.as_ref()).is_ok_and(|mailbox| self.answers(mailbox));
+        let answers = <[u8; 32]>::try_from(at.key.as_ref())
+            .is_ok_and(|mailbox| self.standings.answers(&mailbox, self.now()));
         if answers { WaitsFor::Answering } else { WaitsFor::Silent }
     }
 
@@ -361,8 +349,6 @@ fn receipt_of(id: [u8; 16], receipt: &[u8]) -> Option<Box<QsToQsReceipt>> {
     QsToQsReceipt::decode(receipt).ok().filter(|receipt| receipt.transaction == id).map(Box::new)
 }
 
-/// Mailboxes whose destinations are remembered as answering: of two thousand homeservers.
-const MAX_ANSWERING: usize = 8_192;
 /// Seconds within which who is there answers an empty transaction: with what comes before it, less than the mailbox is
 /// under way.
 const SOON_S: u64 = 20;

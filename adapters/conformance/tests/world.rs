@@ -161,7 +161,7 @@ fn descriptions() -> Vec<Description> {
 }
 
 fn is_found(planted: Planted, invariant: &str) {
-    seeds::is_found(seeds::count(SEEDS), run, (planted, invariant));
+    seeds::is_found(MOST_SEEDS, run, (planted, invariant));
 }
 
 fn run(seed: u64, planted: Option<Planted>) -> Report {
@@ -174,6 +174,8 @@ fn run(seed: u64, planted: Option<Planted>) -> Report {
 
 /// As many runs as see everything, and most of it often.
 const SEEDS: u64 = 46;
+/// A planted bug must be found in so many.
+const MOST_SEEDS: u64 = 150;
 /// Messages of the moment that are shown in all runs, at least.
 const FEWEST_HINTS: usize = 10;
 /// Members that delivery services take out of groups by themselves in all runs, at least.
