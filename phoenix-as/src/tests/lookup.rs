@@ -58,10 +58,16 @@ fn who_has_a_silent_homeserver_asked_has_paid_for_it_and_who_does_not_pay_has_no
     let request = world.lookup_of(&world.stranger(2).id.user);
     let call = |token| world.call::<op::Lookup>(&request, By::Client(&local), Some(token));
     let (token, before) = (world.token(Class::Contact), world.spent());
+    let kept = || {
+        let partitions = world.store.dump().into_iter().map(|(partition, _)| partition);
+        partitions.filter(|partition| partition.space() == Space::As).collect::<Vec<_>>()
+    };
+    let kept_before = kept();
 
     assert!(matches!(world.send::<op::Lookup>(call(token.clone())), Err(Reject::Unavailable(_))));
 
     assert_eq!((world.spent(), world.questions()), (before + 1, 1));
+    assert_eq!(kept(), kept_before, "and nothing is kept of whom it was about");
     assert_eq!(world.send::<op::Lookup>(call(token)), Err(Reject::TokenSpent));
     assert_eq!(world.questions(), 1);
 }
