@@ -235,6 +235,11 @@ impl Ground {
         (!homes.is_empty()).then_some(process)
     }
 
+    /// Nobody ends any more who was to end at one of its next calls.
+    pub(crate) fn put_out(&self) {
+        self.nodes().values_mut().for_each(|node| node.fuse = None);
+    }
+
     /// Lets a homeserver's process end after so many further calls to its store.
     pub(crate) fn light(&self, domain: &Fqdn, calls: u32, away_ms: u64) {
         if let Some(node) = self.nodes().get_mut(domain) {

@@ -65,6 +65,7 @@ async fn run(town: &Town, ground: &Arc<Ground>, moves: &[Arc<dyn Move>]) -> Serv
     nobody_waits_for_others(&cast, &partition).await;
     ground.log.line("faults off");
     ground.weather.clear();
+    ground.put_out();
     // Who was not reached is tried again within five minutes; whose keys could not be had, after as long again as that
     // was so, at most an hour (08).
     pass(ground, partition.length_ms.clamp(TEN_MINUTES_MS, AN_HOUR_MS)).await;
