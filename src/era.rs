@@ -2,14 +2,13 @@
 
 use std::{fmt, num::ParseIntError, str::FromStr};
 
-use bytes::Bytes;
 use phoenix_core::{
     Fault, Generation,
-    port::{
-        Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, Ports, Space, StoreError, Wanted, Write,
-    },
+    port::{Commit, Mark, Ports, StoreError},
     wire::Wire,
 };
+
+use crate::own_row::OwnRow;
 
 /// How far a store has come: it only ever grows. The latest that was seen, kept outside the store, tells an older copy
 /// that was brought back.
@@ -60,14 +59,7 @@ pub(crate) async fn count(ports: &Ports) -> Result<u64, Fault> {
         let age = age.saturating_add(1);
         let mut fresh = [0; 16];
         ports.entropy.fill(&mut fresh);
-        let part = Part {
-            partition: partition(),
-            base: mark.map_or(Base::Absent, Base::At),
-            mark: Mark(fresh),
-            writes: vec![Write::Put(AGE, age.encode())],
-            alarm: Alarm::Keep,
-        };
-        match ports.store.commit(&Batch { parts: vec![part] }).await? {
+        match AGE.put(ports, mark, (Mark(fresh), age.encode())).await? {
             Commit::Done => return Ok(age),
             // Another replica counts, too.
             Commit::Conflict => {}
@@ -77,18 +69,12 @@ pub(crate) async fn count(ports: &Ports) -> Result<u64, Fault> {
 }
 
 async fn read(ports: &Ports) -> Result<(Option<Mark>, u64), Fault> {
-    let place = Place { partition: partition(), wanted: Wanted::Keys(vec![AGE]) };
-    let found = ports.store.read(std::slice::from_ref(&place)).await?.into_iter().next().unwrap_or_default();
-    let age = found.rows.first().map(|(_, age)| u64::decode(age)).transpose();
-    Ok((found.mark, age.map_err(|_| Fault::Broken("the age of the store"))?.unwrap_or_default()))
+    let (mark, age) = AGE.read(ports).await?;
+    let age = age.map(|age| u64::decode(&age)).transpose();
+    Ok((mark, age.map_err(|_| Fault::Broken("the age of the store"))?.unwrap_or_default()))
 }
 
-fn partition() -> PartitionKey {
-    PartitionKey::new(Space::Peers, Bytes::from_static(&[ERA]))
-}
-
-/// Partitions of the peers' space: how far the store has come.
-const ERA: u8 = 2;
-const AGE: Bytes = Bytes::from_static(b"age");
+/// How far the store has come.
+const AGE: OwnRow = OwnRow { kind: &[2], key: b"age" };
 /// Replicas that may count at the same time.
 const ATTEMPTS: usize = 8;

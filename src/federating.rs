@@ -6,7 +6,6 @@ use std::{
     sync::{Arc, Mutex as Locked, PoisonError},
 };
 
-use bytes::Bytes;
 use event_listener::Event;
 use futures::{StreamExt, lock::Mutex, stream};
 use phoenix_core::{
@@ -14,13 +13,11 @@ use phoenix_core::{
     crypto::{AtRestKey, Chance},
     engine::Shared,
     federation::{FederationPolicy, PolicyError},
-    port::{
-        Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, Ports, Space, StoreError, Wanted, Write,
-    },
+    port::{Commit, Mark, Ports},
 };
 use zeroize::Zeroizing;
 
-use crate::{AdminError, homeserver::Inner, mailbox::Mailboxes};
+use crate::{AdminError, homeserver::Inner, mailbox::Mailboxes, own_row::OwnRow};
 
 /// Where the policy is kept, and who waits for another.
 pub(crate) struct Federating {
@@ -43,8 +40,7 @@ impl Federating {
     /// Puts into force what the store holds, where that is not in force yet.
     pub(crate) async fn refresh(&self, shared: &Shared) -> Result<(), Fault> {
         let mut revision = self.revision.lock().await;
-        let (mark, _) = read(shared.ports(), Wanted::Mark).await?;
-        if mark == *revision {
+        if POLICY.mark(shared.ports()).await? == *revision {
             return Ok(());
         }
         let (mark, policy) = self.stored(shared.ports()).await?;
@@ -87,9 +83,9 @@ impl Federating {
     }
 
     async fn stored(&self, ports: &Ports) -> Result<(Option<Mark>, FederationPolicy), Fault> {
-        let (mark, sealed) = read(ports, Wanted::Keys(vec![POLICY])).await?;
+        let (mark, sealed) = POLICY.read(ports).await?;
         let policy = match sealed {
-            Some(sealed) => FederationPolicy::decode(&self.key.open(&POLICY, &sealed)?)?,
+            Some(sealed) => FederationPolicy::decode(&self.key.open(POLICY.key, &sealed)?)?,
             None => FederationPolicy::default(),
         };
         Ok((mark, policy))
@@ -106,14 +102,8 @@ impl Federating {
         ports.entropy.fill(&mut *seed);
         let mut chance = Chance::from_seed(*seed);
         let mark = Mark(chance.bytes());
-        let part = Part {
-            partition: partition(),
-            base: base.map_or(Base::Absent, Base::At),
-            mark,
-            writes: vec![Write::Put(POLICY, self.key.seal(&POLICY, &policy.encode(), &mut chance))],
-            alarm: Alarm::Keep,
-        };
-        Ok(match ports.store.commit(&Batch { parts: vec![part] }).await? {
+        let sealed = self.key.seal(POLICY.key, &policy.encode(), &mut chance);
+        Ok(match POLICY.put(ports, base, (mark, sealed)).await? {
             Commit::Done => Some(mark),
             Commit::Conflict => None,
         })
@@ -134,19 +124,8 @@ pub(crate) async fn release(inner: &Inner, mailboxes: &Arc<Mailboxes>) {
     }
 }
 
-async fn read(ports: &Ports, wanted: Wanted) -> Result<(Option<Mark>, Option<Bytes>), StoreError> {
-    let place = Place { partition: partition(), wanted };
-    let found = ports.store.read(std::slice::from_ref(&place)).await?.into_iter().next().unwrap_or_default();
-    Ok((found.mark, found.rows.into_iter().next().map(|(_, sealed)| sealed)))
-}
-
-fn partition() -> PartitionKey {
-    PartitionKey::new(Space::Peers, Bytes::from_static(&[FEDERATION]))
-}
-
-/// Partitions of the peers' space: the federation policy.
-const FEDERATION: u8 = 3;
-const POLICY: Bytes = Bytes::from_static(b"policy");
+/// The federation policy.
+const POLICY: OwnRow = OwnRow { kind: &[3], key: b"policy" };
 /// Replicas whose operators may change it at the same time.
 const ATTEMPTS: usize = 8;
 /// Mailboxes remembered as held: several for each of a thousand homeservers.

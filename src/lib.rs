@@ -21,6 +21,7 @@ mod homeserver;
 mod keys;
 mod mailbox;
 mod notices;
+mod own_row;
 mod push;
 mod reports;
 mod seal;

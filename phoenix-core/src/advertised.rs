@@ -3,14 +3,12 @@
 //! The QS is told it in receipts, the DS holds back its groups by it. Neither knows the other: what one hints at, the
 //! other finds in the context of its calls.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::collections::BTreeMap;
 
 use crate::{
     Fqdn, Timestamp,
     api::federation::FederationLimits,
+    board::Board,
     limit::{LeastTaken, Limits},
     time::HOUR,
 };
@@ -89,25 +87,17 @@ fn busy_us(limits: FederationLimits, sent: Sent) -> u32 {
     u32::try_from(span).unwrap_or(u32::MAX)
 }
 
-/// Where it is noted what homeservers say. Reading takes a lock for as long as it takes to count a reference; what is
-/// noted is copied, which happens only when somebody says something new.
-#[derive(Default)]
-pub(crate) struct AdvertisedBoard(RwLock<Arc<Advertised>>);
+/// Where it is noted what homeservers say: all is copied only when somebody says something new.
+pub(crate) type AdvertisedBoard = Board<Advertised>;
 
 impl AdvertisedBoard {
-    /// What is known now.
-    pub(crate) fn current(&self) -> Arc<Advertised> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Notes what a homeserver told.
     pub(crate) fn note(&self, domain: Fqdn, limits: FederationLimits, now: Timestamp) {
         let told = Told { limits, at: now };
         if self.current().knows(&domain, told) {
             return;
         }
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(current.with(domain, told));
+        self.change(|current| current.with(domain, told));
     }
 }
 

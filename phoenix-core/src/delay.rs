@@ -4,14 +4,12 @@
 //! the other finds in the context of its calls. So does the QS itself, whose mailboxes of one homeserver know of each
 //! other by it whether that answers.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::collections::BTreeMap;
 
 use crate::{
     Fqdn, Timestamp,
     api::delivery::{Delayed, MAX_DELAYED},
+    board::Board,
     wire::List,
 };
 
@@ -105,25 +103,17 @@ impl Delays {
     }
 }
 
-/// Where delays are noted. Reading takes a lock for as long as it takes to count a reference; what is noted is copied,
-/// which happens only when a homeserver begins, goes on or ceases to be out of reach.
-#[derive(Default)]
-pub(crate) struct DelayBoard(RwLock<Arc<Delays>>);
+/// Where delays are noted: all are copied only when a homeserver begins, goes on or ceases to be out of reach.
+pub(crate) type DelayBoard = Board<Delays>;
 
 impl DelayBoard {
-    /// What is known now.
-    pub(crate) fn current(&self) -> Arc<Delays> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Notes what was found out about a domain.
     pub(crate) fn note(&self, domain: Fqdn, delay: Option<Delay>, now: Timestamp) {
         // That one is not delayed is what each transaction finds out.
         if delay.is_none() && !self.current().0.contains_key(&domain) {
             return;
         }
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(current.with(domain, delay, now));
+        self.change(|current| current.with(domain, delay, now));
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod advertised;
 pub mod api;
+mod board;
 pub mod costs;
 pub mod credential;
 pub mod crypto;

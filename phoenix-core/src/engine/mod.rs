@@ -15,10 +15,7 @@ mod pushes;
 mod store;
 mod streams;
 
-use std::{
-    ops::Deref,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{ops::Deref, sync::Arc};
 
 use futures::channel::oneshot;
 
@@ -34,10 +31,11 @@ use crate::{
     Advertised, Delay, Delays, Failure, Fault, Fqdn, Origin, Reject, Timestamp,
     advertised::AdvertisedBoard,
     api::{Access, Description, Endpoint, federation::FederationLimits, queue::FanOutMessage},
+    board::Board,
     costs::Costs,
     crypto::AtRestKey,
     delay::DelayBoard,
-    federation::{Federation, FederationPolicy, InForce},
+    federation::{Federation, FederationPolicy},
     limit::{Limit, Limiter, Limits, Load},
     operation::{
         Context, Decoded, Effort, Fare, KeyRing, Need, Operation, PushHint, ReplyOf, RequestOf, Service,
@@ -56,7 +54,7 @@ pub struct Shared {
     domain: Fqdn,
     at_rest: AtRestKey,
     directory: KeyDirectory,
-    federation: InForce,
+    federation: Board<Federation>,
     locks: Stripes,
     lanes: lanes::Bell,
     alarms: lanes::Bell,
@@ -82,7 +80,7 @@ impl Shared {
     pub fn with_rules(ports: Ports, domain: Fqdn, at_rest: AtRestKey, rules: Rules) -> Arc<Self> {
         let Rules { limits, costs, key_grace } = rules;
         let directory = KeyDirectory::new(domain.clone(), &ports, at_rest.derive("peers"), key_grace);
-        let federation = InForce::new(domain.clone());
+        let federation = Board::new(Federation::new(domain.clone(), FederationPolicy::default()));
         let (locks, lanes, alarms, streams, delays, advertised) = Default::default();
         let mut secret = [0; 16];
         ports.entropy.fill(&mut secret);
@@ -135,7 +133,7 @@ impl Shared {
 
     /// Puts another policy into force, for all that is decided from now on.
     pub fn put_federation(&self, policy: FederationPolicy) {
-        self.federation.put(policy);
+        self.federation.change(|_| Federation::new(self.domain.clone(), policy));
     }
 
     /// A homeserver's keys, where the policy lets it be dealt with: fetched if they must be. No other is asked for
@@ -227,14 +225,14 @@ pub struct Rules {
 pub struct Engine<S: Service> {
     shared: Arc<Shared>,
     settings: Arc<S::Settings>,
-    ring: RwLock<Arc<KeyRing<S>>>,
+    ring: Board<KeyRing<S>>,
 }
 
 impl<S: Service> Engine<S> {
     /// An engine over the shared part of its homeserver.
     #[must_use]
     pub fn new(shared: Arc<Shared>, settings: S::Settings, ring: KeyRing<S>) -> Arc<Self> {
-        Arc::new(Self { shared, settings: Arc::new(settings), ring: RwLock::new(Arc::new(ring)) })
+        Arc::new(Self { shared, settings: Arc::new(settings), ring: Board::new(ring) })
     }
 
     /// The shared part.
@@ -246,12 +244,12 @@ impl<S: Service> Engine<S> {
     /// The keys in force.
     #[must_use]
     pub fn ring(&self) -> Arc<KeyRing<S>> {
-        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.ring.current()
     }
 
     /// Puts other keys into force; calls under way keep theirs.
     pub fn rotate(&self, ring: KeyRing<S>) {
-        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+        self.ring.change(|_| ring);
     }
 
     /// Carries out a call that came from outside.

@@ -7,8 +7,6 @@ mod pattern;
 mod policy;
 mod standing;
 
-use std::sync::{Arc, PoisonError, RwLock};
-
 pub use pattern::DomainPattern;
 pub use policy::{FederationPolicy, MAX_RULES, Mode, PolicyError};
 pub use standing::{Outbox, Standing, Terms};
@@ -93,24 +91,6 @@ impl Federation {
 
     fn standing(&self, domain: &Fqdn) -> Standing {
         if *domain == self.own { Standing::default() } else { self.policy.standing(domain) }
-    }
-}
-
-/// The policy in force, which can be put in place of another at any time.
-pub(crate) struct InForce(RwLock<Arc<Federation>>);
-
-impl InForce {
-    pub(crate) fn new(own: Fqdn) -> Self {
-        Self(RwLock::new(Arc::new(Federation::new(own, FederationPolicy::default()))))
-    }
-
-    pub(crate) fn current(&self) -> Arc<Federation> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn put(&self, policy: FederationPolicy) {
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(Federation::new(current.own.clone(), policy));
     }
 }
 
