@@ -89,7 +89,7 @@ impl Notice {
     /// It was not taken: it is sent again after a while, and a longer one each time; nothing where it is given up.
     pub(crate) fn put_off(self, now: Timestamp, chance: &mut Chance) -> Option<Self> {
         let most = FIRST_REST_S.saturating_mul(1 << self.tries.min(MOST_DOUBLINGS)).min(LONGEST_REST_S);
-        let rest = u64::from_be_bytes(chance.bytes()).checked_rem(most).unwrap_or(0).saturating_add(1);
+        let rest = chance.below(most).saturating_add(1);
         let next = Self { at: now.plus_secs(rest), tries: self.tries.saturating_add(1), ..self };
         Some(next).filter(|it| it.at < it.until)
     }

@@ -177,7 +177,7 @@ impl Session {
     /// Groups that have a queue config of an earlier generation, or of a queue that we leave. Those that were given up are
     /// left behind.
     fn groups_behind(&self, generation: u32) -> Vec<GroupId> {
-        let queue = self.state.record.as_ref().map(|record| record.client);
+        let queue = self.state.queue();
         let is_behind = |it: &GroupRecord| {
             let is_former = it.config_generation < generation || Some(it.queue) != queue;
             it.standing.is_inside() && it.health != Health::GivenUp && is_former

@@ -92,7 +92,7 @@ impl Session {
     /// Whether the queue that we have now may be told of: with a state that was saved and goes on, nobody would read what
     /// comes to one that it does not know.
     pub(crate) fn is_record_safe(&self) -> bool {
-        let present = self.state.record.as_ref().map(|record| record.client);
+        let present = self.state.queue();
         let is_saved = self.habits.acknowledge == Acknowledge::Processed || self.saved_queue == present;
         is_saved || self.state.former.is_empty()
     }
@@ -174,7 +174,7 @@ impl Session {
 
     /// Whether a queue config of a group leads to the queue that we have now, as far as any QS is to know.
     pub(crate) fn leads_here(&self, group: &GroupId, config: &ConfigId) -> bool {
-        let Some(present) = self.state.record.as_ref().map(|record| record.client) else { return false };
+        let Some(present) = self.state.queue() else { return false };
         let at = self.state.groups.get(group).filter(|it| it.config == *config).map(|it| it.queue);
         let retired = self.state.retired.get(config).map(|it| it.queue);
         at.or(retired).is_none_or(|queue| queue == present)

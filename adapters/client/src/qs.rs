@@ -196,7 +196,7 @@ impl Session {
         let now = self.now();
         let (this_month, is_due) = (Month::of(now), |at: Timestamp| now >= at.plus_secs(RETIRED_S));
         self.state.retired.retain(|_, it| it.expires >= this_month);
-        let queue = self.state.record.as_ref().map(|record| record.client);
+        let queue = self.state.queue();
         // Those of a queue that we leave go with it.
         let due = self.state.retired.iter().filter(|(_, it)| is_due(it.at) && Some(it.queue) == queue);
         let due: Vec<_> = due.take(MAX_RULE_CHANGES).map(|(config, it)| (*config, it.expires)).collect();

@@ -119,6 +119,11 @@ impl State {
         self.former.values().map(|former| &former.record).chain(&self.record)
     }
 
+    /// The queue that we have now.
+    pub(crate) fn queue(&self) -> Option<QsClientId> {
+        self.record.as_ref().map(|record| record.client)
+    }
+
     /// One of our records.
     pub(crate) fn record_of(&mut self, queue: &QsClientId) -> Option<&mut Record> {
         let former = self.former.values_mut().map(|former| &mut former.record);

@@ -140,7 +140,7 @@ impl Session {
 
     /// Whether a queue is the one that we have now.
     fn is_present(&self, queue: QsClientId) -> bool {
-        self.state.record.as_ref().is_some_and(|record| record.client == queue)
+        self.state.queue() == Some(queue)
     }
 
     /// Whether our key may have been replaced by the next one: to be found out by [`Session::mend_queue`], if it may
@@ -232,7 +232,7 @@ impl Session {
 
     /// The state that holds all that was read is being written.
     pub(crate) fn mark_exported(&mut self) {
-        self.exported_queue = self.state.record.as_ref().map(|record| record.client);
+        self.exported_queue = self.state.queue();
         self.inboxes().for_each(Inbox::mark_exported);
     }
 

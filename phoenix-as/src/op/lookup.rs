@@ -71,7 +71,7 @@ impl Operation for Lookup {
     /// The keys are not needed: who publishes some is a homeserver, and no other host is ever sent anything (08).
     fn requires(call: &Decoded<Self>, _: &Option<Client>) -> Result<Vec<Need>, Failure> {
         let domain = call.request().user.domain.clone();
-        Ok(vec![Need { domain, service: ServiceName::As, key: None }])
+        Ok(vec![Need::keys(domain, ServiceName::As)])
     }
 
     fn decide(

@@ -33,6 +33,12 @@ impl Chance {
         bytes
     }
 
+    /// A number below a bound, which is far below 2^64; 0 where the bound is 0.
+    #[must_use]
+    pub fn below(&mut self, bound: u64) -> u64 {
+        u64::from_be_bytes(self.bytes()).checked_rem(bound).unwrap_or_default()
+    }
+
     /// An independent generator, for a part of the work. Each call gives another, whatever its label; the label
     /// keeps streams of different purposes apart even where their seeds were to repeat.
     #[must_use]

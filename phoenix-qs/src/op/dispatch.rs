@@ -337,7 +337,7 @@ fn left_alone(
     until: Timestamp,
     cx: &Context<QueueService>,
 ) -> Decision<DispatchReply> {
-    let drawn = u64::from_be_bytes(cx.chance("behind").bytes()).checked_rem(BEHIND_MS).unwrap_or_default();
+    let drawn = cx.chance("behind").below(BEHIND_MS);
     let again = until.plus_millis(BEHIND_MS.saturating_add(drawn));
     decision.change(mailbox(key), Vec::new(), Alarm::At(again))
 }

@@ -462,8 +462,7 @@ fn rest_ms(seconds: u32, cx: &Context<QueueService>) -> u64 {
 fn pause_ms(attempts: u32, cx: &Context<QueueService>) -> u64 {
     let doubled = 1_u64.checked_shl(attempts.saturating_sub(1)).unwrap_or(u64::MAX);
     let ceiling = doubled.min(cx.settings.max_pause_s).max(1).saturating_mul(1_000);
-    let drawn = u64::from_be_bytes(cx.chance("pause").bytes());
-    drawn.checked_rem(ceiling).unwrap_or_default()
+    cx.chance("pause").below(ceiling)
 }
 
 /// Days for which messages that were refused as bad are kept for the operator.

@@ -145,7 +145,7 @@ impl QueueStream {
     /// Opens the stream, where it may be opened now. Where it cannot, that is tried again later. A queue that we have moved
     /// has another at once; what the former one still gets is read without.
     async fn open(&mut self, now: Timestamp) {
-        let present = self.client.lock().await.state.record.as_ref().map(|record| record.client);
+        let present = self.client.lock().await.state.queue();
         if self.queue != present {
             (self.open, self.queue) = (None, present);
             (self.not_before, self.pause_ms) = (Some(Timestamp(0)), PAUSE_MS);

@@ -31,7 +31,7 @@ impl Dice {
 
     /// A number below `below`; 0 where that is 0.
     pub(crate) fn below(&mut self, below: u64) -> u64 {
-        u64::from_be_bytes(self.0.bytes()).checked_rem(below).unwrap_or_default()
+        self.0.below(below)
     }
 
     /// One of the items.
