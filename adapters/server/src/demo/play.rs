@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc};
 
+use futures::future::join_all;
 use phoenix_core::{Fqdn, GroupId};
 
 use super::{
@@ -98,12 +99,14 @@ impl Play {
         async move { Player::register(person, &domain, road, parts.as_ref()).await }
     }
 
-    /// Lets everyone read and forget what a step that failed left behind: it is no business of the next.
+    /// Lets everyone read and forget what a step that failed left behind, until nothing comes any more: it is no
+    /// business of the next.
     pub(crate) async fn settle(&self) {
-        for player in &self.players {
-            // Whoever cannot read will say so in the step that needs it.
-            let _ = player.read().await;
-            player.forget();
+        for _ in 0..ROUNDS {
+            let heard = join_all(self.players.iter().map(Player::drain)).await;
+            if !heard.contains(&true) {
+                break;
+            }
         }
     }
 
@@ -128,3 +131,6 @@ impl Play {
         line
     }
 }
+
+/// How often those listen who still hear of a step that failed, a second each time.
+const ROUNDS: usize = 10;

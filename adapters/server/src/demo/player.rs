@@ -137,6 +137,15 @@ impl Player {
         Ok(())
     }
 
+    /// Listens for a moment, and forgets what was heard; says whether there was something.
+    pub(crate) async fn drain(&self) -> bool {
+        // Whoever cannot read will say so in the step that needs it.
+        let _ = self.listen(WAIT).await;
+        let heard = !self.lock().is_empty();
+        self.forget();
+        heard
+    }
+
     /// Forgets what was heard.
     pub(crate) fn forget(&self) {
         self.lock().clear();

@@ -44,9 +44,11 @@ pub(super) async fn play(play: &mut Play) -> Result<Told, Stop> {
     joined(a, &further, c).await?;
     c.client.send(&further, &welcome).await.doing("c sends")?;
     a.line(&further, &welcome).await?;
-    // What came twice on the group's way came before this.
     c.client.send(&group, &last).await.doing("c sends")?;
     a.line(&group, &last).await?;
+    // A second copy of what was said before came before this.
+    let again = a.heard_messages(&group)?.len();
+    ensure(again == 0, || format!("a read {again} messages more than were sent"))?;
     Ok(Told::new(format!(
         "of {LINES} messages sent before, while and after a's queue went to {to}, a read each once and in order, \
          in the same groups; its former queue is gone"
