@@ -75,6 +75,11 @@ impl Planted {
         }
     }
 
+    /// Whether the bug shows where several replicas serve a homeserver: there it is looked for.
+    pub(crate) fn is_of_replicas(self) -> bool {
+        self == Self::StaleDecision
+    }
+
     /// Whether a homeserver with the bug takes this for no answer.
     pub(crate) fn overlooks(self, reply: &[u8]) -> bool {
         self == Self::PoisonBlocks && names_a_bad_one(reply)

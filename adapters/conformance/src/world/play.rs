@@ -108,7 +108,7 @@ impl fmt::Display for Report {
 /// Plays a run, and says what homeservers accepted while faults were on.
 async fn run(town: &Town, ground: &Arc<Ground>) -> Served {
     for domain in ground.domains() {
-        if ground.tape.strikes(REPLICATED) {
+        if ground.tape.strikes(REPLICATED) || ground.planted.is_some_and(Planted::is_of_replicas) {
             ground.replicate(&domain, 2);
         }
     }

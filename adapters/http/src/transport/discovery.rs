@@ -37,6 +37,22 @@ struct Scout {
     resolver: Arc<Resolver>,
     at_once: Semaphore,
     turn_time: Duration,
+    memory: FailureMemory,
+}
+
+/// For how long a failure is remembered: at first, and at most, as it is doubled each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FailureMemory {
+    first: Duration,
+    longest: Duration,
+}
+
+impl FailureMemory {
+    /// Of a homeserver: strangers may name domains to it, and no one can make it knock on their doors (08).
+    pub(super) const SERVER: Self =
+        Self { first: Duration::from_secs(60), longest: Duration::from_secs(3_600) };
+    /// Of a client: whom it looks for, its user says, and mostly it is its own network that fails.
+    pub(super) const CLIENT: Self = Self { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 }
 
 /// One domain.
@@ -79,12 +95,13 @@ pub(super) enum Unread {
 
 impl Discovery {
     /// Nothing is known yet.
-    pub(super) fn new(client: Client, resolver: Arc<Resolver>) -> Self {
+    pub(super) fn new(client: Client, resolver: Arc<Resolver>, memory: FailureMemory) -> Self {
         Self::with(Scout {
             client,
             resolver,
             at_once: Semaphore::new(LOOK_UPS_AT_ONCE),
             turn_time: TURN_TIME,
+            memory,
         })
     }
 
@@ -100,7 +117,7 @@ impl Discovery {
     /// Where the domain's services are.
     ///
     /// # Errors
-    /// Why it cannot be told; the same for a while without asking again (60 s, doubling to 1 h). [`TransportError::Busy`]
+    /// Why it cannot be told; the same for a while without asking again ([`FailureMemory`]). [`TransportError::Busy`]
     /// where too many others are being looked up. Where the domain was found before, that stays usable for a day: it is told at
     /// once, and asked for again beside.
     pub(super) async fn hosts(&self, domain: &Fqdn) -> Result<Hosts, TransportError> {
@@ -127,7 +144,7 @@ impl Discovery {
         let slot = self.slot(domain);
         if let Some(found) = lock(&slot).found.as_mut() {
             // Not earlier: a server that is merely down must not be asked with every call.
-            found.fresh_until = found.fresh_until.min(found.at + FIRST_PAUSE);
+            found.fresh_until = found.fresh_until.min(found.at + DOUBT_AFTER);
         }
     }
 
@@ -154,7 +171,7 @@ impl Discovery {
             let now = Instant::now();
             // Without a turn, nothing was learnt of the domain.
             let Some(outcome) = outcome else { return known.answer(now).map_err(|_| TransportError::Busy) };
-            known.learn(outcome, now);
+            known.learn(outcome, now, scout.memory);
             known.answer(now)
         });
         let looking = async { task.await.unwrap_or(Err(TransportError::Unreachable)) }.boxed().shared();
@@ -205,7 +222,12 @@ impl Knowledge {
             && self.failed.as_ref().is_none_or(|failed| failed.until <= now)
     }
 
-    fn learn(&mut self, outcome: Result<(Hosts, Duration), TransportError>, now: Instant) {
+    fn learn(
+        &mut self,
+        outcome: Result<(Hosts, Duration), TransportError>,
+        now: Instant,
+        memory: FailureMemory,
+    ) {
         match outcome {
             Ok((hosts, age)) => {
                 let fresh_until = now + age;
@@ -214,8 +236,8 @@ impl Knowledge {
                 self.failed = None;
             }
             Err(error) => {
-                let doubled = |failed: &Failed| failed.pause.saturating_mul(2).min(LONGEST_PAUSE);
-                let pause = self.failed.as_ref().map_or(FIRST_PAUSE, doubled);
+                let doubled = |failed: &Failed| failed.pause.saturating_mul(2).min(memory.longest);
+                let pause = self.failed.as_ref().map_or(memory.first, doubled);
                 self.failed = Some(Failed { error, until: now + pause, pause });
             }
         }
@@ -250,10 +272,8 @@ const MAX_DOCUMENT: usize = 256 << 10;
 const FALLBACK_AGE: Duration = Duration::from_secs(3_600);
 /// How long hosts stay usable that cannot be asked for again, as long as peers' keys do (08).
 const STALE_TIME: Duration = Duration::from_secs(24 * 3_600);
-/// How long a failure is remembered at first,
-const FIRST_PAUSE: Duration = Duration::from_secs(60);
-/// and at most (08).
-const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
+/// How long hosts that were found are not asked for again, though what is there does not answer.
+const DOUBT_AFTER: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -269,7 +289,7 @@ mod tests {
         time::{Instant, sleep, timeout},
     };
 
-    use super::{Discovery, Hosts, Knowledge, STALE_TIME, Scout, WELL_KNOWN, lock};
+    use super::{Discovery, FailureMemory, Hosts, Knowledge, STALE_TIME, Scout, WELL_KNOWN, lock};
     use crate::{
         tests::{Authority, Running},
         tls,
@@ -277,18 +297,21 @@ mod tests {
     };
 
     #[test]
-    fn failures_are_kept_for_a_minute_doubling_to_an_hour() {
-        let (mut known, now) = (Knowledge::default(), Instant::now());
+    fn servers_keep_failures_for_a_minute_doubling_to_an_hour_and_clients_for_seconds() {
+        for (memory, expected) in [
+            (FailureMemory::SERVER, [60, 120, 240, 480, 960, 1_920, 3_600, 3_600]),
+            (FailureMemory::CLIENT, [1, 2, 4, 8, 16, 30, 30, 30]),
+        ] {
+            let (mut known, now) = (Knowledge::default(), Instant::now());
 
-        let pauses: Vec<_> = (0..8)
-            .map(|_| {
-                known.learn(Err(TransportError::Refused), now);
+            let pauses = expected.map(|_| {
+                known.learn(Err(TransportError::Refused), now, memory);
                 known.failed.as_ref().unwrap().pause.as_secs()
-            })
-            .collect();
+            });
 
-        assert_eq!(pauses, [60, 120, 240, 480, 960, 1_920, 3_600, 3_600]);
-        assert_eq!(known.answer(now), Err(TransportError::Refused));
+            assert_eq!(pauses, expected);
+            assert_eq!(known.answer(now), Err(TransportError::Refused));
+        }
     }
 
     #[test]
@@ -296,8 +319,8 @@ mod tests {
         let (mut known, now) = (Knowledge::default(), Instant::now());
         let hosts = Hosts::fallback(&"alpha.test".parse().unwrap()).unwrap();
 
-        known.learn(Ok((hosts.clone(), Duration::from_secs(60))), now);
-        known.learn(Err(TransportError::Unreachable), now + Duration::from_secs(61));
+        known.learn(Ok((hosts.clone(), Duration::from_secs(60))), now, FailureMemory::SERVER);
+        known.learn(Err(TransportError::Unreachable), now + Duration::from_secs(61), FailureMemory::SERVER);
 
         assert_eq!(known.answer(now + Duration::from_secs(62)), Ok(hosts));
         assert_eq!(
@@ -327,7 +350,11 @@ mod tests {
         let discovery = inner_world(Duration::from_secs(60));
         let (slot, hosts) = (discovery.slot(&alpha()), Hosts::fallback(&alpha()).unwrap());
         let hour = Duration::from_secs(3_600);
-        lock(&slot).learn(Ok((hosts.clone(), Duration::ZERO)), Instant::now().checked_sub(hour).unwrap());
+        lock(&slot).learn(
+            Ok((hosts.clone(), Duration::ZERO)),
+            Instant::now().checked_sub(hour).unwrap(),
+            FailureMemory::SERVER,
+        );
 
         // when it is asked for, then what is known is told at once
         for _ in 0..3 {
@@ -353,7 +380,11 @@ mod tests {
         let discovery = &transport.0.discovery;
         let (slot, blocked) = (discovery.slot(&alpha()), Hosts::fallback(&alpha()).unwrap());
         let found_at = Instant::now().checked_sub(Duration::from_secs(120)).unwrap();
-        lock(&slot).learn(Ok((blocked.clone(), Duration::from_secs(86_400))), found_at);
+        lock(&slot).learn(
+            Ok((blocked.clone(), Duration::from_secs(86_400))),
+            found_at,
+            FailureMemory::SERVER,
+        );
         assert_eq!(discovery.hosts(&alpha()).await, Ok(blocked.clone()));
         assert!(lock(&slot).looking.is_none(), "it is fresh for a day");
 
@@ -373,7 +404,13 @@ mod tests {
         let config = tls::client(RootCertStore::empty()).unwrap();
         let circuits = Circuits::new(config, Arc::clone(&resolver), Duration::from_secs(5));
         let client = circuits.client(Duration::from_secs(5)).unwrap();
-        Discovery::with(Scout { client, resolver, at_once: Semaphore::new(0), turn_time })
+        Discovery::with(Scout {
+            client,
+            resolver,
+            at_once: Semaphore::new(0),
+            turn_time,
+            memory: FailureMemory::SERVER,
+        })
     }
 
     fn alpha() -> Fqdn {

@@ -39,7 +39,11 @@ pub use self::{
     names::{NameService, SystemNames},
 };
 use self::{
-    circuits::Circuits, discovery::Discovery, exchange::Answer, networks::Networks, own::Own,
+    circuits::Circuits,
+    discovery::{Discovery, FailureMemory},
+    exchange::Answer,
+    networks::Networks,
+    own::Own,
     resolver::Resolver,
 };
 use crate::{
@@ -73,6 +77,7 @@ pub struct HttpTransportBuilder {
     own_hosts: Vec<Fqdn>,
     names: Option<Arc<dyn NameService>>,
     call_time: Option<Duration>,
+    is_of_client: bool,
 }
 
 impl HttpTransport {
@@ -184,12 +189,30 @@ impl HttpTransportBuilder {
         self
     }
 
+    /// For a client: a domain that could not be found is looked for again after a second, doubling to 30 s, in place of
+    /// a minute, doubling to an hour. Homeservers wait as long as that since strangers name domains to them (08); a
+    /// client's user chooses whom it looks for, and what fails is mostly its own network.
+    #[must_use]
+    pub const fn of_client(mut self) -> Self {
+        self.is_of_client = true;
+        self
+    }
+
     /// The transport.
     ///
     /// # Errors
     /// [`TlsError`] when the authorities cannot be read.
     pub fn build(self) -> Result<HttpTransport, TlsError> {
-        let Self { authorities, overrides, push_services, own_addresses, own_hosts, names, call_time } = self;
+        let Self {
+            authorities,
+            overrides,
+            push_services,
+            own_addresses,
+            own_hosts,
+            names,
+            call_time,
+            is_of_client,
+        } = self;
         let roots = match authorities {
             Some(pem) => tls::own_roots(&pem)?,
             None => tls::web_roots(),
@@ -200,7 +223,8 @@ impl HttpTransportBuilder {
         let time = call_time.unwrap_or(CALL_TIME);
         let circuits = Circuits::new(tls::client(roots)?, Arc::clone(&resolver), time);
         let anonymous = circuits.client(LOOK_UP_TIME).map_err(|_| TlsError::Unusable("configuration"))?;
-        let discovery = Discovery::new(anonymous, Arc::clone(&resolver));
+        let memory = if is_of_client { FailureMemory::CLIENT } else { FailureMemory::SERVER };
+        let discovery = Discovery::new(anonymous, Arc::clone(&resolver), memory);
         Ok(HttpTransport(Arc::new(Parts { discovery, circuits, resolver, push_services })))
     }
 }

@@ -76,6 +76,7 @@ impl Stage {
         let to_alpha = Relay::start(alpha.address).await.context("the wire could not be laid")?;
         let to_beta = Relay::start(beta.address).await.context("the wire could not be laid")?;
         let road = HttpTransport::builder()
+            .of_client()
             .authorities(authority.pem())
             .resolve(alpha.domain.clone(), alpha.address)
             .resolve(beta.domain.clone(), beta.address)

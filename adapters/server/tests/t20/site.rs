@@ -85,7 +85,7 @@ impl Site {
     }
 
     fn transport(&self) -> HttpTransport {
-        let builder = HttpTransport::builder().authorities(self.authority.clone());
+        let builder = HttpTransport::builder().of_client().authorities(self.authority.clone());
         builder.resolve(domain(), self.address).build().unwrap()
     }
 

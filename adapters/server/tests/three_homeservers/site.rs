@@ -56,7 +56,7 @@ impl Site {
 
     /// How the users of a homeserver reach all three: the others over the wires that it reaches them by itself.
     pub(crate) fn road(&self, of: usize) -> HttpTransport {
-        let road = HttpTransport::builder().authorities(self.authority.clone());
+        let road = HttpTransport::builder().of_client().authorities(self.authority.clone());
         let road = road.resolve(self.domain(of).clone(), self.homes[of].address);
         let others = self.wires_from(of);
         others
