@@ -4,6 +4,7 @@
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
 };
 
 use phoenix_core::{
@@ -94,9 +95,24 @@ impl Signers {
 /// somebody was shown, it is one of the client's. A homeserver's key is wherever its secrets hold one of the name that
 /// it signed under.
 pub(crate) fn find(recorded: &mut [Recorded], seeds: &Seeds) {
-    let shown = shown(recorded);
+    let (shown, seeds) = (&shown(recorded), seeds.lock().clone());
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let share = seeds.len().div_ceil(cores).max(1);
+    let mut keys: Vec<SigningKey> = thread::scope(|scope| {
+        let grow = |seeds| scope.spawn(move || grown(seeds, shown));
+        let growing: Vec<_> = seeds.chunks(share).map(grow).collect();
+        growing.into_iter().flat_map(|it| it.join().unwrap_or_default()).collect()
+    });
+    keys.extend(recorded.iter().filter_map(homeservers_key));
+    for call in recorded {
+        call.signers = Signers::of(call, &keys);
+    }
+}
+
+/// The keys in the streams of these seeds whose public half was shown.
+fn grown(seeds: &[[u8; 32]], shown: &HashSet<Vec<u8>>) -> Vec<SigningKey> {
     let mut keys = Vec::new();
-    for seed in seeds.lock().iter() {
+    for seed in seeds {
         let mut stream = vec![0; STREAM];
         ChaCha20Rng::from_seed(*seed).fill_bytes(&mut stream);
         for window in stream.windows(KEY).step_by(WORD) {
@@ -109,10 +125,7 @@ pub(crate) fn find(recorded: &mut [Recorded], seeds: &Seeds) {
             }
         }
     }
-    keys.extend(recorded.iter().filter_map(homeservers_key));
-    for call in recorded {
-        call.signers = Signers::of(call, &keys);
-    }
+    keys
 }
 
 /// All that may be a public key in what was sent and what is stored.
