@@ -1,6 +1,7 @@
 //! The store of a homeserver in the world: others run while it works, and the process may end at any call.
 
 use std::{
+    collections::BTreeMap,
     future::pending,
     sync::{Arc, Weak},
 };
@@ -15,7 +16,13 @@ use phoenix_core::{
     store::MemoryStore,
 };
 
-use super::{executor::pause, federation::RECEIPT, ground::Ground, planted::Planted, weather::Fault};
+use super::{
+    executor::pause,
+    federation::{RECEIPT, appends_to_lane},
+    ground::Ground,
+    planted::Planted,
+    weather::Fault,
+};
 use crate::store::{Call, Faulty, Strike};
 
 /// The disk of one life of a homeserver's process.
@@ -50,6 +57,25 @@ impl Disk {
         }
     }
 
+    /// Carries out one part of a batch, if it has that, and then the rest.
+    async fn in_two(
+        &self,
+        batch: &Batch,
+        first: Option<Batch>,
+        rest: impl Fn(&Batch) -> Batch + Send,
+    ) -> Result<Commit, StoreError> {
+        let Some(first) = first else { return self.store.commit(batch).await };
+        let outcome = self.store.commit(&first).await;
+        self.note(&first, &outcome);
+        match outcome? {
+            Commit::Done => {
+                self.breathe().await;
+                self.store.commit(&rest(batch)).await
+            }
+            Commit::Conflict => Ok(Commit::Conflict),
+        }
+    }
+
     /// Notes a batch that was applied.
     fn note(&self, batch: &Batch, outcome: &Result<Commit, StoreError>) {
         if let (Some(ground), Ok(Commit::Done)) = (self.ground.upgrade(), outcome) {
@@ -76,16 +102,8 @@ impl Store for Disk {
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError> {
         self.breathe().await;
         let outcome = match self.planted() {
-            Some(Planted::TakenBeforeAppended) => match taken(batch) {
-                Some(first) => match self.store.commit(&first).await? {
-                    Commit::Done => {
-                        self.breathe().await;
-                        self.store.commit(&untaken(batch)).await
-                    }
-                    Commit::Conflict => Ok(Commit::Conflict),
-                },
-                None => self.store.commit(batch).await,
-            },
+            Some(Planted::TakenBeforeAppended) => self.in_two(batch, taken(batch), untaken).await,
+            Some(Planted::FansOutFirst) => self.in_two(batch, queued(batch), unqueued).await,
             Some(Planted::StaleDecision) => match self.store.commit(batch).await? {
                 Commit::Done => Ok(Commit::Done),
                 Commit::Conflict => self.store.commit(&rebased(batch)).await,
@@ -99,7 +117,13 @@ impl Store for Disk {
                 | Planted::MistakenOracle
                 | Planted::ForeignDelivered
                 | Planted::OneLimitForAll
-                | Planted::PoisonBlocks,
+                | Planted::PoisonBlocks
+                | Planted::GroupsGoBack
+                | Planted::LooksAgain
+                | Planted::Knocks
+                | Planted::OneCutStopsAll
+                | Planted::AddressesTaken
+                | Planted::AsksFirst,
             )
             | None => self.store.commit(batch).await,
         };
@@ -150,6 +174,17 @@ fn untaken(batch: &Batch) -> Batch {
     Batch { parts: batch.parts.iter().filter_map(rest).collect() }
 }
 
+/// What a batch puts into lanes, by itself, if it has that.
+fn queued(batch: &Batch) -> Option<Batch> {
+    let parts: Vec<Part> = batch.parts.iter().filter(|part| appends_to_lane(part)).cloned().collect();
+    (!parts.is_empty()).then_some(Batch { parts })
+}
+
+/// What a batch does beside that.
+fn unqueued(batch: &Batch) -> Batch {
+    Batch { parts: batch.parts.iter().filter(|part| !appends_to_lane(part)).cloned().collect() }
+}
+
 /// The batch as if it had been decided on what is stored now; what is spent stays spent.
 fn rebased(batch: &Batch) -> Batch {
     let rebase = |part: &Part| match part.partition.space() {
@@ -174,6 +209,24 @@ fn unwritten(batch: &Batch) -> Batch {
             .cloned()
             .collect(),
     }
+}
+
+/// What a store holds, but for its groups, which are as they were in another.
+pub(crate) async fn with_groups_of(store: &MemoryStore, before: &MemoryStore) -> MemoryStore {
+    let copy = store.fork();
+    let groups = |store: &MemoryStore| store.dump().into_iter().filter(|(at, _)| at.space() == Space::Ds);
+    let mut parts: BTreeMap<PartitionKey, Vec<Write>> =
+        groups(store).map(|(partition, _)| (partition, vec![Write::Drop])).collect();
+    for (partition, found) in groups(before) {
+        let puts = found.rows.into_iter().map(|(key, value)| Write::Put(key, value));
+        parts.entry(partition).or_default().extend(puts);
+    }
+    for (partition, writes) in parts {
+        let part = Part { partition, base: Base::Any, mark: Mark([1; 16]), writes, alarm: Alarm::Keep };
+        // In memory nothing fails.
+        let _ = copy.commit(&Batch { parts: vec![part] }).await;
+    }
+    copy
 }
 
 /// What a store holds, but for everything spent.

@@ -18,7 +18,7 @@ use phoenix_homeserver::{BuildError, Homeserver};
 
 use super::{
     clock::VirtualClock,
-    disk::{Disk, without_spent},
+    disk::{Disk, with_groups_of, without_spent},
     executor::{Process, Spawner},
     federation::Watch,
     journal::Journal,
@@ -57,6 +57,8 @@ pub(crate) struct Ground {
 /// A homeserver's process, and its disk.
 struct Node {
     store: MemoryStore,
+    /// What was on it when the process started.
+    at_start: Option<MemoryStore>,
     /// Its replicas, while they run; all of them work on the one store, and end together.
     homes: Vec<Homeserver>,
     replicas: usize,
@@ -111,7 +113,8 @@ impl Ground {
     /// Puts a homeserver's disk into the world; it does not run yet.
     pub(crate) fn settle(&self, domain: Fqdn, store: MemoryStore) {
         let process = self.spawner.process();
-        let node = Node { store, homes: Vec::new(), replicas: 1, process, life: 0, fuse: None };
+        let (homes, at_start) = (Vec::new(), None);
+        let node = Node { store, at_start, homes, replicas: 1, process, life: 0, fuse: None };
         self.nodes().insert(domain, node);
     }
 
@@ -186,12 +189,21 @@ impl Ground {
     /// The next life of a homeserver: what it finds is what was committed.
     async fn begin_life(&self, domain: &Fqdn) -> Option<Life> {
         let process = self.spawner.process();
-        let (mut store, lives) = self.nodes().get(domain).map(|node| (node.store.fork(), node.life))?;
-        if lives > 0 && self.planted == Some(Planted::SpentForgotten) {
-            store = without_spent(&store).await;
+        let (mut store, at_start) = {
+            let nodes = self.nodes();
+            let node = nodes.get(domain)?;
+            (node.store.fork(), node.at_start.clone())
+        };
+        if let (Some(before), Some(planted)) = (at_start, self.planted) {
+            store = match planted {
+                Planted::SpentForgotten => without_spent(&store).await,
+                Planted::GroupsGoBack => with_groups_of(&store, &before).await,
+                _ => store,
+            };
         }
         let mut nodes = self.nodes();
         let node = nodes.get_mut(domain)?;
+        node.at_start = Some(store.fork());
         node.store = store;
         node.life = node.life.saturating_add(1);
         node.process = process;

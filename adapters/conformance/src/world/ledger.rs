@@ -24,7 +24,10 @@ use phoenix_core::{
     wire::{Sender, Wire},
 };
 
-use super::{issued::Issued, link::Source};
+use super::{
+    issued::Issued,
+    link::{Answer, Source},
+};
 
 /// Keeps what calls were answered, and holds it against the invariants.
 #[derive(Default)]
@@ -341,6 +344,25 @@ impl Ledger {
         }
     }
 
+    /// The last epoch that the group of a commit is known to have come to.
+    pub(crate) fn latest_epoch(&self, outgoing: &Outgoing) -> Option<u64> {
+        let (group, _) = commit_in(outgoing)?;
+        let state = self.lock();
+        let epochs = state.commits.range((group.clone(), 0)..=(group, u64::MAX));
+        epochs.map(|((_, epoch), _)| *epoch).next_back()
+    }
+
+    /// D2: a commit that is accepted leads to the epoch after its own, and to none that the group had come to before.
+    pub(crate) fn stepped(&self, at: &Fqdn, outgoing: &Outgoing, reply: &Answer, known: Option<u64>) {
+        let led = reply.as_ref().ok().and_then(|reply| commit(outgoing, reply));
+        let Some((led, made)) = led.map(|(_, led)| led).zip(commit_in(outgoing).map(|(_, made)| made)) else {
+            return;
+        };
+        if made.checked_add(1) != Some(led) || known.is_some_and(|known| led <= known) {
+            self.violated(format!("D2: {at} goes from epoch {made} to {led}, after {known:?}"));
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -464,6 +486,24 @@ fn commit(outgoing: &Outgoing, reply: &[u8]) -> Option<(GroupId, u64)> {
     } else {
         None
     }
+}
+
+/// The group of a commit, and the epoch that it was made in.
+fn commit_in(outgoing: &Outgoing) -> Option<(GroupId, u64)> {
+    let (endpoint, body) = (outgoing.call.endpoint, outgoing.call.body.as_slice());
+    let (group, commit) = if endpoint == AddUsers::DESCRIPTION.id {
+        let request = AddUsersRequest::decode(body).ok()?;
+        (request.access.group, request.commit)
+    } else if endpoint == JoinConnectionGroup::DESCRIPTION.id {
+        let request = JoinConnectionGroupRequest::decode(body).ok()?;
+        (request.access.group, request.commit)
+    } else if COMMITS.contains(&endpoint) || endpoint == Resync::DESCRIPTION.id {
+        let request = CommitRequest::decode(body).ok()?;
+        (request.access.group, request.commit)
+    } else {
+        return None;
+    };
+    Some((group, epoch_of(commit.as_slice())?))
 }
 
 /// The epoch that stands in clear in an MLSMessage with a PrivateMessage or PublicMessage (RFC 9420 §6): version, wire

@@ -21,6 +21,7 @@ use phoenix_core::{
     api::{
         Endpoint, ServiceName,
         auth::{AliasDequeue, DequeueOffers},
+        delivery::SendMessage,
         federation::{FederatedEnqueue, QsToQsReceipt},
         queue::{Dequeue, DequeueRequest},
     },
@@ -104,6 +105,15 @@ impl Link {
         let before = ground.recorder.as_ref().and_then(|recorder| recorder.before(&ground, service, name));
         ground.ledger.arrived(&self.source, &outgoing);
         let began_ms = ground.clock.elapsed_ms();
+        if ground.planted == Some(Planted::AsksFirst) && outgoing.call.endpoint == SendMessage::DESCRIPTION.id
+        {
+            let asked = Self::of_home(&ground, &to);
+            for other in ground.domains().iter().filter(|other| **other != to) {
+                // Whatever comes of it.
+                let _ = asked.fetch(other, ServiceName::Qs).await;
+            }
+        }
+        let known = ground.ledger.latest_epoch(&outgoing);
         let reply = home.call(service, name, call, self.source.origin(ground.planted)).await;
         let reply = match ground.planted {
             Some(planted) => planted.answer(&outgoing, reply),
@@ -113,6 +123,7 @@ impl Link {
         let reply = ground.watch.told(&to, &outgoing, reply);
         self.watch(&ground, &to, &outgoing, (began_ms, reply.is_ok()));
         ground.ledger.answered(&self.source, &to, &outgoing, &reply);
+        ground.ledger.stepped(&to, &outgoing, &reply, known);
         if let (Some(recorder), Some(before), Ok(_)) = (&ground.recorder, before, &reply) {
             recorder.record(before, &to, &outgoing);
         }
@@ -148,7 +159,10 @@ impl Link {
 
     /// Whether what is sent now does not get through.
     pub(super) fn is_cut(&self, ground: &Ground, to: &Fqdn) -> bool {
-        let cut = matches!(&self.source, Source::Home(from) if ground.weather.is_cut(from, to));
+        let Source::Home(from) = &self.source else { return false };
+        let reaches_all = || ground.domains().iter().all(|other| !ground.weather.is_cut(from, other));
+        let cut = ground.weather.is_cut(from, to)
+            || (ground.planted == Some(Planted::OneCutStopsAll) && !reaches_all());
         if cut {
             ground.weather.count(Fault::Partitioned);
         }
@@ -175,11 +189,23 @@ impl Link {
     }
 
     /// F3: only a homeserver is sent anything.
-    fn watch_sending(&self, ground: &Ground, to: &Fqdn, outgoing: &Outgoing) {
+    fn watch_sending(&self, ground: &Ground, to: &Fqdn, outgoing: Option<&Outgoing>) {
         let Source::Home(from) = &self.source else { return };
-        ground.watch.sent(from, to, outgoing);
+        if let Some(outgoing) = outgoing {
+            ground.watch.sent(from, to, outgoing);
+        }
         if ground.home(to).is_none() && !ground.domains().contains(to) && to.as_str() != federation::DOMAIN {
             ground.ledger.violated(format!("F3: {from} sends something to {to}, which is no homeserver"));
+        }
+    }
+
+    /// What a homeserver with a bug does when it finds nobody.
+    fn after_nobody(&self, ground: &Ground, domain: &Fqdn) {
+        let Source::Home(by) = &self.source else { return };
+        match ground.planted {
+            Some(Planted::LooksAgain) => ground.watch.looked_up(by, domain),
+            Some(Planted::Knocks) => self.watch_sending(ground, domain, None),
+            _ => {}
         }
     }
 
@@ -199,7 +225,7 @@ impl Transport for Link {
     async fn send(&self, to: &Fqdn, outgoing: Outgoing) -> Result<Answer, TransportError> {
         let ground = self.ground.upgrade().ok_or(TransportError::Unreachable)?;
         ground.ledger.sent(&self.source, &outgoing);
-        self.watch_sending(&ground, to, &outgoing);
+        self.watch_sending(&ground, to, Some(&outgoing));
         let planted = ground.planted;
         let patience_ms = patience_ms(&outgoing);
         let (answer, answered) = channel();
@@ -247,6 +273,7 @@ impl Transport for Link {
         let home = ground.home(from).filter(|_| !lost && !is_cut(&ground));
         let Some((home, _)) = home else {
             ground.clock.sleep_ms(NOTICED_MS).await;
+            self.after_nobody(&ground, from);
             return Err(TransportError::Unreachable);
         };
         home.document(service).await.map_err(|_| TransportError::Unreachable)

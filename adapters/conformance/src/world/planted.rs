@@ -39,11 +39,25 @@ pub enum Planted {
     OneLimitForAll,
     /// A message that its destination refuses as bad blocks its mailbox.
     PoisonBlocks,
+    /// A process that starts again finds its groups as they were when it started the last time.
+    GroupsGoBack,
+    /// What a call has sent is queued before what the call changes is durable.
+    FansOutFirst,
+    /// A homeserver that finds nobody looks again at once.
+    LooksAgain,
+    /// A homeserver that finds nobody sends something there, to see who answers.
+    Knocks,
+    /// A homeserver that does not reach one other sends nothing to any.
+    OneCutStopsAll,
+    /// A homeserver takes an address for a domain.
+    AddressesTaken,
+    /// A homeserver asks another for its keys before it takes a message.
+    AsksFirst,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 18] = [
         Self::TakenBeforeAppended,
         Self::SpentForgotten,
         Self::StaleDecision,
@@ -55,6 +69,13 @@ impl Planted {
         Self::ForeignDelivered,
         Self::OneLimitForAll,
         Self::PoisonBlocks,
+        Self::GroupsGoBack,
+        Self::FansOutFirst,
+        Self::LooksAgain,
+        Self::Knocks,
+        Self::OneCutStopsAll,
+        Self::AddressesTaken,
+        Self::AsksFirst,
     ];
 
     /// What a homeserver with the bug answers where a sound one answers this.
@@ -67,6 +88,11 @@ impl Planted {
                 let before = request.and_then(|request| epoch_of(request.commit.as_slice())).unwrap_or(0);
                 let epoch = Epoch(before.saturating_add(1));
                 Ok(Accepted { epoch, delayed: List::default() }.encode())
+            }
+            Err(error)
+                if self == Self::AddressesTaken && is_transaction && error.code == ErrorCode::Malformed =>
+            {
+                Ok(Bytes::new())
             }
             Ok(reply) if self == Self::ForeignDelivered && is_transaction => {
                 Ok(all_delivered(reply).unwrap_or_else(|| reply.clone()))

@@ -35,6 +35,20 @@ pub struct Size {
     pub guests: usize,
 }
 
+impl Size {
+    /// Of the runs that `tests/world.rs` plays.
+    #[must_use]
+    pub const fn ordinary() -> Self {
+        Self { homes: 3, clients: 6, groups: 3, further: 1, guests: 2 }
+    }
+
+    /// Of the runs that `tests/federation.rs` plays.
+    #[must_use]
+    pub const fn federation() -> Self {
+        Self { homes: 5, clients: 5, groups: 2, further: 0, guests: 0 }
+    }
+}
+
 /// Homeservers with registered clients, that have tokens, are connected, and are members of groups.
 #[derive(Debug)]
 pub struct Town {

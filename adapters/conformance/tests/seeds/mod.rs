@@ -4,29 +4,39 @@ use std::{
     collections::BTreeMap,
     sync::{
         Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     thread,
 };
 
 use phoenix_conformance::world::{Planted, Report};
 
-/// Plays seeds from 1 on, on all cores, up to one whose report is what is looked for.
+/// Plays seeds from 1 on, and those beyond that broke an invariant once, on all cores: as many as `PHOENIX_SEEDS` says,
+/// or else the usual number.
 pub(crate) fn play(
-    count: u64,
+    usual: u64,
+    broke_once: &[u64],
+    run: impl Fn(u64) -> Report + Sync,
+) -> BTreeMap<u64, Report> {
+    let count = std::env::var("PHOENIX_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(usual);
+    let beyond = broke_once.iter().copied().filter(|seed| *seed > count);
+    play_until(&(1..=count).chain(beyond).collect::<Vec<_>>(), run, |_| false)
+}
+
+/// Plays seeds on all cores, up to one whose report is what is looked for.
+fn play_until(
+    seeds: &[u64],
     run: impl Fn(u64) -> Report + Sync,
     is_it: impl Fn(&Report) -> bool + Sync,
 ) -> BTreeMap<u64, Report> {
-    let (next, reports) = (AtomicU64::new(1), Mutex::new(BTreeMap::new()));
+    let (next, reports) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let work = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            let is_done = reports.lock().unwrap().values().any(&is_it);
-            if seed > count || is_done {
+        while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if reports.lock().unwrap().values().any(&is_it) {
                 return;
             }
-            let report = run(seed);
-            reports.lock().unwrap().insert(seed, report);
+            let report = run(*seed);
+            reports.lock().unwrap().insert(*seed, report);
         }
     };
     thread::scope(|scope| {
@@ -39,13 +49,14 @@ pub(crate) fn play(
 
 /// Plays until an invariant is found broken that the bug breaks.
 pub(crate) fn is_found(
-    count: u64,
+    most: u64,
     run: impl Fn(u64, Option<Planted>) -> Report + Sync,
     (planted, invariant): (Planted, &str),
 ) {
     let is_broken = |report: &Report| report.violations.iter().any(|it| it.starts_with(invariant));
 
-    let reports = play(count, |seed| run(seed, Some(planted)), is_broken);
+    let seeds: Vec<u64> = (1..=most).collect();
+    let reports = play_until(&seeds, |seed| run(seed, Some(planted)), is_broken);
 
     let found = reports.iter().find(|(_, report)| is_broken(report));
     let (seed, report) =
@@ -58,9 +69,4 @@ pub(crate) fn is_found(
 pub(crate) fn broken(reports: &BTreeMap<u64, Report>) -> Vec<String> {
     let broken = reports.iter().filter(|(_, report)| !report.holds());
     broken.map(|(seed, report)| format!("seed {seed}: {report}")).collect()
-}
-
-/// How many seeds are played: so many, where `PHOENIX_SEEDS` does not say otherwise.
-pub(crate) fn count(usual: u64) -> u64 {
-    std::env::var("PHOENIX_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
 }

@@ -1,9 +1,13 @@
 //! How users of a run come to know each other.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use phoenix_client::{Event, OfferId};
-use phoenix_core::UserId;
+use phoenix_core::{AliasHash, Fqdn, UserId};
 
 use super::Stage;
 use crate::world::{
@@ -142,15 +146,27 @@ impl Actor {
 
     async fn renew_alias(&self, alias: &str) {
         let doing = Doing::new(Deed::RenewAlias, self.party()).with(alias);
-        let Ok(hash) = phoenix_client::alias_hash(alias, &self.user.domain) else { return };
+        let Some(hash) = hashed(alias, &self.user.domain) else { return };
         self.attempt(doing, self.client.renew_alias(&hash)).await;
     }
 
     async fn delete_alias(&self, alias: &str) {
         let doing = Doing::new(Deed::DeleteAlias, self.party()).with(alias);
-        let Ok(hash) = phoenix_client::alias_hash(alias, &self.user.domain) else { return };
+        let Some(hash) = hashed(alias, &self.user.domain) else { return };
         self.attempt(doing, self.client.delete_alias(&hash)).await;
     }
+}
+
+/// The hash of an alias, which is dear: all runs have the same few.
+fn hashed(alias: &str, domain: &Fqdn) -> Option<AliasHash> {
+    static KNOWN: Mutex<BTreeMap<(String, Fqdn), AliasHash>> = Mutex::new(BTreeMap::new());
+    let key = (alias.to_owned(), domain.clone());
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+    known.or_else(|| {
+        let hash = phoenix_client::alias_hash(alias, domain).ok()?;
+        KNOWN.lock().unwrap_or_else(PoisonError::into_inner).insert(key, hash);
+        Some(hash)
+    })
 }
 
 /// Aliases that there may be at each domain.

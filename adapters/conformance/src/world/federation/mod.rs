@@ -11,4 +11,4 @@ mod watch;
 pub(crate) use hostile::{DOMAIN, document};
 pub use hostile::{Hostile, Move};
 pub use moves::moves;
-pub(crate) use watch::{RECEIPT, Watch, names_a_bad_one};
+pub(crate) use watch::{RECEIPT, Watch, appends_to_lane, names_a_bad_one};

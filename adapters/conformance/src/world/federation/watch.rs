@@ -15,7 +15,7 @@ use phoenix_core::{
         queue::ClientQueueConfig,
     },
     crypto::sha256,
-    port::{Batch, Mark, Outgoing, PartitionKey, Space},
+    port::{Batch, Mark, Outgoing, Part, PartitionKey, Space, Write},
     wire::{List, Wire},
 };
 
@@ -86,8 +86,13 @@ impl Watch {
         wrong.then(|| format!("F1: {to} takes a transaction of {} that it never sent there", payload.source))
     }
 
-    /// Q2: a part of a delivery comes into a queue by one batch.
+    /// Q2: a part of a delivery comes into a queue by one batch. D3: what is to be sent is queued together with what it
+    /// tells of.
     pub(crate) fn applied(&self, of: &Fqdn, batch: &Batch) -> Option<String> {
+        let mut others = batch.parts.iter().filter(|part| part.is_write() && !appends_to_lane(part));
+        if batch.parts.iter().any(appends_to_lane) && others.next().is_none() {
+            return Some(format!("D3: {of} queues what it sends before what that tells of is durable"));
+        }
         let of_queues = |kind: u8| {
             let is_it =
                 move |key: &PartitionKey| key.space() == Space::Qs && key.key().first() == Some(&kind);
@@ -196,6 +201,12 @@ impl Watch {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a part of a batch puts something into a lane: from there it is sent.
+pub(crate) fn appends_to_lane(part: &Part) -> bool {
+    let appends = |write: &Write| matches!(write, Write::Append(_));
+    part.partition.space() == Space::Lane && part.writes.iter().any(appends)
 }
 
 /// Whether a receipt says of a delivery that it is bad.
