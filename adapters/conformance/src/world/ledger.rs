@@ -9,11 +9,9 @@ use bytes::Bytes;
 use phoenix_core::{
     ClientId, ErrorCode, ErrorReply, Fqdn, GroupId, MessageId, QsClientId, QsUserId,
     api::{
-        Endpoint, EndpointId, ServiceName,
+        Endpoint, ServiceName,
         delivery::{
-            Accepted, AddUsers, AddUsersRequest, ChangeRoles, CommitRequest, DeleteGroup,
-            JoinConnectionGroup, JoinConnectionGroupRequest, Joined, Mls, RemoveUsers, Resync, SendMessage,
-            SendMessageRequest, SendTargeted, SendTargetedRequest, UpdateClient, WelcomeInfo,
+            Accepted, Mls, SendMessage, SendMessageRequest, SendTargeted, SendTargetedRequest, WelcomeInfo,
             WelcomeInfoRequest,
         },
         queue::{Dequeue, DequeueReply, DequeueRequest},
@@ -25,6 +23,7 @@ use phoenix_core::{
 };
 
 use super::{
+    commits::{epoch_of, led_to, made_in},
     issued::Issued,
     link::{Answer, Source},
 };
@@ -336,7 +335,7 @@ impl Ledger {
             state.note_message(outgoing, reply, &who);
         } else if endpoint == Dequeue::DESCRIPTION.id {
             state.note_entries(&who, body, reply);
-        } else if let Some((group, epoch)) = commit(outgoing, reply) {
+        } else if let Some((group, epoch)) = led_to(outgoing, reply) {
             let before = state.commits.insert((group, epoch), who.clone());
             if let Some(before) = before {
                 state.violations.push(format!("D1: {before} and {who} both committed to epoch {epoch}"));
@@ -346,7 +345,7 @@ impl Ledger {
 
     /// The last epoch that the group of a commit is known to have come to.
     pub(crate) fn latest_epoch(&self, outgoing: &Outgoing) -> Option<u64> {
-        let (group, _) = commit_in(outgoing)?;
+        let (group, _) = made_in(outgoing)?;
         let state = self.lock();
         let epochs = state.commits.range((group.clone(), 0)..=(group, u64::MAX));
         epochs.map(|((_, epoch), _)| *epoch).next_back()
@@ -354,8 +353,8 @@ impl Ledger {
 
     /// D2: a commit that is accepted leads to the epoch after its own, and to none that the group had come to before.
     pub(crate) fn stepped(&self, at: &Fqdn, outgoing: &Outgoing, reply: &Answer, known: Option<u64>) {
-        let led = reply.as_ref().ok().and_then(|reply| commit(outgoing, reply));
-        let Some((led, made)) = led.map(|(_, led)| led).zip(commit_in(outgoing).map(|(_, made)| made)) else {
+        let led = reply.as_ref().ok().and_then(|reply| led_to(outgoing, reply));
+        let Some((led, made)) = led.map(|(_, led)| led).zip(made_in(outgoing).map(|(_, made)| made)) else {
             return;
         };
         if made.checked_add(1) != Some(led) || known.is_some_and(|known| led <= known) {
@@ -470,65 +469,5 @@ fn letter(outgoing: &Outgoing) -> Option<Letter> {
     None
 }
 
-/// The group and epoch that an accepted commit led to.
-fn commit(outgoing: &Outgoing, reply: &[u8]) -> Option<(GroupId, u64)> {
-    let (endpoint, body) = (outgoing.call.endpoint, outgoing.call.body.as_slice());
-    let accepted = || Accepted::decode(reply).ok().map(|accepted| accepted.epoch.0);
-    if endpoint == AddUsers::DESCRIPTION.id {
-        Some((AddUsersRequest::decode(body).ok()?.access.group, accepted()?))
-    } else if COMMITS.contains(&endpoint) {
-        Some((CommitRequest::decode(body).ok()?.access.group, accepted()?))
-    } else if endpoint == Resync::DESCRIPTION.id {
-        Some((CommitRequest::decode(body).ok()?.access.group, Joined::decode(reply).ok()?.epoch.0))
-    } else if endpoint == JoinConnectionGroup::DESCRIPTION.id {
-        let group = JoinConnectionGroupRequest::decode(body).ok()?.access.group;
-        Some((group, Joined::decode(reply).ok()?.epoch.0))
-    } else {
-        None
-    }
-}
-
-/// The group of a commit, and the epoch that it was made in.
-fn commit_in(outgoing: &Outgoing) -> Option<(GroupId, u64)> {
-    let (endpoint, body) = (outgoing.call.endpoint, outgoing.call.body.as_slice());
-    let (group, commit) = if endpoint == AddUsers::DESCRIPTION.id {
-        let request = AddUsersRequest::decode(body).ok()?;
-        (request.access.group, request.commit)
-    } else if endpoint == JoinConnectionGroup::DESCRIPTION.id {
-        let request = JoinConnectionGroupRequest::decode(body).ok()?;
-        (request.access.group, request.commit)
-    } else if COMMITS.contains(&endpoint) || endpoint == Resync::DESCRIPTION.id {
-        let request = CommitRequest::decode(body).ok()?;
-        (request.access.group, request.commit)
-    } else {
-        return None;
-    };
-    Some((group, epoch_of(commit.as_slice())?))
-}
-
-/// The epoch that stands in clear in an MLSMessage with a PrivateMessage or PublicMessage (RFC 9420 §6): version, wire
-/// format, group id, epoch.
-pub(crate) fn epoch_of(message: &[u8]) -> Option<u64> {
-    let (length, rest) = message.get(4..)?.split_first()?;
-    // Group ids of the protocol are longer than 63 bytes or not; the two high bits tell the length's own length.
-    let (length, rest) = match length >> 6 {
-        0 => (usize::from(*length), rest),
-        1 => {
-            let (low, rest) = rest.split_first()?;
-            (usize::from(length & 0x3f) << 8 | usize::from(*low), rest)
-        }
-        _ => return None,
-    };
-    let epoch = rest.get(length..)?.get(..8)?;
-    Some(u64::from_be_bytes(epoch.try_into().ok()?))
-}
-
-/// Endpoints that take commits, and nothing beside them.
-const COMMITS: [EndpointId; 4] = [
-    RemoveUsers::DESCRIPTION.id,
-    ChangeRoles::DESCRIPTION.id,
-    UpdateClient::DESCRIPTION.id,
-    DeleteGroup::DESCRIPTION.id,
-];
 /// Accepted calls that are kept to be given again.
 const REPLAYABLE: usize = 16;

@@ -11,6 +11,7 @@ mod audit;
 mod capture;
 mod cast;
 mod clock;
+mod commits;
 mod diary;
 mod disk;
 mod executor;

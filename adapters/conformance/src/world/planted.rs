@@ -12,7 +12,7 @@ use phoenix_core::{
     wire::{List, Wire},
 };
 
-use super::{federation::names_a_bad_one, ledger::epoch_of, link::Answer};
+use super::{commits::epoch_of, federation::names_a_bad_one, link::Answer};
 
 /// A bug of a homeserver, brought in at one of its ports; or of the harness itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

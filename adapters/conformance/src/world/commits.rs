@@ -1,0 +1,75 @@
+//! What calls that commit say of epochs.
+
+use phoenix_core::{
+    GroupId,
+    api::{
+        Endpoint, EndpointId,
+        delivery::{
+            Accepted, AddUsers, AddUsersRequest, ChangeRoles, CommitRequest, DeleteGroup,
+            JoinConnectionGroup, JoinConnectionGroupRequest, Joined, RemoveUsers, Resync, UpdateClient,
+        },
+    },
+    port::Outgoing,
+    wire::Wire,
+};
+
+/// The group and epoch that an accepted commit led to.
+pub(super) fn led_to(outgoing: &Outgoing, reply: &[u8]) -> Option<(GroupId, u64)> {
+    let (endpoint, body) = (outgoing.call.endpoint, outgoing.call.body.as_slice());
+    let accepted = || Accepted::decode(reply).ok().map(|accepted| accepted.epoch.0);
+    if endpoint == AddUsers::DESCRIPTION.id {
+        Some((AddUsersRequest::decode(body).ok()?.access.group, accepted()?))
+    } else if COMMITS.contains(&endpoint) {
+        Some((CommitRequest::decode(body).ok()?.access.group, accepted()?))
+    } else if endpoint == Resync::DESCRIPTION.id {
+        Some((CommitRequest::decode(body).ok()?.access.group, Joined::decode(reply).ok()?.epoch.0))
+    } else if endpoint == JoinConnectionGroup::DESCRIPTION.id {
+        let group = JoinConnectionGroupRequest::decode(body).ok()?.access.group;
+        Some((group, Joined::decode(reply).ok()?.epoch.0))
+    } else {
+        None
+    }
+}
+
+/// The group of a commit, and the epoch that it was made in.
+pub(super) fn made_in(outgoing: &Outgoing) -> Option<(GroupId, u64)> {
+    let (endpoint, body) = (outgoing.call.endpoint, outgoing.call.body.as_slice());
+    let (group, commit) = if endpoint == AddUsers::DESCRIPTION.id {
+        let request = AddUsersRequest::decode(body).ok()?;
+        (request.access.group, request.commit)
+    } else if endpoint == JoinConnectionGroup::DESCRIPTION.id {
+        let request = JoinConnectionGroupRequest::decode(body).ok()?;
+        (request.access.group, request.commit)
+    } else if COMMITS.contains(&endpoint) || endpoint == Resync::DESCRIPTION.id {
+        let request = CommitRequest::decode(body).ok()?;
+        (request.access.group, request.commit)
+    } else {
+        return None;
+    };
+    Some((group, epoch_of(commit.as_slice())?))
+}
+
+/// The epoch that stands in clear in an MLSMessage with a PrivateMessage or PublicMessage (RFC 9420 §6): version, wire
+/// format, group id, epoch.
+pub(crate) fn epoch_of(message: &[u8]) -> Option<u64> {
+    let (length, rest) = message.get(4..)?.split_first()?;
+    // Group ids of the protocol are longer than 63 bytes or not; the two high bits tell the length's own length.
+    let (length, rest) = match length >> 6 {
+        0 => (usize::from(*length), rest),
+        1 => {
+            let (low, rest) = rest.split_first()?;
+            (usize::from(length & 0x3f) << 8 | usize::from(*low), rest)
+        }
+        _ => return None,
+    };
+    let epoch = rest.get(length..)?.get(..8)?;
+    Some(u64::from_be_bytes(epoch.try_into().ok()?))
+}
+
+/// Endpoints that take commits, and nothing beside them.
+const COMMITS: [EndpointId; 4] = [
+    RemoveUsers::DESCRIPTION.id,
+    ChangeRoles::DESCRIPTION.id,
+    UpdateClient::DESCRIPTION.id,
+    DeleteGroup::DESCRIPTION.id,
+];
