@@ -2,7 +2,7 @@
 
 use phoenix_core::{
     api::queue::{DeliverRequest, QueueConfigTbs},
-    federation::Terms,
+    federation::Federation,
     limit::{Limit, Load},
     wire::Wire,
 };
@@ -11,7 +11,11 @@ use crate::config_cache::OpenedConfig;
 
 /// What a delivery to a queue counts for: narrowest first, so that neither one member nor one group gets all of their
 /// homeserver held back (05).
-pub(crate) fn delivery(request: &DeliverRequest, config: &OpenedConfig, terms: &Terms) -> Vec<Load> {
+pub(crate) fn delivery(
+    request: &DeliverRequest,
+    config: &OpenedConfig,
+    federation: &Federation,
+) -> Vec<Load> {
     let QueueConfigTbs { client, config, .. } = config.payload();
     let source = &request.source;
     let bytes = u32::try_from(request.message.content.len()).unwrap_or(u32::MAX);
@@ -25,15 +29,19 @@ pub(crate) fn delivery(request: &DeliverRequest, config: &OpenedConfig, terms: &
         Load::new(Limit::QueueDeliveries, of_all.clone(), 1),
         Load::new(Limit::QueueBytes, of_all, bytes),
     ];
-    loads.extend(attempt(request, terms));
+    loads.extend(attempt(request, federation));
     loads
 }
 
 /// What a delivery counts for that goes into no queue: it was sent, opened, and is answered all the same. What the
-/// operator lets its source have stands in place of what is let through of all.
-pub(crate) fn attempt(request: &DeliverRequest, terms: &Terms) -> Vec<Load> {
-    let source = request.source.encode();
-    let load = |limit, amount| Load::new(limit, source.clone(), amount).at(terms.rate(limit));
+/// operator lets its source have, or all below one domain together, stands in place of what is let through of all.
+pub(crate) fn attempt(request: &DeliverRequest, federation: &Federation) -> Vec<Load> {
+    let source = &request.source;
+    let terms = federation.terms(source);
+    let load = |limit, amount| match terms.rate(limit) {
+        Some(rate) => Load::new(limit, federation.counted_as(source).encode(), amount).at(Some(rate)),
+        None => Load::new(limit, source.encode(), amount),
+    };
     // Its content was sent once for all recipients.
     vec![load(Limit::SourceDeliveries, 1), load(Limit::SourceBytes, request.share)]
 }

@@ -89,6 +89,14 @@ impl Federation {
         Some(TokenAllowance { counted_as: pattern.domain().clone(), standard })
     }
 
+    /// Under whose name it counts what a homeserver sends, where the operator has set how much that may be: all below a
+    /// domain share what is set for them, too.
+    #[must_use]
+    pub fn counted_as(&self, domain: &Fqdn) -> DomainPattern {
+        let rule = self.policy.rule(domain);
+        rule.map_or_else(|| DomainPattern::Only(domain.clone()), |(pattern, _)| pattern.clone())
+    }
+
     fn standing(&self, domain: &Fqdn) -> Standing {
         if *domain == self.own { Standing::default() } else { self.policy.standing(domain) }
     }

@@ -132,10 +132,9 @@ impl Operation for Deliver {
         if request.source == cx.domain {
             return Loads::None;
         }
-        let terms = cx.federation.terms(&request.source);
         let loads = |fate: &Fate| match fate {
-            Fate::Queue(_, config) => loads::delivery(request, config, &terms),
-            Fate::Gone | Fate::Unknown => loads::attempt(request, &terms),
+            Fate::Queue(_, config) => loads::delivery(request, config, &cx.federation),
+            Fate::Gone | Fate::Unknown => loads::attempt(request, &cx.federation),
             Fate::Settled(_) | Fate::Behind => Vec::new(),
         };
         let each = state.fates.iter().map(loads);

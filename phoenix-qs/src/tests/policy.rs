@@ -178,6 +178,7 @@ fn a_homeserver_may_deliver_what_its_rule_says_and_is_told_so() {
         [Later(60)],
         "behind the others"
     );
+    assert_eq!(delivered("other.beta.test", 30), 0, "all below beta.test share what is set for them");
     assert_eq!(delivered("gamma.test", 30), 30);
     let (alpha, beta, _client, config) = town();
     rule(&beta, "alpha.test", Standing::Allowed(terms));
