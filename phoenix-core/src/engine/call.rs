@@ -1,9 +1,9 @@
 //! One call, from its decoding to its answer.
 
-use std::{sync::Arc, task::Poll};
+use std::{pin::pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
-use futures::future::{Either, select};
+use futures::future::{Either, join_all, select};
 
 use super::{
     Engine, Shared,
@@ -141,7 +141,8 @@ impl<'a, O: Operation> Run<'a, O> {
             federation.current().admit(&need.domain)?;
             // Nobody knows yet who asks, so the source of the call pays for looking up a stranger.
             directory.allow_look_up(&need, &self.origin)?;
-            peers = peers.with(&need, directory.find(&need).await?);
+            let found = self.in_time(directory.find(&need)).await;
+            peers = peers.with(&need, found.ok_or(Reject::Unavailable(RETRY_S))??);
             self.voucher = Some(need.domain);
         }
         for need in O::wishes(&self.call, &cx) {
@@ -157,10 +158,10 @@ impl<'a, O: Operation> Run<'a, O> {
     async fn ask(&mut self, needs: Vec<Need>) {
         let directory = &self.engine.shared.directory;
         let asked = needs.iter().map(|need| self.engine.shared.keys_of(need));
-        let answers = futures::future::join_all(asked).await;
+        let answers = join_all(asked.map(|asked| self.in_time(asked))).await;
         let mut peers = Peers::clone(&self.peers);
         for (need, answer) in needs.iter().zip(answers) {
-            match answer {
+            match answer.unwrap_or(Err(Reject::Unavailable(RETRY_S))) {
                 // Another need may have had the same peer's keys fetched anew meanwhile.
                 Ok(found) => peers = peers.with(need, directory.known(need).unwrap_or(found)),
                 Err(reject) => self.unreachable = Some(reject.into()),
@@ -331,13 +332,18 @@ impl<'a, O: Operation> Run<'a, O> {
     /// Asks a peer on the caller's behalf, for as long as the call may take.
     async fn inquire<R>(&self, inquiry: Inquiry<R>) -> Result<R, Reject> {
         let Inquiry { to, outgoing, answer } = inquiry;
-        let ports = &self.engine.shared.ports;
-        let deadline = ports.clock.sleep_until(self.started.plus_secs(Decoded::<O>::deadline_s()));
-        let answered = match select(ports.transport.send(&to, outgoing), deadline).await {
-            Either::Left((Ok(answered), _)) => answer(answered),
-            Either::Left((Err(_), _)) | Either::Right(_) => None,
-        };
-        answered.ok_or(Reject::Unavailable(RETRY_S))
+        let sending = self.engine.shared.ports.transport.send(&to, outgoing);
+        let answered = self.in_time(sending).await.and_then(Result::ok);
+        answered.and_then(answer).ok_or(Reject::Unavailable(RETRY_S))
+    }
+
+    /// What a peer is asked for, where that comes before the call must end.
+    async fn in_time<T>(&self, asking: impl Future<Output = T>) -> Option<T> {
+        let deadline = self.started.plus_secs(Decoded::<O>::deadline_s());
+        match select(pin!(asking), self.engine.shared.ports.clock.sleep_until(deadline)).await {
+            Either::Left((answer, _)) => Some(answer),
+            Either::Right(_) => None,
+        }
     }
 
     /// The first time subscribes only, since what came between the read and the subscription must be read.

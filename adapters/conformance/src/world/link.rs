@@ -19,14 +19,14 @@ use futures::{
 use phoenix_core::{
     ErrorCode, ErrorReply, Fqdn, Origin,
     api::{
-        Endpoint, ServiceName,
+        Description, Endpoint, ServiceName,
         auth::{AliasDequeue, DequeueOffers},
         delivery::SendMessage,
         federation::{FederatedEnqueue, QsToQsReceipt},
         queue::{Dequeue, DequeueRequest},
     },
-    port::{Clock, Outgoing, Transport, TransportError},
-    wire::Wire,
+    port::{Circuit, Clock, Outgoing, Transport, TransportError},
+    wire::{Call, Opaque, VERSION, Wire},
 };
 
 use super::{federation, ground::Ground, planted::Planted, weather::Fault};
@@ -189,24 +189,36 @@ impl Link {
     }
 
     /// F3: only a homeserver is sent anything.
-    fn watch_sending(&self, ground: &Ground, to: &Fqdn, outgoing: Option<&Outgoing>) {
+    fn watch_sending(&self, ground: &Ground, to: &Fqdn, outgoing: &Outgoing) {
         let Source::Home(from) = &self.source else { return };
-        if let Some(outgoing) = outgoing {
-            ground.watch.sent(from, to, outgoing);
-        }
+        ground.watch.sent(from, to, outgoing);
         if ground.home(to).is_none() && !ground.domains().contains(to) && to.as_str() != federation::DOMAIN {
             ground.ledger.violated(format!("F3: {from} sends something to {to}, which is no homeserver"));
         }
     }
 
-    /// What a homeserver with a bug does when it finds nobody.
-    fn after_nobody(&self, ground: &Ground, domain: &Fqdn) {
-        let Source::Home(by) = &self.source else { return };
-        match ground.planted {
-            Some(Planted::LooksAgain) => ground.watch.looked_up(by, domain),
-            Some(Planted::Knocks) => self.watch_sending(ground, domain, None),
-            _ => {}
+    /// Looks for a domain once.
+    async fn look(
+        &self,
+        ground: &Arc<Ground>,
+        from: &Fqdn,
+        service: ServiceName,
+    ) -> Result<Bytes, TransportError> {
+        ground.clock.sleep_ms(ground.delay_ms()).await;
+        let lost = ground.weather.strikes(Fault::RequestLost, LOST);
+        if let Source::Home(by) = &self.source {
+            ground.watch.looked_up(by, from);
         }
+        if from.as_str() == federation::DOMAIN && !ground.watch.is_silent(ground.clock.elapsed_ms()) {
+            return federation::document(service, ground.clock.now()).ok_or(TransportError::Refused);
+        }
+        let is_cut = |ground: &Ground| self.is_cut(ground, from) || self.is_cut_back(ground, from);
+        let home = ground.home(from).filter(|_| !lost && !is_cut(ground));
+        let Some((home, _)) = home else {
+            ground.clock.sleep_ms(NOTICED_MS).await;
+            return Err(TransportError::Unreachable);
+        };
+        home.document(service).await.map_err(|_| TransportError::Unreachable)
     }
 
     /// Counts what arrives behind what was sent later.
@@ -225,7 +237,7 @@ impl Transport for Link {
     async fn send(&self, to: &Fqdn, outgoing: Outgoing) -> Result<Answer, TransportError> {
         let ground = self.ground.upgrade().ok_or(TransportError::Unreachable)?;
         ground.ledger.sent(&self.source, &outgoing);
-        self.watch_sending(&ground, to, Some(&outgoing));
+        self.watch_sending(&ground, to, &outgoing);
         let planted = ground.planted;
         let patience_ms = patience_ms(&outgoing);
         let (answer, answered) = channel();
@@ -261,22 +273,19 @@ impl Transport for Link {
 
     async fn fetch(&self, from: &Fqdn, service: ServiceName) -> Result<Bytes, TransportError> {
         let ground = self.ground.upgrade().ok_or(TransportError::Unreachable)?;
-        ground.clock.sleep_ms(ground.delay_ms()).await;
-        let lost = ground.weather.strikes(Fault::RequestLost, LOST);
-        if let Source::Home(by) = &self.source {
-            ground.watch.looked_up(by, from);
+        let found = self.look(&ground, from, service).await;
+        match ground.planted.filter(|_| found.is_err()) {
+            Some(Planted::LooksAgain) => self.look(&ground, from, service).await,
+            Some(Planted::Knocks) => {
+                let Description { id, service, name, .. } = FederatedEnqueue::DESCRIPTION;
+                let body = Opaque::default();
+                let call = Call { version: VERSION, endpoint: id, auth: None, token: None, body };
+                // Whatever comes of it.
+                let _ = self.send(from, Outgoing { service, name, call, circuit: Circuit::default() }).await;
+                found
+            }
+            _ => found,
         }
-        if from.as_str() == federation::DOMAIN && !ground.watch.is_silent(ground.clock.elapsed_ms()) {
-            return federation::document(service, ground.clock.now()).ok_or(TransportError::Refused);
-        }
-        let is_cut = |ground: &Ground| self.is_cut(ground, from) || self.is_cut_back(ground, from);
-        let home = ground.home(from).filter(|_| !lost && !is_cut(&ground));
-        let Some((home, _)) = home else {
-            ground.clock.sleep_ms(NOTICED_MS).await;
-            self.after_nobody(&ground, from);
-            return Err(TransportError::Unreachable);
-        };
-        home.document(service).await.map_err(|_| TransportError::Unreachable)
     }
 }
 

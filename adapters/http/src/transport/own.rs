@@ -3,14 +3,16 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use phoenix_core::Fqdn;
-use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout},
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared, join_all},
 };
+use phoenix_core::Fqdn;
+use tokio::time::{Instant, timeout};
 
 use super::{names::NameService, resolver::LOOK_UP_TIME};
 
@@ -19,14 +21,22 @@ use super::{names::NameService, resolver::LOOK_UP_TIME};
 pub(super) struct Own {
     addresses: Vec<IpAddr>,
     hosts: Vec<Fqdn>,
-    /// Where its hosts lead, as far as that was asked lately: behind a translation of addresses, no interface tells.
-    led_to: Mutex<Option<LedTo>>,
+    /// Where its hosts lead: behind a translation of addresses, no interface tells.
+    led_to: Mutex<LedTo>,
 }
 
+#[derive(Default)]
 struct LedTo {
+    /// As far as that could be found out, the last time that it could.
     addresses: Vec<IpAddr>,
-    until: Instant,
+    /// When it is asked for again.
+    until: Option<Instant>,
+    /// The first time that it is asked for: until then nobody can tell.
+    first: Option<Asking>,
 }
+
+/// A look-up that runs by itself.
+type Asking = Shared<BoxFuture<'static, ()>>;
 
 impl Own {
     /// With what the operator says, whose addresses are in their shortest form.
@@ -40,7 +50,11 @@ impl Own {
     }
 
     /// Those of the addresses that are the server's own.
-    pub(super) async fn among(&self, addresses: &[IpAddr], names: &dyn NameService) -> Vec<IpAddr> {
+    pub(super) async fn among(
+        self: &Arc<Self>,
+        addresses: &[IpAddr],
+        names: &Arc<dyn NameService>,
+    ) -> Vec<IpAddr> {
         let led_to = self.led_to(names).await;
         let is_own = |address: &IpAddr| {
             self.addresses.contains(address) || led_to.contains(address) || is_of_this_machine(*address)
@@ -48,22 +62,42 @@ impl Own {
         addresses.iter().copied().filter(is_own).collect()
     }
 
-    /// The addresses of the server's own names. What they were is kept while they cannot be asked for.
-    async fn led_to(&self, names: &dyn NameService) -> Vec<IpAddr> {
-        let mut led_to = self.led_to.lock().await;
-        if let Some(fresh) = led_to.as_ref().filter(|it| Instant::now() < it.until) {
-            return fresh.addresses.clone();
+    /// The addresses of the server's own names. They are asked for beside, so that a name service that hangs holds up no
+    /// connection but the first ones; what they were is kept while they cannot be found out.
+    async fn led_to(self: &Arc<Self>, names: &Arc<dyn NameService>) -> Vec<IpAddr> {
+        if self.hosts.is_empty() {
+            return Vec::new();
         }
-        let mut addresses = Vec::new();
-        for host in &self.hosts {
-            let found = timeout(LOOK_UP_TIME, names.addresses(host)).await;
-            addresses.extend(found.into_iter().flatten().flatten());
+        let first = {
+            let (mut led_to, now) = (self.lock(), Instant::now());
+            if led_to.until.is_none_or(|until| until <= now) {
+                led_to.until = Some(now + KEPT_TIME);
+                let asking = self.asking(names);
+                led_to.first.get_or_insert(asking);
+            }
+            led_to.first.clone()
+        };
+        // Whoever waits may hang up; the next one waits for the same look-up.
+        if let Some(first) = first {
+            first.await;
         }
-        if addresses.is_empty() {
-            addresses = led_to.take().map(|it| it.addresses).unwrap_or_default();
-        }
-        *led_to = Some(LedTo { addresses: addresses.clone(), until: Instant::now() + KEPT_TIME });
-        addresses
+        self.lock().addresses.clone()
+    }
+
+    fn asking(self: &Arc<Self>, names: &Arc<dyn NameService>) -> Asking {
+        let (own, names) = (Arc::clone(self), Arc::clone(names));
+        let task = tokio::spawn(async move {
+            let each = own.hosts.iter().map(|host| timeout(LOOK_UP_TIME, names.addresses(host)));
+            let found: Vec<IpAddr> = join_all(each).await.into_iter().flatten().flatten().flatten().collect();
+            if !found.is_empty() {
+                own.lock().addresses = found;
+            }
+        });
+        task.map(drop).boxed().shared()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LedTo> {
+        self.led_to.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,16 +126,21 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::{
+        future::pending,
         io,
         net::{IpAddr, Ipv4Addr, UdpSocket},
-        sync::atomic::{AtomicUsize, Ordering},
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        time::Duration,
     };
 
     use async_trait::async_trait;
     use phoenix_core::Fqdn;
-    use tokio::time::Instant;
+    use tokio::time::{Instant, sleep, timeout};
 
-    use super::{LedTo, Own, is_of_this_machine};
+    use super::{Own, is_of_this_machine};
     use crate::transport::names::NameService;
 
     #[test]
@@ -118,31 +157,64 @@ mod tests {
 
     #[tokio::test]
     async fn t28_where_the_servers_own_names_lead_is_its_own_also_while_nobody_can_tell() {
-        let own = Own::new(Vec::new(), vec!["alpha.test".parse().unwrap()]);
-        let (ours, other): (IpAddr, IpAddr) =
-            ("93.184.216.34".parse().unwrap(), "93.184.216.35".parse().unwrap());
-        let names = Once::default();
+        for then in [Then::Fails, Then::Hangs] {
+            // given names that were asked for once
+            let own = Arc::new(Own::new(Vec::new(), vec!["alpha.test".parse().unwrap()]));
+            let (ours, other): (IpAddr, IpAddr) =
+                ("93.184.216.34".parse().unwrap(), "93.184.216.35".parse().unwrap());
+            let once = Arc::new(Once { asked: AtomicUsize::new(0), then });
+            let names: Arc<dyn NameService> = once.clone();
+            assert_eq!(own.among(&[ours, other], &names).await, [ours]);
+            assert_eq!(own.among(&[ours, other], &names).await, [ours]);
+            assert_eq!(once.asked.load(Ordering::Relaxed), 1, "what is known is not asked for");
 
-        assert_eq!(own.among(&[ours, other], &names).await, [ours]);
-        assert_eq!(own.among(&[ours, other], &names).await, [ours]);
-        assert_eq!(names.0.load(Ordering::Relaxed), 1, "what is known is not asked for");
+            // when it is time to ask again, and that fails or never ends
+            own.lock().until = Some(Instant::now());
 
-        let LedTo { addresses, .. } = own.led_to.lock().await.take().unwrap();
-        *own.led_to.lock().await = Some(LedTo { addresses, until: Instant::now() });
-        assert_eq!(own.among(&[ours, other], &names).await, [ours]);
-        assert_eq!(names.0.load(Ordering::Relaxed), 2);
+            // then what is known holds, and nobody waits
+            let answer = timeout(Duration::from_secs(2), own.among(&[ours, other], &names)).await;
+            assert_eq!(answer, Ok(vec![ours]), "{then:?}");
+            while once.asked.load(Ordering::Relaxed) < 2 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(own.among(&[ours, other], &names).await, [ours]);
+            assert_eq!(once.asked.load(Ordering::Relaxed), 2, "not again at once");
+        }
+    }
+
+    #[tokio::test]
+    async fn t28_who_hangs_up_while_the_servers_own_names_are_asked_for_first_has_nobody_ask_again() {
+        let own = Arc::new(Own::new(Vec::new(), vec!["alpha.test".parse().unwrap()]));
+        let silent = Arc::new(Once { asked: AtomicUsize::new(1), then: Then::Hangs });
+        let names: Arc<dyn NameService> = silent.clone();
+
+        for _ in 0..3 {
+            let waited = timeout(Duration::from_millis(20), own.among(&[], &names)).await;
+            assert!(waited.is_err(), "nobody can tell yet");
+        }
+
+        assert_eq!(silent.asked.load(Ordering::Relaxed), 2);
     }
 
     /// Tells an address once, and then nothing any more.
-    #[derive(Default)]
-    struct Once(AtomicUsize);
+    struct Once {
+        asked: AtomicUsize,
+        then: Then,
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Then {
+        Fails,
+        Hangs,
+    }
 
     #[async_trait]
     impl NameService for Once {
         async fn addresses(&self, _: &Fqdn) -> io::Result<Vec<IpAddr>> {
-            match self.0.fetch_add(1, Ordering::Relaxed) {
-                0 => Ok(vec!["93.184.216.34".parse().map_err(io::Error::other)?]),
-                _ => Err(io::ErrorKind::TimedOut.into()),
+            match (self.asked.fetch_add(1, Ordering::Relaxed), self.then) {
+                (0, _) => Ok(vec!["93.184.216.34".parse().map_err(io::Error::other)?]),
+                (_, Then::Fails) => Err(io::ErrorKind::TimedOut.into()),
+                (_, Then::Hangs) => pending().await,
             }
         }
     }

@@ -137,7 +137,7 @@ impl Book {
         let mut found = self.look_up(&host).await?;
         found.truncate(MAX_FOUND);
         let (public, mut refused): (Vec<_>, Vec<_>) = found.into_iter().partition(|it| is_public(*it));
-        let own = self.own.among(&public, &*self.names).await;
+        let own = self.own.among(&public, &self.names).await;
         let allowed = public.into_iter().filter(|it| !own.contains(it));
         // Port 0: the connector takes the one that is written, or 443.
         let allowed = allowed.take(MAX_ADDRESSES).map(|it| SocketAddr::new(it, 0)).collect();

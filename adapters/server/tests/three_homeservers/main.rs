@@ -159,7 +159,8 @@ async fn within<T>(otherwise: &str, work: impl Future<Output = T>) -> T {
 /// Nobody was shown anything twice or in an order of their own, or that nobody said, and everybody was shown what was
 /// acknowledged.
 fn judge(name: &str, books: &BTreeMap<&str, Book>) {
-    let Book { heard, wrong, .. } = &books[name];
+    let Book { heard, wrong, commits, .. } = &books[name];
+    assert!(*commits > 0, "{name} never committed");
     assert!(wrong.is_empty(), "{name}: {wrong:?}");
     let once: BTreeSet<&String> = heard.iter().collect();
     assert_eq!(once.len(), heard.len(), "{name} was shown something twice");
