@@ -11,11 +11,7 @@ use crate::config_cache::OpenedConfig;
 
 /// What a delivery to a queue counts for: narrowest first, so that neither one member nor one group gets all of their
 /// homeserver held back (05).
-pub(crate) fn delivery(
-    request: &DeliverRequest,
-    config: &OpenedConfig,
-    federation: &Federation,
-) -> Vec<Load> {
+pub(crate) fn delivery(request: &DeliverRequest, config: &OpenedConfig, attempt: &[Load]) -> Vec<Load> {
     let QueueConfigTbs { client, config, .. } = config.payload();
     let source = &request.source;
     let bytes = u32::try_from(request.message.content.len()).unwrap_or(u32::MAX);
@@ -29,7 +25,7 @@ pub(crate) fn delivery(
         Load::new(Limit::QueueDeliveries, of_all.clone(), 1),
         Load::new(Limit::QueueBytes, of_all, bytes),
     ];
-    loads.extend(attempt(request, federation));
+    loads.extend_from_slice(attempt);
     loads
 }
 

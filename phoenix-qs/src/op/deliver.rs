@@ -132,9 +132,10 @@ impl Operation for Deliver {
         if request.source == cx.domain {
             return Loads::None;
         }
+        let attempt = loads::attempt(request, &cx.federation);
         let loads = |fate: &Fate| match fate {
-            Fate::Queue(_, config) => loads::delivery(request, config, &cx.federation),
-            Fate::Gone | Fate::Unknown => loads::attempt(request, &cx.federation),
+            Fate::Queue(_, config) => loads::delivery(request, config, &attempt),
+            Fate::Gone | Fate::Unknown => attempt.clone(),
             Fate::Settled(_) | Fate::Behind => Vec::new(),
         };
         let each = state.fates.iter().map(loads);

@@ -6,7 +6,7 @@ use phoenix_core::{
         Endpoint, EndpointId,
         delivery::{
             Accepted, AddUsers, AddUsersRequest, ChangeRoles, CommitRequest, DeleteGroup,
-            JoinConnectionGroup, JoinConnectionGroupRequest, Joined, RemoveUsers, Resync, UpdateClient,
+            JoinConnectionGroup, JoinConnectionGroupRequest, Joined, Mls, RemoveUsers, Resync, UpdateClient,
         },
     },
     port::Outgoing,
@@ -15,38 +15,38 @@ use phoenix_core::{
 
 /// The group and epoch that an accepted commit led to.
 pub(super) fn led_to(outgoing: &Outgoing, reply: &[u8]) -> Option<(GroupId, u64)> {
-    let (endpoint, body) = (outgoing.call.endpoint, outgoing.call.body.as_slice());
-    let accepted = || Accepted::decode(reply).ok().map(|accepted| accepted.epoch.0);
-    if endpoint == AddUsers::DESCRIPTION.id {
-        Some((AddUsersRequest::decode(body).ok()?.access.group, accepted()?))
-    } else if COMMITS.contains(&endpoint) {
-        Some((CommitRequest::decode(body).ok()?.access.group, accepted()?))
-    } else if endpoint == Resync::DESCRIPTION.id {
-        Some((CommitRequest::decode(body).ok()?.access.group, Joined::decode(reply).ok()?.epoch.0))
-    } else if endpoint == JoinConnectionGroup::DESCRIPTION.id {
-        let group = JoinConnectionGroupRequest::decode(body).ok()?.access.group;
-        Some((group, Joined::decode(reply).ok()?.epoch.0))
+    let (group, _) = commit_in(outgoing)?;
+    let joins = [Resync::DESCRIPTION.id, JoinConnectionGroup::DESCRIPTION.id];
+    let epoch = if joins.contains(&outgoing.call.endpoint) {
+        Joined::decode(reply).ok()?.epoch
     } else {
-        None
-    }
+        Accepted::decode(reply).ok()?.epoch
+    };
+    Some((group, epoch.0))
 }
 
 /// The group of a commit, and the epoch that it was made in.
 pub(super) fn made_in(outgoing: &Outgoing) -> Option<(GroupId, u64)> {
-    let (endpoint, body) = (outgoing.call.endpoint, outgoing.call.body.as_slice());
-    let (group, commit) = if endpoint == AddUsers::DESCRIPTION.id {
-        let request = AddUsersRequest::decode(body).ok()?;
-        (request.access.group, request.commit)
-    } else if endpoint == JoinConnectionGroup::DESCRIPTION.id {
-        let request = JoinConnectionGroupRequest::decode(body).ok()?;
-        (request.access.group, request.commit)
-    } else if COMMITS.contains(&endpoint) || endpoint == Resync::DESCRIPTION.id {
-        let request = CommitRequest::decode(body).ok()?;
-        (request.access.group, request.commit)
-    } else {
-        return None;
-    };
+    let (group, commit) = commit_in(outgoing)?;
     Some((group, epoch_of(commit.as_slice())?))
+}
+
+/// The group that a call commits to, and the commit.
+fn commit_in(outgoing: &Outgoing) -> Option<(GroupId, Mls)> {
+    let (endpoint, body) = (outgoing.call.endpoint, outgoing.call.body.as_slice());
+    if endpoint == AddUsers::DESCRIPTION.id {
+        let AddUsersRequest { access, commit, .. } = AddUsersRequest::decode(body).ok()?;
+        Some((access.group, commit))
+    } else if endpoint == JoinConnectionGroup::DESCRIPTION.id {
+        let JoinConnectionGroupRequest { access, commit, .. } =
+            JoinConnectionGroupRequest::decode(body).ok()?;
+        Some((access.group, commit))
+    } else if COMMITS.contains(&endpoint) {
+        let CommitRequest { access, commit, .. } = CommitRequest::decode(body).ok()?;
+        Some((access.group, commit))
+    } else {
+        None
+    }
 }
 
 /// The epoch that stands in clear in an MLSMessage with a PrivateMessage or PublicMessage (RFC 9420 §6): version, wire
@@ -67,9 +67,10 @@ pub(crate) fn epoch_of(message: &[u8]) -> Option<u64> {
 }
 
 /// Endpoints that take commits, and nothing beside them.
-const COMMITS: [EndpointId; 4] = [
+const COMMITS: [EndpointId; 5] = [
     RemoveUsers::DESCRIPTION.id,
     ChangeRoles::DESCRIPTION.id,
     UpdateClient::DESCRIPTION.id,
     DeleteGroup::DESCRIPTION.id,
+    Resync::DESCRIPTION.id,
 ];

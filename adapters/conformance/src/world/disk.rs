@@ -176,13 +176,12 @@ fn untaken(batch: &Batch) -> Batch {
 
 /// What a batch puts into lanes, by itself, if it has that.
 fn queued(batch: &Batch) -> Option<Batch> {
-    let parts: Vec<Part> = batch.parts.iter().filter(|part| appends_to_lane(part)).cloned().collect();
-    (!parts.is_empty()).then_some(Batch { parts })
+    Some(only(batch, appends_to_lane)).filter(|batch| !batch.parts.is_empty())
 }
 
 /// What a batch does beside that.
 fn unqueued(batch: &Batch) -> Batch {
-    Batch { parts: batch.parts.iter().filter(|part| !appends_to_lane(part)).cloned().collect() }
+    only(batch, |part| !appends_to_lane(part))
 }
 
 /// The batch as if it had been decided on what is stored now; what is spent stays spent.
@@ -196,54 +195,47 @@ fn rebased(batch: &Batch) -> Batch {
 
 /// The batch without what a service writes into partitions of one kind.
 fn without(batch: &Batch, space: Space, kind: u8) -> Batch {
-    let is_one = |part: &Part| part.partition.space() == space && part.partition.key().first() == Some(&kind);
-    Batch { parts: batch.parts.iter().filter(|part| !is_one(part)).cloned().collect() }
+    only(batch, |part| part.partition.space() != space || part.partition.key().first() != Some(&kind))
 }
 
 /// The batch without what an AS writes.
 fn unwritten(batch: &Batch) -> Batch {
-    let parts = batch.parts.iter();
-    Batch {
-        parts: parts
-            .filter(|part| part.partition.space() != Space::As || !part.is_write())
-            .cloned()
-            .collect(),
-    }
+    only(batch, |part| part.partition.space() != Space::As || !part.is_write())
+}
+
+/// Some parts of a batch.
+fn only(batch: &Batch, is_kept: impl Fn(&Part) -> bool) -> Batch {
+    Batch { parts: batch.parts.iter().filter(|part| is_kept(part)).cloned().collect() }
 }
 
 /// What a store holds, but for its groups, which are as they were in another.
 pub(crate) async fn with_groups_of(store: &MemoryStore, before: &MemoryStore) -> MemoryStore {
-    let copy = store.fork();
-    let groups = |store: &MemoryStore| store.dump().into_iter().filter(|(at, _)| at.space() == Space::Ds);
-    let mut parts: BTreeMap<PartitionKey, Vec<Write>> =
-        groups(store).map(|(partition, _)| (partition, vec![Write::Drop])).collect();
-    for (partition, found) in groups(before) {
+    let mut groups = dropped(store, Space::Ds);
+    for (partition, found) in before.dump().into_iter().filter(|(at, _)| at.space() == Space::Ds) {
         let puts = found.rows.into_iter().map(|(key, value)| Write::Put(key, value));
-        parts.entry(partition).or_default().extend(puts);
+        groups.entry(partition).or_default().extend(puts);
     }
-    for (partition, writes) in parts {
-        let part = Part { partition, base: Base::Any, mark: Mark([1; 16]), writes, alarm: Alarm::Keep };
-        // In memory nothing fails.
-        let _ = copy.commit(&Batch { parts: vec![part] }).await;
-    }
-    copy
+    rewritten(store, groups).await
 }
 
 /// What a store holds, but for everything spent.
 pub(crate) async fn without_spent(store: &MemoryStore) -> MemoryStore {
+    rewritten(store, dropped(store, Space::Spent)).await
+}
+
+/// What drops all partitions of a space.
+fn dropped(store: &MemoryStore, space: Space) -> BTreeMap<PartitionKey, Vec<Write>> {
+    let partitions = store.dump().into_iter().map(|(partition, _)| partition);
+    partitions.filter(|it| it.space() == space).map(|it| (it, vec![Write::Drop])).collect()
+}
+
+/// A copy of a store, with partitions that were changed in nobody's name.
+async fn rewritten(store: &MemoryStore, changes: BTreeMap<PartitionKey, Vec<Write>>) -> MemoryStore {
     let copy = store.fork();
-    let spent =
-        copy.dump().into_iter().map(|(partition, _)| partition).filter(|it| it.space() == Space::Spent);
-    for partition in spent {
-        let drop = Part {
-            partition,
-            base: Base::Any,
-            mark: Mark([0; 16]),
-            writes: vec![Write::Drop],
-            alarm: Alarm::Never,
-        };
+    for (partition, writes) in changes {
+        let part = Part { partition, base: Base::Any, mark: Mark([0; 16]), writes, alarm: Alarm::Keep };
         // In memory nothing fails.
-        let _ = copy.commit(&Batch { parts: vec![drop] }).await;
+        let _ = copy.commit(&Batch { parts: vec![part] }).await;
     }
     copy
 }

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use phoenix_core::{
-    ClientId, ErrorCode, ErrorReply, Fqdn, GroupId, MessageId, QsClientId, QsUserId,
+    ClientId, ErrorCode, Fqdn, GroupId, MessageId, QsClientId, QsUserId,
     api::{
         Endpoint, ServiceName,
         delivery::{
@@ -292,13 +292,14 @@ impl Ledger {
         self.lock().acknowledges(from, ack_below);
     }
 
-    /// A homeserver answered a call, whether or not the answer arrives.
+    /// A homeserver answered a call, whether or not the answer arrives. Before it, [`Self::latest_epoch`] was `known`.
     pub(crate) fn answered(
         &self,
         from: &Source,
         to: &Fqdn,
         outgoing: &Outgoing,
-        reply: &Result<Bytes, ErrorReply>,
+        reply: &Answer,
+        known: Option<u64>,
     ) {
         let mut state = self.lock();
         let reply = match reply {
@@ -340,6 +341,13 @@ impl Ledger {
             if let Some(before) = before {
                 state.violations.push(format!("D1: {before} and {who} both committed to epoch {epoch}"));
             }
+            // D2: it leads to the epoch after its own, and to none that the group had come to before.
+            let made = made_in(outgoing).map(|(_, made)| made);
+            if made.and_then(|made| made.checked_add(1)) != Some(epoch) || known >= Some(epoch) {
+                state
+                    .violations
+                    .push(format!("D2: {to} goes from epoch {made:?} to {epoch}, after {known:?}"));
+            }
         }
     }
 
@@ -349,17 +357,6 @@ impl Ledger {
         let state = self.lock();
         let epochs = state.commits.range((group.clone(), 0)..=(group, u64::MAX));
         epochs.map(|((_, epoch), _)| *epoch).next_back()
-    }
-
-    /// D2: a commit that is accepted leads to the epoch after its own, and to none that the group had come to before.
-    pub(crate) fn stepped(&self, at: &Fqdn, outgoing: &Outgoing, reply: &Answer, known: Option<u64>) {
-        let led = reply.as_ref().ok().and_then(|reply| led_to(outgoing, reply));
-        let Some((led, made)) = led.map(|(_, led)| led).zip(made_in(outgoing).map(|(_, made)| made)) else {
-            return;
-        };
-        if made.checked_add(1) != Some(led) || known.is_some_and(|known| led <= known) {
-            self.violated(format!("D2: {at} goes from epoch {made} to {led}, after {known:?}"));
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

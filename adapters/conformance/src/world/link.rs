@@ -19,14 +19,14 @@ use futures::{
 use phoenix_core::{
     ErrorCode, ErrorReply, Fqdn, Origin,
     api::{
-        Description, Endpoint, ServiceName,
+        Endpoint, ServiceName,
         auth::{AliasDequeue, DequeueOffers},
         delivery::SendMessage,
         federation::{FederatedEnqueue, QsToQsReceipt},
         queue::{Dequeue, DequeueRequest},
     },
-    port::{Circuit, Clock, Outgoing, Transport, TransportError},
-    wire::{Call, Opaque, VERSION, Wire},
+    port::{Clock, Outgoing, Transport, TransportError},
+    wire::{Opaque, Wire},
 };
 
 use super::{federation, ground::Ground, planted::Planted, weather::Fault};
@@ -107,11 +107,7 @@ impl Link {
         let began_ms = ground.clock.elapsed_ms();
         if ground.planted == Some(Planted::AsksFirst) && outgoing.call.endpoint == SendMessage::DESCRIPTION.id
         {
-            let asked = Self::of_home(&ground, &to);
-            for other in ground.domains().iter().filter(|other| **other != to) {
-                // Whatever comes of it.
-                let _ = asked.fetch(other, ServiceName::Qs).await;
-            }
+            Self::of_home(&ground, &to).ask_all(&ground).await;
         }
         let known = ground.ledger.latest_epoch(&outgoing);
         let reply = home.call(service, name, call, self.source.origin(ground.planted)).await;
@@ -122,8 +118,7 @@ impl Link {
         drop(home);
         let reply = ground.watch.told(&to, &outgoing, reply);
         self.watch(&ground, &to, &outgoing, (began_ms, reply.is_ok()));
-        ground.ledger.answered(&self.source, &to, &outgoing, &reply);
-        ground.ledger.stepped(&to, &outgoing, &reply, known);
+        ground.ledger.answered(&self.source, &to, &outgoing, &reply, known);
         if let (Some(recorder), Some(before), Ok(_)) = (&ground.recorder, before, &reply) {
             recorder.record(before, &to, &outgoing);
         }
@@ -221,6 +216,13 @@ impl Link {
         home.document(service).await.map_err(|_| TransportError::Unreachable)
     }
 
+    /// Asks all others for their keys, whatever comes of it.
+    async fn ask_all(&self, ground: &Ground) {
+        for other in ground.domains() {
+            let _ = self.fetch(&other, ServiceName::Qs).await;
+        }
+    }
+
     /// Counts what arrives behind what was sent later.
     fn note_order(&self, ground: &Ground, to: &Fqdn, number: u64) {
         let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
@@ -277,11 +279,8 @@ impl Transport for Link {
         match ground.planted.filter(|_| found.is_err()) {
             Some(Planted::LooksAgain) => self.look(&ground, from, service).await,
             Some(Planted::Knocks) => {
-                let Description { id, service, name, .. } = FederatedEnqueue::DESCRIPTION;
-                let body = Opaque::default();
-                let call = Call { version: VERSION, endpoint: id, auth: None, token: None, body };
                 // Whatever comes of it.
-                let _ = self.send(from, Outgoing { service, name, call, circuit: Circuit::default() }).await;
+                let _ = self.send(from, federation::transaction(Opaque::default())).await;
                 found
             }
             _ => found,

@@ -55,6 +55,12 @@ impl FailureMemory {
     pub(super) const CLIENT: Self = Self { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 }
 
+impl Default for FailureMemory {
+    fn default() -> Self {
+        Self::SERVER
+    }
+}
+
 /// One domain.
 type Slot = Mutex<Knowledge>;
 

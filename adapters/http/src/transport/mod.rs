@@ -77,7 +77,7 @@ pub struct HttpTransportBuilder {
     own_hosts: Vec<Fqdn>,
     names: Option<Arc<dyn NameService>>,
     call_time: Option<Duration>,
-    is_of_client: bool,
+    memory: FailureMemory,
 }
 
 impl HttpTransport {
@@ -194,7 +194,7 @@ impl HttpTransportBuilder {
     /// client's user chooses whom it looks for, and what fails is mostly its own network.
     #[must_use]
     pub const fn of_client(mut self) -> Self {
-        self.is_of_client = true;
+        self.memory = FailureMemory::CLIENT;
         self
     }
 
@@ -211,7 +211,7 @@ impl HttpTransportBuilder {
             own_hosts,
             names,
             call_time,
-            is_of_client,
+            memory,
         } = self;
         let roots = match authorities {
             Some(pem) => tls::own_roots(&pem)?,
@@ -223,7 +223,6 @@ impl HttpTransportBuilder {
         let time = call_time.unwrap_or(CALL_TIME);
         let circuits = Circuits::new(tls::client(roots)?, Arc::clone(&resolver), time);
         let anonymous = circuits.client(LOOK_UP_TIME).map_err(|_| TlsError::Unusable("configuration"))?;
-        let memory = if is_of_client { FailureMemory::CLIENT } else { FailureMemory::SERVER };
         let discovery = Discovery::new(anonymous, Arc::clone(&resolver), memory);
         Ok(HttpTransport(Arc::new(Parts { discovery, circuits, resolver, push_services })))
     }

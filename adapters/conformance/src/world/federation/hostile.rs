@@ -7,17 +7,17 @@ use bytes::Bytes;
 use phoenix_core::{
     ErrorReply, Fqdn, KeyId, Timestamp,
     api::{
-        Endpoint, ServiceName,
+        Description, Endpoint, ServiceName,
         federation::{
             DeliveryAad, FederatedEnqueue, QsToQsReceipt, QsToQsTransaction, SealedDelivery, TransactionTbs,
         },
         queue::{ClientQueueConfig, QsPublicKeys, SealingKey, ServiceKey},
     },
     crypto::{Chance, HpkeSecretKey, SigningKey, Suite},
-    port::{Clock, Outgoing, Transport},
+    port::{Circuit, Clock, Outgoing, Transport},
     published::QsDocument,
     time::DAY,
-    wire::{Call, List, Opaque, VERSION, Wire},
+    wire::{Call, List, MAX_BODY, Opaque, VERSION, Wire},
 };
 
 use crate::world::{ground::Ground, link::Link, tape::Tape};
@@ -137,11 +137,7 @@ impl Hostile {
 
     /// Gives a homeserver bytes that need be no transaction; none where no answer came.
     pub async fn give_bytes(&self, to: &Fqdn, body: Vec<u8>) -> Option<Result<Bytes, ErrorReply>> {
-        let description = FederatedEnqueue::DESCRIPTION;
-        let body = Opaque::new(body).ok()?;
-        let call = Call { version: VERSION, endpoint: description.id, auth: None, token: None, body };
-        let (service, name) = (description.service, description.name);
-        self.link.send(to, Outgoing { service, name, call, circuit: Default::default() }).await.ok()
+        self.link.send(to, transaction(Opaque::new(body).ok()?)).await.ok()
     }
 
     /// Says nothing for a time to who asks for its keys.
@@ -164,6 +160,13 @@ impl fmt::Debug for Hostile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Hostile({})", self.domain)
     }
+}
+
+/// A call that gives a homeserver a transaction, or whatever the bytes are.
+pub(crate) fn transaction(body: Opaque<MAX_BODY>) -> Outgoing {
+    let Description { id, service, name, .. } = FederatedEnqueue::DESCRIPTION;
+    let call = Call { version: VERSION, endpoint: id, auth: None, token: None, body };
+    Outgoing { service, name, call, circuit: Circuit::default() }
 }
 
 /// What the hostile homeserver publishes of a service, where it publishes anything.

@@ -8,7 +8,7 @@ mod partition;
 mod play;
 mod watch;
 
-pub(crate) use hostile::{DOMAIN, document};
+pub(crate) use hostile::{DOMAIN, document, transaction};
 pub use hostile::{Hostile, Move};
 pub use moves::moves;
 pub(crate) use watch::{RECEIPT, Watch, appends_to_lane, names_a_bad_one};
