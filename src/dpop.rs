@@ -105,8 +105,7 @@ impl Homeserver {
     ) -> Result<Arc<PublishedKeys>, ErrorReply> {
         let (need, shared) = (Need::keys(domain.clone(), ServiceName::As), &self.inner.shared);
         shared.federation().admit(domain).map_err(Refusal::from)?;
-        shared.directory().allow_look_up(&need, origin).map_err(Refusal::from)?;
-        Ok(shared.keys_of(&need).await.map_err(Refusal::from)?)
+        Ok(shared.directory().find_for_stranger(&need, origin, 0).await.map_err(Refusal::from)?)
     }
 
     /// Takes a visitor in, once: spends the proof, in the store that all replicas share, and marks the month in the

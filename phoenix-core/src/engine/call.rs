@@ -139,9 +139,8 @@ impl<'a, O: Operation> Run<'a, O> {
         if let Some(need) = O::voucher(&self.call, &cx)? {
             // Before anything is looked for, which would tell more, and knock on a door that is to be left alone.
             federation.current().admit(&need.domain)?;
-            // Nobody knows yet who asks, so the source of the call pays for looking up a stranger.
-            directory.allow_look_up(&need, &self.origin)?;
-            let found = self.in_time(directory.find(&need)).await;
+            let finding = directory.find_for_stranger(&need, &self.origin, self.call.bytes());
+            let found = self.in_time(finding).await;
             peers = peers.with(&need, found.ok_or(Reject::Unavailable(RETRY_S))??);
             self.voucher = Some(need.domain);
         }
@@ -156,9 +155,22 @@ impl<'a, O: Operation> Run<'a, O> {
 
     /// Asks the peers that deciding needs, all at once. No lock and no state is held meanwhile.
     async fn ask(&mut self, needs: Vec<Need>) {
-        let directory = &self.engine.shared.directory;
-        let asked = needs.iter().map(|need| self.engine.shared.keys_of(need));
-        let answers = join_all(asked.map(|asked| self.in_time(asked))).await;
+        let Shared { directory, federation, .. } = self.engine.shared.as_ref();
+        let answers = match directory.place(&needs, &self.origin, self.call.bytes()) {
+            Ok(_place) => {
+                let asked = needs.iter().map(|need| self.engine.shared.keys_of(need));
+                join_all(asked.map(|asked| self.in_time(asked))).await
+            }
+            // There is no place to wait, so what is known already must do.
+            Err(_) => {
+                let federation = federation.current();
+                let admitted = |need: &Need| federation.admit(&need.domain);
+                needs
+                    .iter()
+                    .map(|need| Some(admitted(need).and_then(|()| directory.find_known(need))))
+                    .collect()
+            }
+        };
         let mut peers = Peers::clone(&self.peers);
         for (need, answer) in needs.iter().zip(answers) {
             match answer.unwrap_or(Err(Reject::Unavailable(RETRY_S))) {

@@ -2,6 +2,7 @@
 
 mod grace;
 mod memory;
+mod waiting;
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +20,10 @@ use crate::{
 };
 pub use grace::KeyGrace;
 use memory::Memory;
+use waiting::{Place, Waiting};
+
+/// Where keys are asked for.
+type Door = (Fqdn, ServiceName);
 
 /// Keeps the published keys of other homeservers, and asks for them: one fetch at a time for each domain and
 /// service (08, "Published keys").
@@ -27,8 +32,8 @@ pub struct KeyDirectory {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     own: Mutex<BTreeMap<ServiceName, Arc<PublishedKeys>>>,
-    entries: Mutex<BTreeMap<(Fqdn, ServiceName), Arc<Entry>>>,
-    look_ups: Mutex<LookUps>,
+    entries: Mutex<BTreeMap<Door, Arc<Entry>>>,
+    waiting: Waiting,
     memory: Memory,
     new_comers: Mutex<NewComers>,
     grace: KeyGrace,
@@ -39,13 +44,6 @@ pub struct KeyDirectory {
 struct NewComers {
     day: u64,
     count: u32,
-}
-
-/// How many strangers each source had looked up in a minute.
-#[derive(Default)]
-struct LookUps {
-    minute: u64,
-    sources: BTreeMap<u64, u32>,
 }
 
 #[derive(Default)]
@@ -80,7 +78,7 @@ impl KeyDirectory {
             grace,
             own: Mutex::default(),
             entries: Mutex::default(),
-            look_ups: Mutex::default(),
+            waiting: Waiting::default(),
         }
     }
 
@@ -206,36 +204,64 @@ impl KeyDirectory {
         new_comers.count <= NEW_COMERS_A_DAY
     }
 
-    /// Whether a caller of whom nothing is known yet may have a stranger looked up: a few times a minute for each
-    /// source, so that nobody can make this server knock on doors (08). Domains that are known cost nothing.
+    /// Keys for a call whose caller nobody knows yet, of so many bytes. Where they must be fetched, that has bounds, so that
+    /// nobody can make this server knock on many doors (08), or wait with much in its hands (10, T6, T20): where there is
+    /// no place to wait, what is known already must do.
     ///
     /// # Errors
-    /// [`Reject::RateLimited`] where the source has asked for too many.
-    pub fn allow_look_up(&self, need: &Need, origin: &Origin) -> Result<(), Reject> {
-        let Some(source) = origin.prefix() else { return Ok(()) };
-        let key = (need.domain.clone(), need.service);
-        if need.domain == self.domain
-            || self.entries().get(&key).is_some_and(|entry| entry.state().keys.is_some())
-        {
-            return Ok(());
+    /// Those of [`find`](Self::find); [`Reject::RateLimited`] where the caller's network has had too many strangers looked
+    /// up; [`Reject::Unavailable`] where too many wait.
+    pub async fn find_for_stranger(
+        &self,
+        need: &Need,
+        origin: &Origin,
+        bytes: usize,
+    ) -> Result<Arc<PublishedKeys>, Reject> {
+        if self.is_at_hand(need) {
+            return self.find(need).await;
         }
-        let minute = self.clock.now().as_secs() / MINUTE;
-        let mut look_ups = self.look_ups.lock().unwrap_or_else(PoisonError::into_inner);
-        if look_ups.minute != minute {
-            *look_ups = LookUps { minute, ..LookUps::default() };
+        if self.known(need).is_none() {
+            self.waiting.knock(origin, self.clock.now())?;
         }
-        if look_ups.sources.len() >= MAX_SOURCES && !look_ups.sources.contains_key(&source) {
-            return Err(Reject::RateLimited(LOOK_UP_RETRY_S));
+        let place = self.waiting.place(origin, bytes, Some((need.domain.clone(), need.service)));
+        match place {
+            Some(_place) => self.find(need).await,
+            None => self.find_known(need),
         }
-        let count = look_ups.sources.entry(source).or_default();
-        if *count >= LOOK_UPS_A_MINUTE {
-            return Err(Reject::RateLimited(LOOK_UP_RETRY_S));
-        }
-        *count = count.saturating_add(1);
-        Ok(())
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<(Fqdn, ServiceName), Arc<Entry>>> {
+    /// A place for a call of so many bytes to wait for keys; none is needed where nobody would be asked for them.
+    ///
+    /// # Errors
+    /// [`Reject::Unavailable`] where too many wait.
+    pub(crate) fn place(
+        &self,
+        needs: &[Need],
+        origin: &Origin,
+        bytes: usize,
+    ) -> Result<Option<Place<'_>>, Reject> {
+        if needs.iter().all(|need| self.is_at_hand(need)) {
+            return Ok(None);
+        }
+        self.waiting.place(origin, bytes, None).map(Some).ok_or(Reject::Unavailable(RETRY_S))
+    }
+
+    /// Keys as they are known, where nobody can be asked: a key that is not there may be new.
+    ///
+    /// # Errors
+    /// [`Reject::Unavailable`] where what is needed is not known.
+    pub(crate) fn find_known(&self, need: &Need) -> Result<Arc<PublishedKeys>, Reject> {
+        let known = self.known(need).and_then(|keys| holding(keys, need).ok());
+        known.ok_or(Reject::Unavailable(RETRY_S))
+    }
+
+    /// Whether nobody would be asked for these keys now.
+    fn is_at_hand(&self, need: &Need) -> bool {
+        let entry = self.entries().get(&(need.domain.clone(), need.service)).cloned();
+        need.domain == self.domain || entry.is_some_and(|entry| entry.fresh(need, self.clock.now()).is_some())
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<Door, Arc<Entry>>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -348,12 +374,6 @@ const BUSY_REST_S: u64 = 1;
 const RETRY_S: u32 = 5;
 /// Domains and services remembered: a few kilobytes each.
 const MAX_ENTRIES: usize = 4_096;
-/// Strangers that one source may have looked up in a minute (08).
-const LOOK_UPS_A_MINUTE: u32 = 10;
-/// Sources counted in one minute; whoever comes beyond them waits for the next.
-const MAX_SOURCES: usize = 65_536;
-/// When to come back then.
-const LOOK_UP_RETRY_S: u32 = 60;
 
 #[cfg(test)]
 mod tests;

@@ -39,6 +39,7 @@ pub struct Decoded<O: Operation> {
     request: RequestOf<O>,
     frame: Option<Frame>,
     fare: Fare,
+    bytes: usize,
 }
 
 impl<O: Operation> Decoded<O> {
@@ -73,12 +74,12 @@ impl<O: Operation> Decoded<O> {
             }
             (None, None, _) => Fare::Free,
         };
-        Ok(Self { request, frame, fare })
+        Ok(Self { request, frame, fare, bytes: call.body.len() })
     }
 
     /// A call that this homeserver makes itself.
     pub(crate) const fn internal(request: RequestOf<O>, fare: Fare) -> Self {
-        Self { request, frame: None, fare }
+        Self { request, frame: None, fare, bytes: 0 }
     }
 
     /// What is asked.
@@ -92,6 +93,11 @@ impl<O: Operation> Decoded<O> {
     /// [`Reject::Unauthenticated`] where there is none.
     pub fn frame(&self) -> Result<&Frame, Reject> {
         self.frame.as_ref().ok_or(Reject::Unauthenticated)
+    }
+
+    /// How long its body was; 0 where the homeserver made it.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// What the call consumes.

@@ -55,6 +55,12 @@ impl VirtualClock {
         self.jump_to(self.now().plus_millis(millis));
     }
 
+    /// Goes back by so many milliseconds, as a clock does that was wrong and is set.
+    pub fn set_back_ms(&self, millis: u64) {
+        let mut state = self.lock();
+        state.now = Timestamp(state.now.0.saturating_sub(millis));
+    }
+
     fn jump_to(&self, at: Timestamp) {
         let mut state = self.lock();
         state.now = state.now.max(at);

@@ -42,15 +42,20 @@ fn t21_what_was_accepted_arrives_once_and_in_order_whatever_call_to_a_store_fail
         });
         let (alice, bob, group) = together(&mut site);
 
-        is_on.store(true, Ordering::Relaxed);
-        let sent = site.run(say(alice, group.clone(), 0..TEXTS));
-        is_on.store(false, Ordering::Relaxed);
-        // A clock that jumps by hours in the midst of it is no reason either.
+        // A clock that jumps by hours in the midst of it, forth or back, is no reason either.
         site.clock.leap_ms(JUMP_MS);
-        let all = site.run(heard(bob, group, PATIENCE));
+        is_on.store(true, Ordering::Relaxed);
+        let mut sent = site.run(say(alice.clone(), group.clone(), 0..TEXTS / 2));
+        site.clock.set_back_ms(JUMP_MS);
+        sent += site.run(say(alice, group.clone(), TEXTS / 2..TEXTS));
+        is_on.store(false, Ordering::Relaxed);
+        let soon = site.run(heard(bob.clone(), group.clone(), PATIENCE));
+        site.clock.leap_ms(2 * JUMP_MS);
+        let later = site.run(heard(bob, group, PATIENCE));
 
         failed += strikes.load(Ordering::Relaxed);
         assert_eq!(sent, TEXTS, "each is accepted at last");
+        let all = [soon, later].concat();
         assert_eq!(all, texts(0..TEXTS));
     }
     println!("{failed} calls to stores failed, before or after they did their work");

@@ -2,11 +2,24 @@
 
 use std::{ops::Range, time::Duration};
 
+use futures::FutureExt;
 use phoenix_conformance::world::pause;
-use phoenix_core::{ErrorCode, GroupId, port::Clock, store::MemoryStore, token::Class};
+use phoenix_core::{
+    ErrorCode, GroupId, KeyId, Origin, Timestamp,
+    api::{
+        Endpoint, ServiceName,
+        federation::{FederatedEnqueue, QsToQsTransaction, TransactionTbs},
+        tokens::{IssueRequest, IssueTokens},
+    },
+    crypto::Signature,
+    port::{Clock, Outgoing},
+    store::MemoryStore,
+    token::Class,
+    wire::{Call, List, Opaque, VERSION, Wire as _},
+};
 use phoenix_homeserver::auth;
 
-use crate::site::{Person, Site, Wire, fqdn, shown, texts};
+use crate::site::{Person, Site, Wire, fqdn, shown, texts, unsigned};
 
 #[test]
 fn t22_in_a_netsplit_of_days_local_service_goes_on_and_everything_arrives_after_it() {
@@ -103,6 +116,72 @@ fn t22_while_a_peer_that_is_asked_never_answers_nothing_else_waits() {
 }
 
 #[test]
+fn t22_more_calls_than_any_bound_that_wait_for_silent_peers_hold_up_nobody() {
+    // given a homeserver whose own users invite somebody of beta's to many groups, which many clients of beta ask for
+    // tokens, and many strangers bring transactions, when nobody is answered
+    let mut site = Site::new(&["alpha.test", "beta.test"], 224);
+    let (alice, bob, group) = together(&mut site);
+    let carol = site.register("carol", "alpha.test");
+    site.connect(&alice, &carol);
+    site.run(joined(alice.clone(), carol.clone(), group.clone()));
+    let one = alice.client.clone();
+    let groups = site.run(async move {
+        let mut groups = Vec::new();
+        for _ in 0..MANY {
+            groups.push(one.create_group().await.unwrap());
+        }
+        groups
+    });
+    let asking = bob.tap.passed().into_iter().map(|it| it.outgoing).find(asks_for_standard);
+    // Keys of beta must be asked for again by then.
+    site.clock.leap_ms(26 * 2 * HALF_AN_HOUR_MS);
+    site.wire(Wire::Silent);
+    let now = site.clock.now();
+    let Outgoing { service, name, mut call, .. } = asking.unwrap();
+    call.auth.as_mut().unwrap().issued_at = now.as_secs();
+    let alpha = site.home("alpha.test");
+    let hanging = move |origin: Origin, (service, name, call): (ServiceName, &'static str, Call)| {
+        let alpha = alpha.clone();
+        async move { alpha.call(service, name, call, origin).await.map(drop) }.boxed()
+    };
+    let asking = hanging.clone();
+    let issuing = (0..MANY).map(move |from| asking(from_network(from), (service, name, call.clone())));
+    let bringing = (0..MANY).map(move |from| hanging(from_network(from), transaction(from, now)));
+    let (one, other) = (alice.client.clone(), bob.client.user().clone());
+    let inviting = groups.into_iter().map(move |group| {
+        let (one, other) = (one.clone(), other.clone());
+        async move { drop(one.invite(&group, &[other]).await) }.boxed()
+    });
+
+    // then local users go on, in the very group that has a member there
+    let clock = site.clock.clone();
+    let (waiting, sent, heard, took_ms) = site.run(async move {
+        let mut hanging: Vec<_> = inviting.collect();
+        hanging.extend(issuing.chain(bringing).map(|call| call.map(drop).boxed()));
+        for _ in 0..POLLS {
+            let mut still = Vec::new();
+            for mut call in hanging {
+                if futures::poll!(&mut call).is_pending() {
+                    still.push(call);
+                }
+            }
+            hanging = still;
+            pause().await;
+        }
+        let began = clock.now();
+        let sent = say(carol.clone(), group.clone(), 0..EACH).await;
+        let heard = carol.client.sync(Duration::ZERO).await.is_ok();
+        let took_ms = clock.now().millis_since(began);
+        (hanging.len(), sent, heard, took_ms)
+    });
+
+    println!("{waiting} calls waited for silent peers, with {} of them asked", site.asked_in_vain());
+    assert!(waiting > 64, "{waiting}");
+    assert_eq!((sent, heard), (EACH, true));
+    assert!(took_ms < 1_000, "{took_ms} ms");
+}
+
+#[test]
 fn t22_a_lookup_at_a_peer_that_never_answers_ends_in_time_and_holds_up_nobody() {
     // given a client of alpha that has a user of beta looked up
     let settings = auth::Settings { lookups: true, ..auth::Settings::default() };
@@ -152,6 +231,34 @@ pub(crate) fn together(site: &mut Site) -> (Person, Person, GroupId) {
     (alice, bob, group)
 }
 
+/// Whether a client asks for tokens that those of other homeservers get, too.
+fn asks_for_standard(sent: &Outgoing) -> bool {
+    let class = || IssueRequest::decode(sent.call.body.as_slice()).unwrap().class;
+    sent.name == IssueTokens::DESCRIPTION.name && class() == Class::Standard
+}
+
+/// Where one of many calls from.
+fn from_network(number: usize) -> Origin {
+    let number = u8::try_from(number).unwrap();
+    Origin { address: Some([192, 0, 2, number].into()), request: 0 }
+}
+
+/// An empty transaction of a homeserver that nobody knows.
+fn transaction(number: usize, now: Timestamp) -> (ServiceName, &'static str, Call) {
+    let payload = TransactionTbs {
+        version: VERSION,
+        source: fqdn(&format!("s{number}.test")),
+        destination: fqdn("alpha.test"),
+        transaction: [1; 16],
+        sent_at: now.as_secs(),
+        deliveries: List::default(),
+        key: KeyId([1; 16]),
+    };
+    let signature = Signature(Opaque::new(vec![0; 64]).unwrap());
+    let call = unsigned::<FederatedEnqueue>(&QsToQsTransaction { payload, signature }, None);
+    (FederatedEnqueue::DESCRIPTION.service, FederatedEnqueue::DESCRIPTION.name, call)
+}
+
 /// Adds somebody to a group.
 async fn joined(one: Person, other: Person, group: GroupId) {
     one.client.invite(&group, &[other.client.user().clone()]).await.unwrap();
@@ -196,3 +303,4 @@ const FEW: usize = 3;
 const PATIENCE: usize = 12;
 const TRIES: usize = 20;
 const POLLS: usize = 2_000;
+const MANY: usize = 40;

@@ -18,6 +18,7 @@ mod rebinding;
 mod requests;
 mod round_trip;
 mod silence;
+mod strangers;
 mod streams;
 mod streams_bounds;
 

@@ -14,14 +14,12 @@ use http::StatusCode;
 use lru::LruCache;
 use phoenix_core::{Fqdn, Reject, port::TransportError};
 use reqwest::Client;
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout},
-};
+use tokio::time::Instant;
 
 use super::{
     exchange::{Answer, Unanswered, exchange, verdict},
     resolver::Resolver,
+    turns::Turns,
 };
 use crate::well_known::{HTTPS, Host, Hosts};
 
@@ -35,7 +33,7 @@ pub(super) struct Discovery {
 struct Scout {
     client: Client,
     resolver: Arc<Resolver>,
-    at_once: Semaphore,
+    turns: Turns,
     turn_time: Duration,
     memory: FailureMemory,
 }
@@ -105,7 +103,7 @@ impl Discovery {
         Self::with(Scout {
             client,
             resolver,
-            at_once: Semaphore::new(LOOK_UPS_AT_ONCE),
+            turns: Turns::new(LOOK_UPS_AT_ONCE, LOOK_UPS_OF_ONE),
             turn_time: TURN_TIME,
             memory,
         })
@@ -192,9 +190,9 @@ impl Discovery {
 }
 
 impl Scout {
-    /// Looks the domain up when it is its turn; none where too many others are before it.
+    /// Looks the domain up when it is its turn; none where too many others, or too many of its zone, take theirs.
     async fn turn(&self, domain: &Fqdn) -> Option<Result<(Hosts, Duration), TransportError>> {
-        let _permit = timeout(self.turn_time, self.at_once.acquire()).await.ok()?.ok()?;
+        let _turn = self.turns.wait(domain, self.turn_time).await?;
         Some(self.look_up(domain).await)
     }
 
@@ -268,8 +266,10 @@ const MAX_DOMAINS: NonZero<usize> = match NonZero::new(16_384) {
     Some(number) => number,
     None => NonZero::<usize>::MIN,
 };
-/// Domains that are looked up at the same time: strangers can name as many as they like.
+/// Domains that are looked up at the same time: strangers can name as many as they like,
 const LOOK_UPS_AT_ONCE: usize = 32;
+/// and of one zone, whose servers may take their time.
+const LOOK_UPS_OF_ONE: usize = 8;
 /// How long a domain waits for its turn.
 const TURN_TIME: Duration = Duration::from_secs(5);
 /// Longest well-known document that is read.
@@ -290,16 +290,16 @@ mod tests {
     use axum::{Router, routing::get};
     use phoenix_core::{Fqdn, api::ServiceName, port::TransportError};
     use rustls::RootCertStore;
-    use tokio::{
-        sync::Semaphore,
-        time::{Instant, sleep, timeout},
-    };
+    use tokio::time::{Instant, sleep, timeout};
 
-    use super::{Discovery, FailureMemory, Hosts, Knowledge, STALE_TIME, Scout, WELL_KNOWN, lock};
+    use super::{
+        Discovery, FailureMemory, Hosts, Knowledge, LOOK_UPS_AT_ONCE, LOOK_UPS_OF_ONE, STALE_TIME, Scout,
+        Turns, WELL_KNOWN, lock,
+    };
     use crate::{
         tests::{Authority, Running},
         tls,
-        transport::{circuits::Circuits, names::Everywhere, resolver::Resolver},
+        transport::{circuits::Circuits, names::Everywhere, resolver::Resolver, turns::Turn},
     };
 
     #[test]
@@ -339,6 +339,7 @@ mod tests {
     async fn t6_who_gets_no_turn_is_told_soon_and_that_is_not_kept_against_the_domain() {
         // given others who take all turns
         let discovery = inner_world(Duration::from_millis(20));
+        let others = all_turns(&discovery);
 
         // when a domain is asked for, then that ends soon
         let alpha = alpha();
@@ -346,7 +347,7 @@ mod tests {
         assert_eq!(ask().await, Ok(Err(TransportError::Busy)));
 
         // and when there is a turn again, the domain is looked up
-        discovery.scout.at_once.add_permits(1);
+        drop(others);
         assert_eq!(ask().await, Ok(Err(TransportError::Refused)), "every name leads inside");
     }
 
@@ -354,6 +355,7 @@ mod tests {
     async fn t6_a_domain_that_is_known_waits_for_no_turn() {
         // given a domain that was found an hour ago, and others who take all turns
         let discovery = inner_world(Duration::from_secs(60));
+        let others = all_turns(&discovery);
         let (slot, hosts) = (discovery.slot(&alpha()), Hosts::fallback(&alpha()).unwrap());
         let hour = Duration::from_secs(3_600);
         lock(&slot).learn(
@@ -369,7 +371,7 @@ mod tests {
         }
 
         // and it is looked up beside, when there is a turn
-        discovery.scout.at_once.add_permits(1);
+        drop(others);
         while lock(&slot).failed.is_none() {
             sleep(Duration::from_millis(1)).await;
         }
@@ -403,7 +405,27 @@ mod tests {
         assert_eq!(moved.host(ServiceName::Qs).to_string(), "a.test:443");
     }
 
-    /// Where every name leads to this machine, which is refused, and nobody gets a turn yet.
+    #[tokio::test]
+    async fn t6_silent_domains_of_one_zone_leave_turns_to_the_others() {
+        // given as many domains of one zone as may be looked up at once, which never answer
+        let discovery = inner_world(Duration::from_millis(20));
+        let silent: Vec<_> = (0..LOOK_UPS_AT_ONCE)
+            .map_while(|it| discovery.scout.turns.take(&name(&format!("s{it}.a.test"))))
+            .collect();
+
+        // when others are asked for, then those of the zone get no turn, and the rest do
+        assert_eq!(silent.len(), LOOK_UPS_OF_ONE);
+        assert_eq!(discovery.hosts(&name("z.a.test")).await, Err(TransportError::Busy));
+        assert_eq!(discovery.hosts(&alpha()).await, Err(TransportError::Refused), "every name leads inside");
+    }
+
+    /// Others take all turns.
+    fn all_turns(discovery: &Discovery) -> Vec<Turn<'_>> {
+        let turns = &discovery.scout.turns;
+        (0..LOOK_UPS_AT_ONCE).map(|it| turns.take(&name(&format!("z{it}.test"))).unwrap()).collect()
+    }
+
+    /// Where every name leads to this machine, which is refused.
     fn inner_world(turn_time: Duration) -> Discovery {
         let inside = vec!["127.0.0.1".parse().unwrap()];
         let resolver = Arc::new(Resolver::new(HashMap::new(), Arc::default(), Arc::new(Everywhere(inside))));
@@ -413,13 +435,17 @@ mod tests {
         Discovery::with(Scout {
             client,
             resolver,
-            at_once: Semaphore::new(0),
+            turns: Turns::new(LOOK_UPS_AT_ONCE, LOOK_UPS_OF_ONE),
             turn_time,
             memory: FailureMemory::SERVER,
         })
     }
 
     fn alpha() -> Fqdn {
-        "alpha.test".parse().unwrap()
+        name("alpha.test")
+    }
+
+    fn name(name: &str) -> Fqdn {
+        name.parse().unwrap()
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod networks;
 mod own;
 mod resolver;
 mod stream;
+mod turns;
 
 use std::{
     collections::HashMap,

@@ -4,7 +4,6 @@
 //! is counted by the network that it goes to, and the client of a network connects into no other.
 
 use std::{
-    collections::HashMap,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     num::NonZero,
@@ -20,21 +19,17 @@ use reqwest::{
 };
 use tokio::time::Instant;
 
-pub(crate) use super::resolver::LOOK_UP_TIME;
 use super::{
     Parts,
     resolver::{AddressRefused, Resolver},
+    turns::Turns,
 };
+pub(crate) use super::{resolver::LOOK_UP_TIME, turns::Zone};
 use crate::well_known::{HTTPS, Host};
 
 /// What counts as one owner's: an IPv4 /24, or an IPv6 /48.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Network(IpAddr);
-
-/// Who answers for a host's name, roughly: its last two labels. Look-ups are short, so it matters little that some share
-/// a zone who have nothing to do with each other.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Zone(String);
 
 /// Finds the networks of hosts, and keeps a client for each.
 pub(crate) struct Networks {
@@ -47,15 +42,8 @@ pub(crate) struct Networks {
 /// Where hosts are, as far as that was asked lately.
 struct Directory {
     resolver: Resolver,
-    /// How many look-ups are under way; no other zones are listed.
-    under_way: Mutex<HashMap<Zone, usize>>,
+    turns: Turns,
     entries: Mutex<LruCache<Fqdn, Arc<Entry>>>,
-}
-
-/// Leave to look one host up, given back when dropped.
-struct Turn<'a> {
-    directory: &'a Directory,
-    zone: Zone,
 }
 
 /// One host. Locked while it is looked up, so that others wait for what is found.
@@ -85,20 +73,11 @@ impl Network {
     }
 }
 
-impl Zone {
-    /// The zone of a host.
-    pub(crate) fn of(host: &Fqdn) -> Self {
-        let mut labels = host.as_str().rsplitn(3, '.');
-        let (last, before) = (labels.next().unwrap_or_default(), labels.next().unwrap_or_default());
-        Self(format!("{before}.{last}"))
-    }
-}
-
 impl Networks {
     /// With the transport's authorities and with names as this resolver has them. Each exchange may take so long.
     pub(super) fn new(parts: Arc<Parts>, resolver: Resolver, time: Duration) -> Self {
         let entries = Mutex::new(LruCache::new(MAX_HOSTS));
-        let directory = Directory { resolver, under_way: Mutex::default(), entries };
+        let directory = Directory { resolver, turns: turns(), entries };
         Self { parts, time, directory: Arc::new(directory), clients: Mutex::new(LruCache::new(MAX_CLIENTS)) }
     }
 
@@ -131,7 +110,7 @@ impl Directory {
         if let Some(found) = found.as_ref().filter(|found| Instant::now() < found.until) {
             return found.addresses.clone();
         }
-        let Some(_turn) = self.turn(host) else {
+        let Some(_turn) = self.turns.take(host) else {
             // Nothing was learnt of the host, so what was known of it is still the best there is.
             return found.as_ref().map_or(Err(TransportError::Unreachable), |found| found.addresses.clone());
         };
@@ -140,30 +119,6 @@ impl Directory {
         let kept = if addresses.is_ok() { FOUND_TIME } else { LOST_TIME };
         *found = Some(Found { addresses: addresses.clone(), until: Instant::now() + kept });
         addresses
-    }
-
-    /// Leave to look a host up; none where too many are being looked up, or too many of its zone.
-    fn turn(&self, host: &Fqdn) -> Option<Turn<'_>> {
-        let zone = Zone::of(host);
-        let mut under_way = locked(&self.under_way);
-        let all: usize = under_way.values().sum();
-        let here = under_way.get(&zone).copied().unwrap_or_default();
-        if all >= LOOK_UPS_AT_ONCE || here >= LOOK_UPS_OF_ONE {
-            return None;
-        }
-        under_way.insert(zone.clone(), here.saturating_add(1));
-        Some(Turn { directory: self, zone })
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let mut under_way = locked(&self.directory.under_way);
-        let Some(here) = under_way.get_mut(&self.zone) else { return };
-        *here = here.saturating_sub(1);
-        if *here == 0 {
-            under_way.remove(&self.zone);
-        }
     }
 }
 
@@ -207,6 +162,10 @@ fn in_order(addresses: &[SocketAddr]) -> Vec<Network> {
     networks
 }
 
+fn turns() -> Turns {
+    Turns::new(LOOK_UPS_AT_ONCE, LOOK_UPS_OF_ONE)
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -247,9 +206,7 @@ mod tests {
     use reqwest::dns::Resolve;
     use tokio::time::Instant;
 
-    use super::{
-        Directory, LOOK_UPS_AT_ONCE, LOOK_UPS_OF_ONE, MAX_HOSTS, Network, Within, Zone, in_order, locked,
-    };
+    use super::{Directory, LOOK_UPS_AT_ONCE, MAX_HOSTS, Network, Within, in_order, locked, turns};
     use crate::transport::{names::Everywhere, resolver::Resolver};
 
     #[test]
@@ -263,22 +220,6 @@ mod tests {
         assert_ne!(of("2606:4700:1:2::1"), of("2606:4700:2:2::1"));
     }
 
-    #[test]
-    fn t20_names_of_one_zone_leave_look_ups_to_the_others_and_all_have_so_many() {
-        let directory = directory(&[]);
-
-        let first: Vec<_> =
-            (0..100).map_while(|it| directory.turn(&host(&format!("s{it}.a.test")))).collect();
-        let others: Vec<_> = (0..100).map_while(|it| directory.turn(&host(&format!("z{it}.test")))).collect();
-
-        assert_eq!((first.len(), others.len()), (LOOK_UPS_OF_ONE, LOOK_UPS_AT_ONCE - LOOK_UPS_OF_ONE));
-        drop((first, others));
-        assert!(directory.turn(&host("s.a.test")).is_some());
-        assert!(locked(&directory.under_way).is_empty());
-        assert_eq!(Zone::of(&host("a.b.c.test")), Zone::of(&host("c.test")));
-        assert_ne!(Zone::of(&host("b.test")), Zone::of(&host("c.test")));
-    }
-
     #[tokio::test]
     async fn t20_a_host_that_is_known_is_found_while_others_take_all_look_ups() {
         // given a host that was found a while ago, and others who take all turns since
@@ -286,8 +227,9 @@ mod tests {
         let found = directory.addresses(&host("known.test")).await;
         let entry = locked(&directory.entries).get(&host("known.test")).cloned().unwrap();
         entry.lock().await.as_mut().unwrap().until = Instant::now();
-        let _turns: Vec<_> =
-            (0..LOOK_UPS_AT_ONCE).map(|it| directory.turn(&host(&format!("z{it}.test"))).unwrap()).collect();
+        let _turns: Vec<_> = (0..LOOK_UPS_AT_ONCE)
+            .map(|it| directory.turns.take(&host(&format!("z{it}.test"))).unwrap())
+            .collect();
 
         assert_eq!(found.as_ref().map(Vec::len), Ok(1));
         assert_eq!(directory.addresses(&host("known.test")).await, found);
@@ -330,7 +272,7 @@ mod tests {
     fn directory(addresses: &[&str]) -> Directory {
         let addresses = addresses.iter().map(|it| it.parse().unwrap()).collect();
         let resolver = Resolver::new(HashMap::new(), Arc::default(), Arc::new(Everywhere(addresses)));
-        Directory { resolver, under_way: Mutex::default(), entries: Mutex::new(LruCache::new(MAX_HOSTS)) }
+        Directory { resolver, turns: turns(), entries: Mutex::new(LruCache::new(MAX_HOSTS)) }
     }
 
     fn host(name: &str) -> Fqdn {

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures::{executor::block_on, future::join_all};
 
 use super::{
-    BUSY_REST_S, FAILURE_REST_S, FRESH_S, KeyDirectory, KeyGrace, LOOK_UPS_A_MINUTE, NEW_COMERS_A_DAY,
-    REFRESH_S, RETRY_S, STRANGER_S, State,
+    BUSY_REST_S, FAILURE_REST_S, FRESH_S, KeyDirectory, KeyGrace, NEW_COMERS_A_DAY, REFRESH_S, RETRY_S,
+    STRANGER_S, State, waiting::KNOCKS_A_MINUTE,
 };
 use crate::{
     ErrorReply, Fqdn, KeyId, Origin, Reject, Timestamp,
@@ -122,20 +122,48 @@ fn the_last_good_keys_outlive_a_netsplit_for_as_long_as_the_operator_wants() {
 #[test]
 fn t6_one_source_cannot_make_this_server_knock_on_many_doors() {
     let world = World::new();
-    let origin = |address: &str| Origin { address: address.parse().ok(), request: 0 };
     let stranger = |number: u32| Need::keys(format!("s{number}.example").parse().unwrap(), ServiceName::As);
+    let ask = |need: &Need, address| block_on(world.directory.find_for_stranger(need, &origin(address), 0));
+    world.cut(true);
 
-    for number in 0..LOOK_UPS_A_MINUTE {
-        assert!(world.directory.allow_look_up(&stranger(number), &origin("192.0.2.1")).is_ok());
+    for number in 0..KNOCKS_A_MINUTE {
+        assert!(matches!(ask(&stranger(number), "192.0.2.1"), Err(Reject::Unavailable(_))));
     }
 
-    let one_more = world.directory.allow_look_up(&stranger(99), &origin("192.0.2.1"));
-    assert!(matches!(one_more, Err(Reject::RateLimited(_))));
-    assert!(world.directory.allow_look_up(&stranger(99), &origin("192.0.2.2")).is_ok(), "others may");
+    assert!(matches!(ask(&stranger(99), "192.0.2.1"), Err(Reject::RateLimited(_))));
+    assert!(matches!(ask(&stranger(99), "192.0.2.2"), Err(Reject::Unavailable(_))), "others may");
+    assert_eq!(world.fetches(), KNOCKS_A_MINUTE as usize + 1);
+    world.cut(false);
     block_on(world.directory.find(&world.need(None))).unwrap();
-    assert!(world.directory.allow_look_up(&world.need(None), &origin("192.0.2.1")).is_ok(), "it is known");
+    assert!(ask(&world.need(None), "192.0.2.1").is_ok(), "it is known");
     world.pass_s(60);
-    assert!(world.directory.allow_look_up(&stranger(99), &origin("192.0.2.1")).is_ok());
+    assert!(matches!(ask(&stranger(98), "192.0.2.1"), Err(Reject::Unavailable(_))));
+}
+
+#[test]
+fn t20_where_too_many_wait_nobody_is_asked_and_what_is_known_must_do() {
+    // given a homeserver whose keys are known and old, one that nobody knows, and no place to wait
+    let world = World::new();
+    block_on(world.directory.find(&world.need(None))).unwrap();
+    world.pass_s(FRESH_S);
+    let stranger = Need::keys("s.example".parse().unwrap(), ServiceName::As);
+    let waiting: Vec<_> = (0..)
+        .map_while(|it: u32| {
+            let origin = Origin { address: Some(it.to_be_bytes().into()), request: 0 };
+            world.directory.place(std::slice::from_ref(&stranger), &origin, 1 << 20).ok()
+        })
+        .collect();
+
+    // when calls need their keys
+    let ask = |need: &Need| block_on(world.directory.find_for_stranger(need, &origin("192.0.2.1"), 1 << 20));
+    let (old, unknown) = (ask(&world.need(None)), ask(&stranger));
+
+    // then they are not fetched, until there is a place again
+    assert!(old.is_ok());
+    assert_eq!((unknown, world.fetches()), (Err(Reject::Unavailable(RETRY_S)), 1));
+    drop(waiting);
+    assert!(ask(&world.need(None)).is_ok());
+    assert_eq!(world.fetches(), 2);
 }
 
 #[test]
@@ -357,6 +385,10 @@ impl World {
     fn pass_s(&self, seconds: u64) {
         self.clock.0.fetch_add(seconds, Ordering::Relaxed);
     }
+}
+
+fn origin(address: &str) -> Origin {
+    Origin { address: address.parse().ok(), request: 0 }
 }
 
 fn as_need() -> Need {
