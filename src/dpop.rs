@@ -1,8 +1,9 @@
 //! What a homeserver does for DPoP (05): it publishes the keys of its tokens, and knows who visits.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use bytes::Bytes;
+use futures::future::{Either, select};
 use phoenix_as::{Visit as VisitOperation, VisitRequest};
 use phoenix_core::{
     ErrorReply, Failure, Fault, Fqdn, Origin, Refusal, Reject, Timestamp, UserId,
@@ -105,7 +106,12 @@ impl Homeserver {
     ) -> Result<Arc<PublishedKeys>, ErrorReply> {
         let (need, shared) = (Need::keys(domain.clone(), ServiceName::As), &self.inner.shared);
         shared.federation().admit(domain).map_err(Refusal::from)?;
-        Ok(shared.directory().find_for_stranger(&need, origin, 0).await.map_err(Refusal::from)?)
+        let (clock, finding) = (&shared.ports().clock, shared.directory().find_for_stranger(&need, origin, 0));
+        let found = match select(pin!(finding), clock.sleep_until(clock.now().plus_secs(DEADLINE_S))).await {
+            Either::Left((found, _)) => found,
+            Either::Right(_) => Err(Reject::Unavailable(RETRY_S)),
+        };
+        Ok(found.map_err(Refusal::from)?)
     }
 
     /// Takes a visitor in, once: spends the proof, in the store that all replicas share, and marks the month in the
@@ -134,3 +140,8 @@ impl Homeserver {
         Ok(self.inner.auth.internal::<VisitOperation>(request, Fare::Free).await?.is_set())
     }
 }
+
+/// How long a visitor's homeserver may take to tell its keys: as long as with a call.
+const DEADLINE_S: u64 = 20;
+/// When to come back then.
+const RETRY_S: u32 = 5;

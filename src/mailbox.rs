@@ -181,7 +181,11 @@ impl Mailboxes {
     /// Whether this domain was not greeted since this process began: it was cut off before, whether anybody noticed or not.
     fn is_new(&self, domain: &Fqdn) -> bool {
         let mut greeted = self.greeted.lock().unwrap_or_else(PoisonError::into_inner);
-        greeted.len() < MAX_CUT_OFF && greeted.insert(domain.clone())
+        if greeted.len() >= MAX_CUT_OFF {
+            // Each is greeted once more.
+            greeted.clear();
+        }
+        greeted.insert(domain.clone())
     }
 
     /// Tells the operator what is given up (08).
@@ -204,8 +208,12 @@ impl Mailboxes {
             // It is there; it is greeted when it takes something.
             Outcome::Refused | Outcome::Broke(_) => false,
             Outcome::Failed(_) => {
-                if cut_off.len() < MAX_CUT_OFF {
-                    cut_off.insert(domain.clone());
+                cut_off.insert(domain.clone());
+                if cut_off.len() > MAX_CUT_OFF {
+                    // One that is forgotten here is greeted as if it came for the first time.
+                    let forgotten = cut_off.pop_first();
+                    let mut greeted = self.greeted.lock().unwrap_or_else(PoisonError::into_inner);
+                    forgotten.map(|domain| greeted.remove(&domain));
                 }
                 false
             }
@@ -354,5 +362,5 @@ fn receipt_of(id: [u8; 16], receipt: &[u8]) -> Option<Box<QsToQsReceipt>> {
 const SOON_S: u64 = 20;
 /// Homeservers that are greeted side by side when a process begins.
 const GREETED_AT_ONCE: usize = 4;
-/// Domains remembered as cut off, as broken, or as greeted: those beyond are greeted by nobody, and find out by themselves.
+/// Domains remembered as cut off, as broken, or as greeted: where there are more, some are greeted once too often.
 const MAX_CUT_OFF: usize = 1_024;

@@ -43,6 +43,11 @@ impl OpenedConfig {
         self.verified_by.get() == Some(auth_key)
     }
 
+    /// Whether it was found before that some client made it.
+    fn is_genuine(&self) -> bool {
+        self.verified_by.get().is_some()
+    }
+
     /// Checks that the client with this auth key made it.
     ///
     /// # Errors
@@ -55,29 +60,45 @@ impl OpenedConfig {
     }
 }
 
-/// Keeps opened configs in memory, by what they were sealed as, in two generations: when the younger is full, the older
-/// goes. Of those that do not open it keeps that, since each is looked at twice.
-#[derive(Default)]
-pub(crate) struct ConfigCache(Mutex<Generations>);
+/// Keeps opened configs in memory, by what they were sealed as, also those that do not open, since each is looked at
+/// twice. Anybody can make up configs, so what a client is known to have made is kept apart from what came lately.
+pub(crate) struct ConfigCache(Mutex<Configs>);
 
-#[derive(Default)]
-struct Generations {
-    younger: HashMap<Recipient, Found>,
-    older: HashMap<Recipient, Found>,
+struct Configs {
+    genuine: Generations<Arc<OpenedConfig>>,
+    fresh: Generations<Found>,
+}
+
+/// Two generations: when the younger is full, the older goes.
+struct Generations<T> {
+    size: usize,
+    younger: HashMap<Recipient, T>,
+    older: HashMap<Recipient, T>,
 }
 
 /// A config, or none where it does not open.
 type Found = Option<Arc<OpenedConfig>>;
 
+impl Default for ConfigCache {
+    fn default() -> Self {
+        Self(Mutex::new(Configs { genuine: Generations::new(GENERATION), fresh: Generations::new(FRESH) }))
+    }
+}
+
 impl ConfigCache {
     /// What came of this config, where that is known.
     pub(crate) fn find(&self, sealed: &Recipient) -> Option<Found> {
-        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = generations.younger.get(sealed) {
-            return Some(found.clone());
+        let mut configs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Configs { genuine, fresh } = &mut *configs;
+        if let Some(found) = genuine.find(sealed) {
+            return Some(Some(found));
         }
-        let (sealed, found) = generations.older.remove_entry(sealed)?;
-        generations.insert(sealed, found.clone());
+        let found = fresh.find(sealed)?;
+        if let Some(config) = found.as_ref().filter(|config| config.is_genuine())
+            && let Some((sealed, _)) = fresh.remove(sealed)
+        {
+            genuine.insert(sealed, config.clone());
+        }
         Some(found)
     }
 
@@ -89,24 +110,43 @@ impl ConfigCache {
         // A copy: it came in a message, and would keep all of that.
         let sealed = Recipient::decode(&sealed.encode())?;
         let found = found.map(Arc::new);
-        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        generations.insert(sealed, found.clone());
+        let mut configs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        configs.fresh.insert(sealed, found.clone());
         Ok(found)
     }
 }
 
-impl Generations {
-    fn insert(&mut self, sealed: Recipient, found: Found) {
-        if self.younger.len() >= GENERATION {
+impl<T: Clone> Generations<T> {
+    fn new(size: usize) -> Self {
+        Self { size, younger: HashMap::new(), older: HashMap::new() }
+    }
+
+    fn find(&mut self, sealed: &Recipient) -> Option<T> {
+        if let Some(found) = self.younger.get(sealed) {
+            return Some(found.clone());
+        }
+        let (sealed, found) = self.older.remove_entry(sealed)?;
+        self.insert(sealed, found.clone());
+        Some(found)
+    }
+
+    fn remove(&mut self, sealed: &Recipient) -> Option<(Recipient, T)> {
+        self.younger.remove_entry(sealed)
+    }
+
+    fn insert(&mut self, sealed: Recipient, found: T) {
+        if self.younger.len() >= self.size {
             self.older = std::mem::take(&mut self.younger);
         }
         self.younger.insert(sealed, found);
     }
 }
 
-/// Configs in one generation: more than the members of the groups that are talking at a time. A sealed config has 1 KiB
-/// at most, so two generations have some 30 MB.
+/// Genuine configs in one generation: more than the members of the groups that are talking at a time. A sealed config has
+/// 1 KiB at most, so two generations have some 30 MB.
 const GENERATION: usize = 8_192;
+/// The same of those that came lately: more than the members of some large groups.
+const FRESH: usize = 4_096;
 
 #[cfg(test)]
 thread_local! {
@@ -119,31 +159,72 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use phoenix_core::{
-        KeyId,
-        api::queue::{Recipient, SealedQueueConfig},
-        crypto::HpkeCiphertext,
-        wire::{Flag, Opaque},
+        ConfigId, KeyId, QsClientId,
+        api::queue::{QueueConfig, QueueConfigTbs, Recipient, SealedQueueConfig},
+        crypto::{Chance, HpkeCiphertext, SigningKey, Suite},
+        time::Month,
+        wire::{Flag, Opaque, Wire},
     };
 
-    use super::{ConfigCache, GENERATION};
+    use super::{ConfigCache, FRESH, OpenedConfig};
 
     #[test]
     fn what_was_used_in_the_last_generation_stays_and_the_rest_goes() {
         // given a full generation and one more
         let cache = ConfigCache::default();
-        for number in 0..=GENERATION {
+        for number in 0..=FRESH {
             cache.keep(&recipient(number), None).unwrap();
         }
         // when one of the older is used, and another generation comes
         assert!(cache.find(&recipient(1)).is_some(), "the older generation is there still");
-        for number in 0..GENERATION {
-            cache.keep(&recipient(GENERATION + 1 + number), None).unwrap();
+        for number in 0..FRESH {
+            cache.keep(&recipient(FRESH + 1 + number), None).unwrap();
         }
 
         // then that one is there, and those that nobody used are not
         assert!(cache.find(&recipient(1)).is_some());
         assert!(cache.find(&recipient(2)).is_none());
-        assert!(cache.find(&recipient(2 * GENERATION)).is_some());
+        assert!(cache.find(&recipient(2 * FRESH)).is_some());
+    }
+
+    #[test]
+    fn t20_configs_that_somebody_made_up_take_no_place_of_genuine_ones() {
+        // given a config that was found to be a client's, and one that was not
+        let (cache, key) = (ConfigCache::default(), SigningKey::generate(Suite::Ed25519, &mut chance()));
+        let [genuine, made_up] = [0, 1].map(|number| (recipient(number), config(&key)));
+        for (recipient, config) in [&genuine, &made_up] {
+            let found = cache.keep(recipient, Some(OpenedConfig::new(config.clone()))).unwrap();
+            if recipient == &genuine.0 {
+                found.unwrap().verify(&key.verifying_key()).unwrap();
+            }
+            assert!(cache.find(recipient).is_some());
+        }
+
+        // when more are made up than there is room for
+        for number in 2..3 * FRESH {
+            cache.keep(&recipient(number), Some(OpenedConfig::new(config(&key)))).unwrap();
+        }
+
+        // then the client's is still there
+        assert!(cache.find(&genuine.0).unwrap().unwrap().is_verified_by(&key.verifying_key()));
+        assert!(cache.find(&made_up.0).is_none());
+    }
+
+    fn config(key: &SigningKey) -> QueueConfig {
+        let payload = QueueConfigTbs {
+            client: QsClientId([1; 16]),
+            config: ConfigId([2; 16]),
+            audience: None,
+            expires: Month(0),
+            generation: 0,
+            push_key: None,
+        };
+        let signature = key.sign("QueueConfig", &payload.encode());
+        QueueConfig { payload, signature }
+    }
+
+    fn chance() -> Chance {
+        Chance::from_seed([1; 32])
     }
 
     fn recipient(number: usize) -> Recipient {

@@ -5,6 +5,7 @@ mod memory;
 mod waiting;
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -20,7 +21,7 @@ use crate::{
 };
 pub use grace::KeyGrace;
 use memory::Memory;
-use waiting::{Place, Waiting};
+use waiting::{Caller, Place, Waiting};
 
 /// Where keys are asked for.
 type Door = (Fqdn, ServiceName);
@@ -55,6 +56,8 @@ struct Entry {
 #[derive(Clone, Default)]
 struct State {
     keys: Option<Arc<PublishedKeys>>,
+    /// How long their document was: what is held of it is about twice as long.
+    bytes: usize,
     fetched_at: Timestamp,
     /// From when on they are older than what the peer publishes, where it said so.
     stale_from: Option<Timestamp>,
@@ -65,6 +68,13 @@ struct State {
     failures: u32,
     /// Until when it is not asked, since it did not answer or nobody could ask it.
     rests_until: Timestamp,
+}
+
+/// What a peer publishes, and what is remembered of it.
+struct Fetched {
+    keys: PublishedKeys,
+    bytes: usize,
+    remembered: Option<Latest>,
 }
 
 impl KeyDirectory {
@@ -130,7 +140,9 @@ impl KeyDirectory {
             return self.last_good(&state, need);
         }
         let fetched = self.fetch(need, &state).await;
-        self.last_good(&entry.learn(fetched, self.clock.now()), need)
+        let learnt = entry.learn(fetched, self.clock.now());
+        self.make_room();
+        self.last_good(&learnt, need)
     }
 
     fn last_good(&self, state: &State, need: &Need) -> Result<Arc<PublishedKeys>, Reject> {
@@ -145,11 +157,7 @@ impl KeyDirectory {
 
     /// The keys of a peer, and what is remembered of them: it binds this process, too, where another or an earlier one
     /// has seen later ones.
-    async fn fetch(
-        &self,
-        need: &Need,
-        before: &State,
-    ) -> Result<(PublishedKeys, Option<Latest>), TransportError> {
+    async fn fetch(&self, need: &Need, before: &State) -> Result<Fetched, TransportError> {
         let remembered = match need.service {
             // Nothing of the others has a serial.
             ServiceName::As => self.memory.recall(&need.domain).await.map_err(|fault| {
@@ -164,7 +172,8 @@ impl KeyDirectory {
             .map_err(|_| TransportError::Refused)?;
         let goes_back = before.keys.as_ref().is_some_and(|before| !before.accepts_successor(&keys))
             || remembered.as_ref().is_some_and(|latest| !latest.accepts(&keys));
-        if goes_back { Err(TransportError::Refused) } else { Ok((keys, remembered)) }
+        let bytes = document.len();
+        if goes_back { Err(TransportError::Refused) } else { Ok(Fetched { keys, bytes, remembered }) }
     }
 
     /// Remembers over restarts how far the documents of others have come: of those that are known for a day, since a
@@ -204,9 +213,8 @@ impl KeyDirectory {
         new_comers.count <= NEW_COMERS_A_DAY
     }
 
-    /// Keys for a call whose caller nobody knows yet, of so many bytes. Where they must be fetched, that has bounds, so that
-    /// nobody can make this server knock on many doors (08), or wait with much in its hands (10, T6, T20): where there is
-    /// no place to wait, what is known already must do.
+    /// Keys for a call of so many bytes whose caller nobody knows yet. Where they must be asked for, that has bounds, so
+    /// that nobody can make this server knock on many doors (08), or wait with much in its hands (10, T6, T20).
     ///
     /// # Errors
     /// Those of [`find`](Self::find); [`Reject::RateLimited`] where the caller's network has had too many strangers looked
@@ -220,11 +228,12 @@ impl KeyDirectory {
         if self.is_at_hand(need) {
             return self.find(need).await;
         }
+        let mut door = None;
         if self.known(need).is_none() {
             self.waiting.knock(origin, self.clock.now())?;
+            door = Some((need.domain.clone(), need.service));
         }
-        let place = self.waiting.place(origin, bytes, Some((need.domain.clone(), need.service)));
-        match place {
+        match self.waiting.place(origin, bytes, Caller::Stranger(door)) {
             Some(_place) => self.find(need).await,
             None => self.find_known(need),
         }
@@ -243,22 +252,28 @@ impl KeyDirectory {
         if needs.iter().all(|need| self.is_at_hand(need)) {
             return Ok(None);
         }
-        self.waiting.place(origin, bytes, None).map(Some).ok_or(Reject::Unavailable(RETRY_S))
+        self.waiting.place(origin, bytes, Caller::Known).map(Some).ok_or(Reject::Unavailable(RETRY_S))
     }
 
-    /// Keys as they are known, where nobody can be asked: a key that is not there may be new.
+    /// Keys for a call that has no place to wait: those that are known. What an AS said a while ago does not do, since it
+    /// may have revoked the caller meanwhile; and a key that is not there may be new.
     ///
     /// # Errors
     /// [`Reject::Unavailable`] where what is needed is not known.
     pub(crate) fn find_known(&self, need: &Need) -> Result<Arc<PublishedKeys>, Reject> {
-        let known = self.known(need).and_then(|keys| holding(keys, need).ok());
+        let may_be_old = need.service != ServiceName::As || self.is_at_hand(need);
+        let known = self.known(need).filter(|_| may_be_old).and_then(|keys| holding(keys, need).ok());
         known.ok_or(Reject::Unavailable(RETRY_S))
     }
 
-    /// Whether nobody would be asked for these keys now.
+    /// Whether nobody would be asked for these keys now: they are new enough, or the peer is left in peace.
     fn is_at_hand(&self, need: &Need) -> bool {
-        let entry = self.entries().get(&(need.domain.clone(), need.service)).cloned();
-        need.domain == self.domain || entry.is_some_and(|entry| entry.fresh(need, self.clock.now()).is_some())
+        if need.domain == self.domain {
+            return true;
+        }
+        let (entry, now) =
+            (self.entries().get(&(need.domain.clone(), need.service)).cloned(), self.clock.now());
+        entry.is_some_and(|entry| entry.fresh(need, now).is_some() || entry.state().must_rest(need, now))
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Door, Arc<Entry>>> {
@@ -267,19 +282,42 @@ impl KeyDirectory {
 
     fn entry(&self, need: &Need) -> Arc<Entry> {
         let key = (need.domain.clone(), need.service);
-        let mut entries = self.entries();
-        if let Some(entry) = entries.get(&key) {
+        if let Some(entry) = self.entries().get(&key) {
             return entry.clone();
         }
-        if entries.len() >= MAX_ENTRIES {
-            // The one whose keys were asked for longest ago, or never had, and that nobody is fetching.
-            let idle = entries.iter().filter(|(_, entry)| Arc::strong_count(entry) == 1);
-            let oldest = idle.min_by_key(|(_, entry)| entry.state().fetched_at).map(|(key, _)| key.clone());
-            if let Some(oldest) = oldest {
-                entries.remove(&oldest);
+        self.make_room();
+        self.entries().entry(key).or_default().clone()
+    }
+
+    /// Has those go that are needed least, where there is no room for another: first whom nobody knew yesterday, since
+    /// anybody can make up homeservers, and of them those that were asked longest ago, or where it is bytes that there
+    /// are too many of, the longest. Nobody goes whose keys are being fetched.
+    fn make_room(&self) {
+        let now = self.clock.now();
+        let mut entries = self.entries();
+        let states = entries.iter().map(|(door, entry)| (door, entry, entry.state()));
+        let (mut idle, mut bytes) = (Vec::new(), 0_usize);
+        for (door, entry, state) in states {
+            bytes = bytes.saturating_add(state.bytes);
+            if Arc::strong_count(entry) == 1 {
+                idle.push((door.clone(), state));
             }
         }
-        entries.entry(key).or_default().clone()
+        if entries.len() < MAX_ENTRIES && bytes <= MAX_BYTES {
+            return;
+        }
+        let is_long = bytes > MAX_BYTES;
+        idle.sort_by_key(|(_, state)| {
+            let length = if is_long { state.bytes } else { 0 };
+            (state.is_settled(now), Reverse(length), state.fetched_at)
+        });
+        for (door, state) in idle {
+            if entries.len() < MAX_ENTRIES && bytes <= MAX_BYTES {
+                return;
+            }
+            bytes = bytes.saturating_sub(state.bytes);
+            entries.remove(&door);
+        }
     }
 }
 
@@ -306,19 +344,15 @@ impl Entry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).kept = Some((latest, now));
     }
 
-    fn learn(
-        &self,
-        fetched: Result<(PublishedKeys, Option<Latest>), TransportError>,
-        now: Timestamp,
-    ) -> State {
+    fn learn(&self, fetched: Result<Fetched, TransportError>, now: Timestamp) -> State {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match fetched {
-            Ok((keys, remembered)) => {
+            Ok(Fetched { keys, bytes, remembered }) => {
                 let kept =
                     state.kept.take().or_else(|| remembered.map(|latest| (latest, Timestamp::default())));
                 let known_since = Some(state.known_since.unwrap_or(now));
                 let keys = Some(Arc::new(keys));
-                *state = State { keys, fetched_at: now, known_since, kept, ..State::default() };
+                *state = State { keys, bytes, fetched_at: now, known_since, kept, ..State::default() };
             }
             // It was not asked, so that is no failure of its; who comes meanwhile need not wait for a turn as well.
             Err(TransportError::Busy) => state.rests_until = now.plus_secs(BUSY_REST_S),
@@ -338,10 +372,15 @@ impl State {
         now >= self.fetched_at.plus_secs(FRESH_S) || self.stale_from.is_some_and(|from| now >= from)
     }
 
+    /// Whether they were known a day ago.
+    fn is_settled(&self, now: Timestamp) -> bool {
+        self.known_since.is_some_and(|since| now >= since.plus_secs(STRANGER_S))
+    }
+
     /// How far they have come, where that is to be remembered and is not yet, or not for long any more.
     fn unkept(&self, now: Timestamp) -> Option<Latest> {
         let latest = Latest::of(self.keys.as_ref()?)?;
-        let is_known = self.kept.is_some() || now >= self.known_since?.plus_secs(STRANGER_S);
+        let is_known = self.kept.is_some() || self.is_settled(now);
         let is_kept =
             self.kept.as_ref().is_some_and(|(kept, at)| *kept == latest && now < at.plus_secs(KEPT_S));
         (is_known && !is_kept).then_some(latest)
@@ -372,8 +411,11 @@ const MAX_DOUBLINGS: u32 = 10;
 const BUSY_REST_S: u64 = 1;
 /// When to come back for keys that could not be had.
 const RETRY_S: u32 = 5;
-/// Domains and services remembered: a few kilobytes each.
+/// Domains and services whose keys are held,
 const MAX_ENTRIES: usize = 4_096;
+/// and how long their documents may be together: most have a few kilobytes, and that of an AS with many revoked clients
+/// two megabytes.
+const MAX_BYTES: usize = 32 << 20;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,11 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{ErrorReply, Fqdn, api::ServiceName, wire::Call};
+use crate::{
+    ErrorReply, Fqdn,
+    api::{Endpoint, ServiceName, auth::UserNotice, federation::FederatedEnqueue},
+    wire::Call,
+};
 
 /// Carries calls to homeservers, for clients and for other homeservers alike.
 #[async_trait]
@@ -45,6 +49,26 @@ pub struct Outgoing {
     /// Calls of different circuits never share a connection.
     pub circuit: Circuit,
 }
+
+impl Outgoing {
+    /// Most bytes that an honest answer has: no transport need read more. What homeservers tell each other is answered in
+    /// a few bytes for each part of it, and many may hang on answers at a time; a page of a queue or the tree of a large
+    /// group has some megabytes.
+    #[must_use]
+    pub fn longest_answer(&self) -> usize {
+        let of_homeservers = [FederatedEnqueue::DESCRIPTION.id, UserNotice::DESCRIPTION.id];
+        if of_homeservers.contains(&self.call.endpoint) {
+            self.call.body.len().saturating_add(LONGEST_WORD)
+        } else {
+            LONGEST_ANSWER
+        }
+    }
+}
+
+/// Longest answer of all.
+const LONGEST_ANSWER: usize = 8 << 20;
+/// What an answer to a homeserver has beside what it says of each part: limits, or an error.
+const LONGEST_WORD: usize = 16 << 10;
 
 /// Keeps apart on the network what the protocol keeps apart: a client uses one circuit for its AS identity,
 /// one for each QS identity, and one for each group (02).

@@ -12,7 +12,7 @@ use phoenix_core::{
     port::TransportError,
     time::{HOUR, MINUTE},
 };
-use tokio::sync;
+use tokio::sync::{self, Semaphore};
 
 use super::DpopRefusal;
 use crate::HttpTransport;
@@ -20,11 +20,14 @@ use crate::HttpTransport;
 /// Keys by domain. A domain is asked by one at a time, and at most once a minute, whatever keys its users' tokens name.
 pub(super) struct TokenKeys {
     transport: HttpTransport,
+    /// Requests that may wait for keys.
+    waiting: Semaphore,
     known: Mutex<LruCache<Fqdn, Arc<Domain>>>,
 }
 
-#[derive(Default)]
 struct Domain {
+    /// Requests that may wait for its keys.
+    waiting: Semaphore,
     /// Until when it is left in peace. Locked while it is asked.
     rests_until: sync::Mutex<Timestamp>,
     /// What it published, and when it was asked for that.
@@ -33,7 +36,8 @@ struct Domain {
 
 impl TokenKeys {
     pub(super) fn new(transport: HttpTransport) -> Self {
-        Self { transport, known: Mutex::new(LruCache::new(MAX_DOMAINS)) }
+        let (waiting, known) = (Semaphore::new(WAITING), Mutex::new(LruCache::new(MAX_DOMAINS)));
+        Self { transport, waiting, known }
     }
 
     /// The keys of a domain, the one that is named among them if the domain has it.
@@ -47,6 +51,10 @@ impl TokenKeys {
         if let Some(keys) = slot.fresh(key_id, now) {
             return Ok(keys);
         }
+        // Whoever does not answer must not have requests pile up here, each with its token and proof.
+        let (Ok(_here), Ok(_everywhere)) = (slot.waiting.try_acquire(), self.waiting.try_acquire()) else {
+            return Err(DpopRefusal::UNREACHABLE);
+        };
         let mut rests_until = slot.rests_until.lock().await;
         if let Some(keys) = slot.fresh(key_id, now) {
             return Ok(keys);
@@ -66,6 +74,13 @@ impl TokenKeys {
     fn slot(&self, domain: &Fqdn) -> Arc<Domain> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(known.get_or_insert_ref(domain, Arc::default))
+    }
+}
+
+impl Default for Domain {
+    fn default() -> Self {
+        let (rests_until, keys) = Default::default();
+        Self { waiting: Semaphore::new(WAITING_FOR_ONE), rests_until, keys }
     }
 }
 
@@ -96,6 +111,10 @@ const GRACE_S: u64 = TOKEN_S;
 const REST_S: u64 = MINUTE;
 /// The same where it was not asked, since too much else was under way: those behind need not wait for a turn as well.
 const BUSY_REST_S: u64 = 1;
+/// Requests that wait for keys, in all, with some kilobytes each,
+const WAITING: usize = 1_024;
+/// and for those of one domain: users of one whose keys are not known come again in a moment.
+const WAITING_FOR_ONE: usize = 64;
 /// Domains that are remembered, with a few kilobytes each.
 const MAX_DOMAINS: NonZero<usize> = match NonZero::new(1_024) {
     Some(number) => number,

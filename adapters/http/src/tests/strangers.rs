@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::{Router, body::Body, extract::ConnectInfo, routing::post};
 use bytes::Bytes;
 use futures::future::pending;
 use http::{Request, StatusCode, header::CONTENT_TYPE};
@@ -16,12 +16,12 @@ use phoenix_client::{Client, ClientPorts, Settings, Stretch};
 use phoenix_core::{
     ErrorReply, Fqdn, KeyId,
     api::{
-        Endpoint, ServiceName,
+        Description, Endpoint, ServiceName,
         federation::{FederatedEnqueue, QsToQsTransaction, SealedDelivery, TransactionTbs},
     },
     crypto::{HpkeCiphertext, Signature},
     limit::Limits,
-    port::{Clock, Compute, Job, Outgoing, Saturated, Transport, TransportError},
+    port::{Circuit, Clock, Compute, Job, Outgoing, Saturated, Transport, TransportError},
     store::MemoryStore,
     wire::{Call, List, Opaque, VERSION, Wire},
 };
@@ -63,6 +63,28 @@ async fn t20_callers_whose_homeservers_never_answer_leave_memory_and_the_pool_to
     assert!(!small.is_finished() && calls.len() == asked, "they wait all the time");
 }
 
+#[tokio::test]
+async fn t20_of_what_a_homeserver_answers_to_a_transaction_no_more_is_read_than_an_honest_one_says() {
+    let authority = Authority::new();
+    let path = FederatedEnqueue::DESCRIPTION.service.path(FederatedEnqueue::DESCRIPTION.name);
+    let lengths = Arc::new(Mutex::new(vec![64 << 10, 1 << 10]));
+    let answer = async move |_: Request<Body>| {
+        let length = lengths.lock().unwrap().pop().unwrap();
+        // In pieces, and its length is not told.
+        let pieces = (0..length >> 10).map(|_| Ok::<_, std::io::Error>(vec![0_u8; 1 << 10]));
+        ([(CONTENT_TYPE, MEDIA_TYPE)], Body::from_stream(futures::stream::iter(pieces)))
+    };
+    let running = Running::start(&authority, Router::new().route(&path, post(answer)));
+    let transport = running.transport(&authority);
+    let send = async || {
+        let Description { service, name, .. } = FederatedEnqueue::DESCRIPTION;
+        transport.send(&alpha(), Outgoing { service, name, call: call(0, 0), circuit: Circuit(0) }).await
+    };
+
+    assert_eq!(send().await.unwrap().unwrap().len(), 1 << 10);
+    assert_eq!(send().await, Err(TransportError::Refused));
+}
+
 /// A client of the homeserver behind a router.
 async fn local(router: &Router) -> (Running, Client) {
     let authority = Authority::new();
@@ -82,6 +104,17 @@ async fn local(router: &Router) -> (Running, Client) {
 
 /// A transaction of a homeserver of its own, from a network of its own.
 fn request(number: usize, bytes: usize) -> Request<Body> {
+    let Description { service, name, .. } = FederatedEnqueue::DESCRIPTION;
+    let network = u8::try_from(number).unwrap();
+    let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, network)), 1_000);
+    Request::post(service.path(name))
+        .header(CONTENT_TYPE, MEDIA_TYPE)
+        .extension(ConnectInfo(from))
+        .body(Body::from(call(number, bytes).encode()))
+        .unwrap()
+}
+
+fn call(number: usize, bytes: usize) -> Call {
     let ciphertext = Opaque::new(vec![0; bytes]).unwrap();
     let sealed = HpkeCiphertext { enc: Opaque::new(vec![0; 32]).unwrap(), ciphertext };
     let delivery = SealedDelivery { id: [0; 16], key: KeyId([0; 16]), sealed };
@@ -95,15 +128,8 @@ fn request(number: usize, bytes: usize) -> Request<Body> {
         key: KeyId([0; 16]),
     };
     let transaction = QsToQsTransaction { payload, signature: Signature(Opaque::new(vec![0; 64]).unwrap()) };
-    let (endpoint, body) = (FederatedEnqueue::DESCRIPTION, Opaque::new(transaction.encode()).unwrap());
-    let call = Call { version: VERSION, endpoint: endpoint.id, auth: None, token: None, body };
-    let network = u8::try_from(number).unwrap();
-    let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, network)), 1_000);
-    Request::post(endpoint.service.path(endpoint.name))
-        .header(CONTENT_TYPE, MEDIA_TYPE)
-        .extension(ConnectInfo(from))
-        .body(Body::from(call.encode()))
-        .unwrap()
+    let (endpoint, body) = (FederatedEnqueue::DESCRIPTION.id, Opaque::new(transaction.encode()).unwrap());
+    Call { version: VERSION, endpoint, auth: None, token: None, body }
 }
 
 /// Where nobody ever answers.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::{
     exchange::{Answer, Unanswered, exchange, verdict},
     resolver::Resolver,
-    turns::Turns,
+    turns::{Quota, Turns},
 };
 use crate::well_known::{HTTPS, Host, Hosts};
 
@@ -100,13 +100,7 @@ pub(super) enum Unread {
 impl Discovery {
     /// Nothing is known yet.
     pub(super) fn new(client: Client, resolver: Arc<Resolver>, memory: FailureMemory) -> Self {
-        Self::with(Scout {
-            client,
-            resolver,
-            turns: Turns::new(LOOK_UPS_AT_ONCE, LOOK_UPS_OF_ONE),
-            turn_time: TURN_TIME,
-            memory,
-        })
+        Self::with(Scout { client, resolver, turns: Turns::new(LOOK_UPS), turn_time: TURN_TIME, memory })
     }
 
     fn with(scout: Scout) -> Self {
@@ -266,10 +260,8 @@ const MAX_DOMAINS: NonZero<usize> = match NonZero::new(16_384) {
     Some(number) => number,
     None => NonZero::<usize>::MIN,
 };
-/// Domains that are looked up at the same time: strangers can name as many as they like,
-const LOOK_UPS_AT_ONCE: usize = 32;
-/// and of one zone, whose servers may take their time.
-const LOOK_UPS_OF_ONE: usize = 8;
+/// Domains that are looked up at the same time: strangers can name as many as they like.
+const LOOK_UPS: Quota = Quota { all: 32, of_zone: 16, of_name: 4 };
 /// How long a domain waits for its turn.
 const TURN_TIME: Duration = Duration::from_secs(5);
 /// Longest well-known document that is read.
@@ -293,8 +285,7 @@ mod tests {
     use tokio::time::{Instant, sleep, timeout};
 
     use super::{
-        Discovery, FailureMemory, Hosts, Knowledge, LOOK_UPS_AT_ONCE, LOOK_UPS_OF_ONE, STALE_TIME, Scout,
-        Turns, WELL_KNOWN, lock,
+        Discovery, FailureMemory, Hosts, Knowledge, LOOK_UPS, STALE_TIME, Scout, Turns, WELL_KNOWN, lock,
     };
     use crate::{
         tests::{Authority, Running},
@@ -406,23 +397,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn t6_silent_domains_of_one_zone_leave_turns_to_the_others() {
-        // given as many domains of one zone as may be looked up at once, which never answer
+    async fn t6_silent_domains_of_one_owner_leave_turns_to_the_others() {
+        // given as many domains of one owner as may be looked up at once, which never answer
         let discovery = inner_world(Duration::from_millis(20));
-        let silent: Vec<_> = (0..LOOK_UPS_AT_ONCE)
-            .map_while(|it| discovery.scout.turns.take(&name(&format!("s{it}.a.test"))))
+        let silent: Vec<_> = (0..LOOK_UPS.all)
+            .map_while(|it| discovery.scout.turns.take(&name(&format!("s{it}.evil.co.test"))))
             .collect();
 
-        // when others are asked for, then those of the zone get no turn, and the rest do
-        assert_eq!(silent.len(), LOOK_UPS_OF_ONE);
-        assert_eq!(discovery.hosts(&name("z.a.test")).await, Err(TransportError::Busy));
-        assert_eq!(discovery.hosts(&alpha()).await, Err(TransportError::Refused), "every name leads inside");
+        // when others are asked for, then those of the owner get no turn, and the rest do, also those of the same suffix
+        assert_eq!(silent.len(), LOOK_UPS.of_name);
+        assert_eq!(discovery.hosts(&name("z.evil.co.test")).await, Err(TransportError::Busy));
+        for other in ["alpha.test", "honest.co.test"] {
+            let found = discovery.hosts(&name(other)).await;
+            assert_eq!(found, Err(TransportError::Refused), "every name leads inside");
+        }
     }
 
     /// Others take all turns.
     fn all_turns(discovery: &Discovery) -> Vec<Turn<'_>> {
         let turns = &discovery.scout.turns;
-        (0..LOOK_UPS_AT_ONCE).map(|it| turns.take(&name(&format!("z{it}.test"))).unwrap()).collect()
+        (0..LOOK_UPS.all).map(|it| turns.take(&name(&format!("z{it}.test"))).unwrap()).collect()
     }
 
     /// Where every name leads to this machine, which is refused.
@@ -435,7 +429,7 @@ mod tests {
         Discovery::with(Scout {
             client,
             resolver,
-            turns: Turns::new(LOOK_UPS_AT_ONCE, LOOK_UPS_OF_ONE),
+            turns: Turns::new(LOOK_UPS),
             turn_time,
             memory: FailureMemory::SERVER,
         })

@@ -239,6 +239,7 @@ impl Parts {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, to: &Fqdn, outgoing: Outgoing) -> Result<Result<Bytes, ErrorReply>, TransportError> {
+        let limit = outgoing.longest_answer();
         let Outgoing { service, name, mut call, circuit } = outgoing;
         let client = self.0.circuits.of(circuit)?;
         let url = self.0.url(to, service, &service.path(name)).await?;
@@ -251,7 +252,7 @@ impl Transport for HttpTransport {
         if let Some(value) = token.as_ref().and_then(token::authorization) {
             request = request.header(AUTHORIZATION, value);
         }
-        match exchange::exchange(request, MAX_REPLY).await {
+        match exchange::exchange(request, limit).await {
             Ok(answer) => read(answer),
             Err(error) => {
                 self.0.discovery.doubt(to);
@@ -280,8 +281,6 @@ fn read(answer: Answer) -> Result<Result<Bytes, ErrorReply>, TransportError> {
 
 /// Where an AS publishes the keys of DPoP tokens (05).
 pub(crate) const JWKS: &str = "/.well-known/jwks.json";
-/// Longest reply that is read: a large group's tree, or a page of a queue.
-const MAX_REPLY: usize = 8 << 20;
 /// How long a call may take in all.
 const CALL_TIME: Duration = Duration::from_secs(45);
 /// How long a published document may take.

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::{
     Parts,
     resolver::{AddressRefused, Resolver},
-    turns::Turns,
+    turns::{Quota, Turns},
 };
 pub(crate) use super::{resolver::LOOK_UP_TIME, turns::Zone};
 use crate::well_known::{HTTPS, Host};
@@ -77,7 +77,7 @@ impl Networks {
     /// With the transport's authorities and with names as this resolver has them. Each exchange may take so long.
     pub(super) fn new(parts: Arc<Parts>, resolver: Resolver, time: Duration) -> Self {
         let entries = Mutex::new(LruCache::new(MAX_HOSTS));
-        let directory = Directory { resolver, turns: turns(), entries };
+        let directory = Directory { resolver, turns: Turns::new(LOOK_UPS), entries };
         Self { parts, time, directory: Arc::new(directory), clients: Mutex::new(LruCache::new(MAX_CLIENTS)) }
     }
 
@@ -162,10 +162,6 @@ fn in_order(addresses: &[SocketAddr]) -> Vec<Network> {
     networks
 }
 
-fn turns() -> Turns {
-    Turns::new(LOOK_UPS_AT_ONCE, LOOK_UPS_OF_ONE)
-}
-
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -182,10 +178,8 @@ const MAX_HOSTS: NonZero<usize> = match NonZero::new(1_024) {
     Some(number) => number,
     None => NonZero::<usize>::MIN,
 };
-/// Hosts that are looked up at the same time: anybody can name as many as they like,
-const LOOK_UPS_AT_ONCE: usize = 64;
-/// and of one zone, whose servers may take their time.
-const LOOK_UPS_OF_ONE: usize = 8;
+/// Hosts that are looked up at the same time: anybody can name as many as they like.
+const LOOK_UPS: Quota = Quota { all: 64, of_zone: 8, of_name: 8 };
 /// How long addresses are used without asking again,
 const FOUND_TIME: Duration = Duration::from_secs(60);
 /// and how long it is remembered that a host was not found.
@@ -206,8 +200,8 @@ mod tests {
     use reqwest::dns::Resolve;
     use tokio::time::Instant;
 
-    use super::{Directory, LOOK_UPS_AT_ONCE, MAX_HOSTS, Network, Within, in_order, locked, turns};
-    use crate::transport::{names::Everywhere, resolver::Resolver};
+    use super::{Directory, LOOK_UPS, MAX_HOSTS, Network, Within, in_order, locked};
+    use crate::transport::{names::Everywhere, resolver::Resolver, turns::Turns};
 
     #[test]
     fn what_one_owner_has_for_little_is_one_network() {
@@ -227,7 +221,7 @@ mod tests {
         let found = directory.addresses(&host("known.test")).await;
         let entry = locked(&directory.entries).get(&host("known.test")).cloned().unwrap();
         entry.lock().await.as_mut().unwrap().until = Instant::now();
-        let _turns: Vec<_> = (0..LOOK_UPS_AT_ONCE)
+        let _turns: Vec<_> = (0..LOOK_UPS.all)
             .map(|it| directory.turns.take(&host(&format!("z{it}.test"))).unwrap())
             .collect();
 
@@ -272,7 +266,7 @@ mod tests {
     fn directory(addresses: &[&str]) -> Directory {
         let addresses = addresses.iter().map(|it| it.parse().unwrap()).collect();
         let resolver = Resolver::new(HashMap::new(), Arc::default(), Arc::new(Everywhere(addresses)));
-        Directory { resolver, turns: turns(), entries: Mutex::new(LruCache::new(MAX_HOSTS)) }
+        Directory { resolver, turns: Turns::new(LOOK_UPS), entries: Mutex::new(LruCache::new(MAX_HOSTS)) }
     }
 
     fn host(name: &str) -> Fqdn {

@@ -1,10 +1,11 @@
 //! Turns to look hosts up that strangers name (08, "Discovery"; 10, T6, T20).
 //!
 //! Who answers for a name may take its time, and anybody can name as many as they like: so many are looked up at once, and
-//! of one zone so many, which leaves the rest to the others.
+//! of one owner so many, which leaves the rest to the others.
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,47 +18,66 @@ use tokio::{sync::Notify, time::timeout};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Zone(String);
 
-/// How many look-ups are under way.
+/// How many hosts may be looked up at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quota {
+    /// In all,
+    pub(super) all: usize,
+    /// of one zone,
+    pub(super) of_zone: usize,
+    /// and of one name within a zone, which has the last three labels: where people register names below a suffix of two,
+    /// as co.uk, that is what one of them has.
+    pub(super) of_name: usize,
+}
+
+/// The look-ups that are under way.
 pub(super) struct Turns {
-    limit: usize,
-    limit_per_zone: usize,
-    /// No other zones are listed.
-    under_way: Mutex<HashMap<Zone, usize>>,
+    quota: Quota,
+    /// How many, by their last two labels and by their last three; none that has none is listed.
+    under_way: Mutex<Counts>,
     returned: Notify,
+}
+
+#[derive(Default)]
+struct Counts {
+    zones: HashMap<Zone, usize>,
+    names: HashMap<String, usize>,
 }
 
 /// Leave to look one host up, given back when dropped.
 pub(super) struct Turn<'a> {
     turns: &'a Turns,
     zone: Zone,
+    name: String,
 }
 
 impl Zone {
     /// The zone of a host.
     pub(crate) fn of(host: &Fqdn) -> Self {
-        let mut labels = host.as_str().rsplitn(3, '.');
-        let (last, before) = (labels.next().unwrap_or_default(), labels.next().unwrap_or_default());
-        Self(format!("{before}.{last}"))
+        Self(last_labels(host, 2).to_owned())
     }
 }
 
 impl Turns {
-    /// So many at once, and so many of one zone.
-    pub(super) fn new(limit: usize, limit_per_zone: usize) -> Self {
-        Self { limit, limit_per_zone, under_way: Mutex::default(), returned: Notify::new() }
+    /// None is under way.
+    pub(super) fn new(quota: Quota) -> Self {
+        Self { quota, under_way: Mutex::default(), returned: Notify::new() }
     }
 
-    /// Leave to look a host up; none where too many are being looked up, or too many of its zone.
+    /// Leave to look a host up; none where too many are being looked up, or too many of whom it belongs to.
     pub(super) fn take(&self, host: &Fqdn) -> Option<Turn<'_>> {
-        let zone = Zone::of(host);
-        let mut under_way = self.under_way();
-        let all: usize = under_way.values().sum();
-        let here = under_way.get(&zone).copied().unwrap_or_default();
-        if all >= self.limit || here >= self.limit_per_zone {
+        let (zone, name) = (Zone::of(host), last_labels(host, 3).to_owned());
+        let mut counts = self.under_way();
+        let all: usize = counts.zones.values().sum();
+        let of_zone = counts.zones.get(&zone).copied().unwrap_or_default();
+        let of_name = counts.names.get(&name).copied().unwrap_or_default();
+        let Quota { all: most, of_zone: most_of_zone, of_name: most_of_name } = self.quota;
+        if all >= most || of_zone >= most_of_zone || of_name >= most_of_name {
             return None;
         }
-        under_way.insert(zone.clone(), here.saturating_add(1));
-        Some(Turn { turns: self, zone })
+        counts.zones.insert(zone.clone(), of_zone.saturating_add(1));
+        counts.names.insert(name.clone(), of_name.saturating_add(1));
+        Some(Turn { turns: self, zone, name })
     }
 
     /// The same for who can wait so long.
@@ -75,24 +95,35 @@ impl Turns {
         timeout(time, taking).await.ok()
     }
 
-    fn under_way(&self) -> MutexGuard<'_, HashMap<Zone, usize>> {
+    fn under_way(&self) -> MutexGuard<'_, Counts> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut under_way = self.turns.under_way();
-        if let Some(here) = under_way.get_mut(&self.zone) {
-            *here = here.saturating_sub(1);
-            if *here == 0 {
-                under_way.remove(&self.zone);
-            }
-        }
-        drop(under_way);
+        let mut counts = self.turns.under_way();
+        lessen(&mut counts.zones, &self.zone);
+        lessen(&mut counts.names, &self.name);
+        drop(counts);
         // All that wait: the first of them may be of a zone that has no more.
         self.turns.returned.notify_waiters();
     }
+}
+
+fn lessen<T: Eq + Hash>(counts: &mut HashMap<T, usize>, key: &T) {
+    let Some(count) = counts.get_mut(key) else { return };
+    *count = count.saturating_sub(1);
+    if *count == 0 {
+        counts.remove(key);
+    }
+}
+
+/// The last labels of a name, or all where it has fewer.
+fn last_labels(host: &Fqdn, count: usize) -> &str {
+    let name = host.as_str();
+    let before = count.checked_sub(1).and_then(|skipped| name.rmatch_indices('.').nth(skipped));
+    before.and_then(|(dot, _)| name.get(dot.saturating_add(1)..)).unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -104,26 +135,43 @@ mod tests {
     use phoenix_core::Fqdn;
     use tokio::time::timeout;
 
-    use super::{Turns, Zone};
+    use super::{Quota, Turn, Turns, Zone, last_labels};
+
+    const QUOTA: Quota = Quota { all: 32, of_zone: 16, of_name: 4 };
 
     #[test]
-    fn t6_t20_names_of_one_zone_leave_look_ups_to_the_others_and_all_have_so_many() {
-        let turns = Turns::new(32, 8);
+    fn t6_t20_hosts_of_one_owner_leave_look_ups_to_the_others_and_all_have_so_many() {
+        let turns = Turns::new(QUOTA);
+        let take = |name: fn(usize) -> String| -> Vec<Turn<'_>> {
+            (0..100).map_while(|it| turns.take(&host(&name(it)))).collect()
+        };
 
-        let first: Vec<_> = (0..100).map_while(|it| turns.take(&host(&format!("s{it}.a.test")))).collect();
-        let others: Vec<_> = (0..100).map_while(|it| turns.take(&host(&format!("z{it}.test")))).collect();
+        let of_name = take(|it| format!("s{it}.evil.co.test"));
+        let of_zone = take(|it| format!("s.evil{it}.co.test"));
+        let others = take(|it| format!("z{it}.test"));
 
-        assert_eq!((first.len(), others.len()), (8, 24));
-        drop((first, others));
+        assert_eq!((of_name.len(), of_zone.len(), others.len()), (4, 12, 16));
+        drop((of_name, of_zone, others));
         assert!(turns.take(&host("s.a.test")).is_some());
-        assert!(turns.under_way().is_empty());
-        assert_eq!(Zone::of(&host("a.b.c.test")), Zone::of(&host("c.test")));
+        let counts = turns.under_way();
+        assert!(counts.zones.is_empty() && counts.names.is_empty());
+    }
+
+    #[test]
+    fn who_answers_for_a_name_is_told_by_its_last_labels() {
+        let name = host("a.b.c.test");
+
+        assert_eq!(
+            [1, 2, 3, 4, 5].map(|it| last_labels(&name, it)),
+            ["test", "c.test", "b.c.test", "a.b.c.test", "a.b.c.test"]
+        );
+        assert_eq!(Zone::of(&name), Zone::of(&host("c.test")));
         assert_ne!(Zone::of(&host("b.test")), Zone::of(&host("c.test")));
     }
 
     #[tokio::test]
     async fn who_waits_gets_the_turn_that_is_given_back_though_others_of_a_full_zone_wait_before() {
-        let turns = Turns::new(2, 1);
+        let turns = Turns::new(Quota { all: 2, of_zone: 1, of_name: 1 });
         let (full, turn) = (turns.take(&host("a.test")).unwrap(), turns.take(&host("b.test")).unwrap());
         let [of_full, name] = [host("s.a.test"), host("c.test")];
         let (mut before, mut waiting) =

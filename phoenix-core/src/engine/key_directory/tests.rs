@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures::{executor::block_on, future::join_all};
 
 use super::{
-    BUSY_REST_S, FAILURE_REST_S, FRESH_S, KeyDirectory, KeyGrace, NEW_COMERS_A_DAY, REFRESH_S, RETRY_S,
-    STRANGER_S, State, waiting::KNOCKS_A_MINUTE,
+    BUSY_REST_S, FAILURE_REST_S, FRESH_S, KeyDirectory, KeyGrace, MAX_BYTES, MAX_ENTRIES, NEW_COMERS_A_DAY,
+    REFRESH_S, RETRY_S, STRANGER_S, State, waiting::KNOCKS_A_MINUTE,
 };
 use crate::{
     ErrorReply, Fqdn, KeyId, Origin, Reject, Timestamp,
@@ -24,7 +24,7 @@ use crate::{
         Alarm, Base, Batch, Clock, Commit, Entropy, Inline, LocalWake, Mark, NoPush, OpenPolicy, Outgoing,
         Part, PartitionKey, Ports, Snapshot, Space, Store, Transport, TransportError, Write,
     },
-    published::{AsDocument, DsDocument, PublishedKeys},
+    published::{AsDocument, DsDocument, PublishedKeys, max_document},
     store::MemoryStore,
     time::DAY,
     token::{Rotation, TokenKeys},
@@ -141,29 +141,76 @@ fn t6_one_source_cannot_make_this_server_knock_on_many_doors() {
 }
 
 #[test]
-fn t20_where_too_many_wait_nobody_is_asked_and_what_is_known_must_do() {
+fn t20_where_too_many_wait_nobody_is_asked_and_what_is_known_must_do_where_it_revokes_nothing() {
     // given a homeserver whose keys are known and old, one that nobody knows, and no place to wait
-    let world = World::new();
+    let mut world = World::new();
     block_on(world.directory.find(&world.need(None))).unwrap();
+    world.serve(1);
+    block_on(world.directory.find(&as_need())).unwrap();
     world.pass_s(FRESH_S);
     let stranger = Need::keys("s.example".parse().unwrap(), ServiceName::As);
-    let waiting: Vec<_> = (0..)
-        .map_while(|it: u32| {
-            let origin = Origin { address: Some(it.to_be_bytes().into()), request: 0 };
-            world.directory.place(std::slice::from_ref(&stranger), &origin, 1 << 20).ok()
-        })
-        .collect();
+    let wait = |network: u32| {
+        let origin = Origin { address: Some(network.to_be_bytes().into()), request: 0 };
+        world.directory.place(std::slice::from_ref(&stranger), &origin, 1 << 20).ok()
+    };
+    let waiting: Vec<_> = (0..).map_while(wait).collect();
 
     // when calls need their keys
     let ask = |need: &Need| block_on(world.directory.find_for_stranger(need, &origin("192.0.2.1"), 1 << 20));
-    let (old, unknown) = (ask(&world.need(None)), ask(&stranger));
+    let (old, revoking, unknown) = (ask(&world.need(None)), ask(&as_need()), ask(&stranger));
 
-    // then they are not fetched, until there is a place again
+    // then they are not fetched, and those of an AS, which may revoke the caller, are not used
+    let unavailable = Err(Reject::Unavailable(RETRY_S));
     assert!(old.is_ok());
-    assert_eq!((unknown, world.fetches()), (Err(Reject::Unavailable(RETRY_S)), 1));
+    assert_eq!((revoking, unknown, world.fetches()), (unavailable.clone(), unavailable, 2));
+
+    // until there is a place again, or whoever has them does not answer
     drop(waiting);
-    assert!(ask(&world.need(None)).is_ok());
-    assert_eq!(world.fetches(), 2);
+    assert!(ask(&as_need()).is_ok());
+    assert_eq!(world.fetches(), 3);
+    world.pass_s(FRESH_S);
+    world.cut(true);
+    assert!(block_on(world.directory.find(&as_need())).is_ok(), "within its grace");
+    let _waiting: Vec<_> = (0..).map_while(wait).collect();
+    assert!(ask(&as_need()).is_ok(), "it is left in peace, so nobody has to wait");
+}
+
+#[test]
+fn t20_the_longest_documents_of_whom_nobody_knew_yesterday_go_first_where_there_are_too_many_bytes() {
+    let mut world = World::new();
+    let keys = world.keys();
+    let peers = ["a.test", "b.test"].map(|name| world.meet(name, &keys));
+    world.pass_s(STRANGER_S);
+    for number in 0..100 {
+        let name = format!("long{number}.evil.test");
+        world.meet_with(&name, &keys, max_document(ServiceName::As));
+    }
+    let small = world.meet("c.test", &keys);
+
+    world.directory.make_room();
+
+    let held = world.directory.entries();
+    let bytes: usize = held.values().map(|entry| entry.state().bytes).sum();
+    assert!(bytes <= MAX_BYTES && held.len() > 3, "{bytes} of {}", held.len());
+    for peer in peers.into_iter().chain([small]) {
+        assert!(held.contains_key(&(peer.clone(), ServiceName::As)), "{peer}");
+    }
+}
+
+#[test]
+fn t22_made_up_homeservers_take_no_place_of_one_that_was_known_yesterday_and_does_not_answer() {
+    let mut world = World::new();
+    let keys = world.keys();
+    let peer = world.meet("a.test", &keys);
+    world.pass_s(STRANGER_S);
+
+    for number in 0..MAX_ENTRIES + 100 {
+        world.directory.make_room();
+        world.meet(&format!("s{number}.evil.test"), &keys);
+    }
+
+    let held = world.directory.entries();
+    assert!(held.len() <= MAX_ENTRIES && held.contains_key(&(peer, ServiceName::As)));
 }
 
 #[test]
@@ -345,10 +392,14 @@ impl World {
 
     /// From now on, a homeserver of this name is known by these keys.
     fn meet(&self, name: &str, keys: &Arc<PublishedKeys>) -> Fqdn {
+        self.meet_with(name, keys, 1_000)
+    }
+
+    /// The same, with a document of this length.
+    fn meet_with(&self, name: &str, keys: &Arc<PublishedKeys>, bytes: usize) -> Fqdn {
         let need = Need::keys(name.parse().unwrap(), ServiceName::As);
-        let now = self.clock.now();
-        let state =
-            State { keys: Some(keys.clone()), fetched_at: now, known_since: Some(now), ..State::default() };
+        let (now, keys) = (self.clock.now(), Some(keys.clone()));
+        let state = State { keys, bytes, fetched_at: now, known_since: Some(now), ..State::default() };
         *self.directory.entry(&need).state.lock().unwrap() = state;
         need.domain
     }

@@ -19,8 +19,8 @@ pub(super) struct Waiting(Mutex<Taken>);
 struct Taken {
     bytes: usize,
     sources: BTreeMap<u64, Share>,
-    /// How many wait at each door.
-    doors: BTreeMap<Door, usize>,
+    /// How many wait at each door, by their networks.
+    doors: BTreeMap<Door, BTreeMap<Option<u64>, usize>>,
     knocks: Knocks,
 }
 
@@ -38,14 +38,21 @@ struct Knocks {
     sources: BTreeMap<u64, u32>,
 }
 
+/// Who waits.
+#[derive(Clone, Debug)]
+pub(super) enum Caller {
+    /// Who has shown what its call needs: a token, or who it is.
+    Known,
+    /// Whoever it may be; at the door of a homeserver of which no keys are known, where there is one.
+    Stranger(Option<Door>),
+}
+
 /// Leave for one call to wait, given back when dropped.
 pub(crate) struct Place<'a> {
     waiting: &'a Waiting,
     source: Option<u64>,
     bytes: usize,
     door: Option<Door>,
-    /// Whether this call was the first one at the door.
-    is_first: bool,
 }
 
 impl Waiting {
@@ -72,35 +79,39 @@ impl Waiting {
         Ok(())
     }
 
-    /// A place for a call of so many bytes; none where too much waits already, of all or of its network. Where nobody
-    /// knows yet who calls, also for its door: doors are few.
-    pub(super) fn place(&self, origin: &Origin, bytes: usize, door: Option<Door>) -> Option<Place<'_>> {
+    /// A place for a call of so many bytes; none where too much waits already, of all or of its network.
+    pub(super) fn place(&self, origin: &Origin, bytes: usize, caller: Caller) -> Option<Place<'_>> {
         let (source, bytes) = (origin.prefix(), bytes.max(FLOOR));
-        let mut taken = self.taken();
-        let is_first = door.as_ref().is_some_and(|door| !taken.doors.contains_key(door));
-        let share = source.and_then(|source| taken.sources.get(&source)).copied().unwrap_or_default();
-        let new = Share {
-            bytes: share.bytes.saturating_add(bytes),
-            doors: share.doors.saturating_add(usize::from(is_first)),
+        let (door, room) = match caller {
+            Caller::Known => (None, MOST_BYTES),
+            Caller::Stranger(door) if bytes > SMALL => (door, MOST_BYTES - FOR_KNOWN - FOR_SMALL),
+            Caller::Stranger(door) => (door, MOST_BYTES - FOR_KNOWN),
         };
-        let room = if bytes > SMALL { MOST_BYTES - FOR_SMALL } else { MOST_BYTES };
+        let mut taken = self.taken();
+        let share = source.and_then(|source| taken.sources.get(&source)).copied().unwrap_or_default();
+        let at_door = door.as_ref().and_then(|door| taken.doors.get(door));
+        let is_new_door = door.is_some() && at_door.is_none();
+        let is_new_to_it = door.is_some() && at_door.is_none_or(|here| !here.contains_key(&source));
         let all = taken.bytes.saturating_add(bytes);
+        let own = share.bytes.saturating_add(bytes);
         // One call waits however large it is.
-        let is_within = share.bytes == 0 || new.bytes <= BYTES_OF_ONE;
-        let doors_within = !is_first || (taken.doors.len() < MOST_DOORS && share.doors < DOORS_OF_ONE);
-        if all > room || !is_within || !doors_within {
+        let has_bytes = all <= room && (share.bytes == 0 || own <= BYTES_OF_ONE);
+        let has_door = !is_new_door || taken.doors.len() < MOST_DOORS;
+        let has_share = source.is_none() || !is_new_to_it || share.doors < DOORS_OF_ONE;
+        if !(has_bytes && has_door && has_share) {
             return None;
         }
         taken.bytes = all;
         if let Some(source) = source {
-            taken.sources.insert(source, new);
+            let doors = share.doors.saturating_add(usize::from(is_new_to_it));
+            taken.sources.insert(source, Share { bytes: own, doors });
         }
         if let Some(door) = door.clone() {
-            let here = taken.doors.entry(door).or_default();
+            let here = taken.doors.entry(door).or_default().entry(source).or_default();
             *here = here.saturating_add(1);
         }
         drop(taken);
-        Some(Place { waiting: self, source, bytes, door, is_first })
+        Some(Place { waiting: self, source, bytes, door })
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -108,25 +119,35 @@ impl Waiting {
     }
 }
 
+impl Taken {
+    /// One of a network leaves a door. Whether it was the network's last one there.
+    fn leave(&mut self, door: &Door, source: Option<u64>) -> bool {
+        let Some(here) = self.doors.get_mut(door) else { return false };
+        let Some(count) = here.get_mut(&source) else { return false };
+        *count = count.saturating_sub(1);
+        let is_last = *count == 0;
+        if is_last {
+            here.remove(&source);
+        }
+        if here.is_empty() {
+            self.doors.remove(door);
+        }
+        is_last
+    }
+}
+
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut taken = self.waiting.taken();
         taken.bytes = taken.bytes.saturating_sub(self.bytes);
+        let has_left = self.door.as_ref().is_some_and(|door| taken.leave(door, self.source));
         if let Some(source) = self.source
             && let Some(share) = taken.sources.get_mut(&source)
         {
             share.bytes = share.bytes.saturating_sub(self.bytes);
-            share.doors = share.doors.saturating_sub(usize::from(self.is_first));
+            share.doors = share.doors.saturating_sub(usize::from(has_left));
             if *share == Share::default() {
                 taken.sources.remove(&source);
-            }
-        }
-        if let Some(door) = &self.door
-            && let Some(here) = taken.doors.get_mut(door)
-        {
-            *here = here.saturating_sub(1);
-            if *here == 0 {
-                taken.doors.remove(door);
             }
         }
     }
@@ -142,14 +163,17 @@ const KNOCK_RETRY_S: u32 = 60;
 const FLOOR: usize = 1 << 10;
 /// Most that wait in all: a quarter of what an adapter takes in at once by default,
 const MOST_BYTES: usize = 16 << 20;
-/// and of one network.
+/// of one network,
 const BYTES_OF_ONE: usize = 1 << 20;
-/// Calls of this size find room when large ones do not: enough to get to know each other by, which others profit from.
+/// and what is left for callers who are known.
+const FOR_KNOWN: usize = 4 << 20;
+/// Strangers' calls of this size find room when larger ones do not: enough to get to know each other by, from which
+/// others profit.
 const SMALL: usize = 16 << 10;
 /// What is left for them.
 const FOR_SMALL: usize = 4 << 20;
-/// Homeservers that callers nobody knows have looked up at the same time: half of what the transport over HTTPS does, so
-/// that the other half is left to deliveries and to callers who are known,
+/// Homeservers that strangers have looked up at the same time: half of what the transport over HTTPS does, so that the
+/// other half is left to deliveries and to callers who are known,
 const MOST_DOORS: usize = 16;
 /// and of one network.
 const DOORS_OF_ONE: usize = 4;
@@ -158,47 +182,63 @@ const DOORS_OF_ONE: usize = 4;
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use super::{BYTES_OF_ONE, DOORS_OF_ONE, Door, FOR_SMALL, MOST_BYTES, MOST_DOORS, Place, SMALL, Waiting};
+    use std::ops::Range;
+
+    use super::{
+        BYTES_OF_ONE, Caller, DOORS_OF_ONE, Door, FOR_KNOWN, FOR_SMALL, MOST_BYTES, MOST_DOORS, Place, SMALL,
+        Waiting,
+    };
     use crate::{Origin, api::ServiceName};
 
     #[test]
-    fn t20_calls_that_wait_take_no_more_than_their_part_and_large_ones_leave_some_to_small_ones() {
+    fn t20_calls_that_wait_take_no_more_than_their_part_and_leave_some_to_smaller_and_to_known_ones() {
         let waiting = Waiting::default();
+        let wait = |networks: Range<u32>, bytes: usize, caller: &Caller| -> Vec<Place<'_>> {
+            networks.map_while(|it| waiting.place(&origin(it), bytes, caller.clone())).collect()
+        };
 
-        let large: Vec<_> = (0..100).map_while(|it| waiting.place(&origin(it), BYTES_OF_ONE, None)).collect();
-        assert_eq!(large.len() * BYTES_OF_ONE, MOST_BYTES - FOR_SMALL);
-        let small: Vec<_> = (100..10_000).map_while(|it| waiting.place(&origin(it), SMALL, None)).collect();
-        assert_eq!(small.len() * SMALL, FOR_SMALL);
+        let large = wait(0..100, BYTES_OF_ONE, &Caller::Stranger(None));
+        let small = wait(1_000..10_000, SMALL, &Caller::Stranger(None));
+        let known = wait(100..200, BYTES_OF_ONE, &Caller::Known);
 
-        drop((large, small));
+        assert_eq!(large.len() * BYTES_OF_ONE, MOST_BYTES - FOR_KNOWN - FOR_SMALL);
+        assert_eq!((small.len() * SMALL, known.len() * BYTES_OF_ONE), (FOR_SMALL, FOR_KNOWN));
+        drop((large, small, known));
         assert!(is_empty(&waiting));
     }
 
     #[test]
     fn t20_one_network_waits_with_its_part_and_with_one_call_of_any_size() {
         let waiting = Waiting::default();
+        let wait = |network: u32, bytes: usize| waiting.place(&origin(network), bytes, Caller::Known);
 
-        let whole = waiting.place(&origin(0), 2 * BYTES_OF_ONE, None);
-        assert!(whole.is_some() && waiting.place(&origin(0), 1, None).is_none());
-        assert!(waiting.place(&origin(1), 1, None).is_some(), "others may");
+        let whole = wait(0, 2 * BYTES_OF_ONE);
+        assert!(whole.is_some() && wait(0, 1).is_none());
+        assert!(wait(1, 1).is_some(), "others may");
         drop(whole);
-        let parts: Vec<_> = (0..1_000).map_while(|_| waiting.place(&origin(0), SMALL, None)).collect();
+        let parts: Vec<_> = (0..1_000).map_while(|_| wait(0, SMALL)).collect();
         assert_eq!(parts.len() * SMALL, BYTES_OF_ONE);
     }
 
     #[test]
     fn t6_doors_that_strangers_wait_at_are_few_and_those_of_one_network_fewer() {
         let waiting = Waiting::default();
-        let stand = |source: u32, number: u32| waiting.place(&origin(source), 0, Some(door(number)));
+        let stand = |network: u32, number: u32| {
+            waiting.place(&origin(network), 0, Caller::Stranger(Some(door(number))))
+        };
 
-        let of_one: Vec<Place<'_>> = (0..100).map_while(|number| stand(0, number)).collect();
+        let mut of_one: Vec<Place<'_>> = (0..100).map_while(|number| stand(0, number)).collect();
         assert_eq!(of_one.len(), DOORS_OF_ONE);
-        assert!(stand(0, 0).is_some(), "at one of them, many may wait");
+        let second = stand(0, 0);
+        assert!(second.is_some(), "at one of them, many may wait");
+        of_one.remove(0);
+        assert!(stand(0, 50).is_none(), "it still stands at as many");
         let others: Vec<Place<'_>> = (1..100).map_while(|number| stand(number, 100 + number)).collect();
-        assert_eq!(of_one.len() + others.len(), MOST_DOORS);
-        assert!(waiting.place(&origin(200), 0, None).is_some(), "who is known stands at no door");
+        assert_eq!(DOORS_OF_ONE + others.len(), MOST_DOORS);
+        assert!(stand(200, 101).is_some(), "at a door that somebody waits at, others may");
+        assert!(waiting.place(&origin(200), 0, Caller::Known).is_some(), "who is known stands at no door");
 
-        drop((of_one, others));
+        drop((of_one, second, others));
         assert!(is_empty(&waiting));
     }
 
