@@ -204,8 +204,13 @@ impl Link {
         if let Source::Home(by) = &self.source {
             ground.watch.looked_up(by, from);
         }
-        if from.as_str() == federation::DOMAIN && !ground.watch.is_silent(ground.clock.elapsed_ms()) {
-            return federation::document(service, ground.clock.now()).ok_or(TransportError::Refused);
+        if from.as_str() == federation::DOMAIN {
+            if !ground.watch.is_silent(ground.clock.elapsed_ms()) {
+                return federation::document(service, ground.clock.now()).ok_or(TransportError::Refused);
+            }
+            // It takes the connection and says nothing.
+            ground.clock.sleep_ms(PATIENCE_MS).await;
+            return Err(TransportError::Unreachable);
         }
         let is_cut = |ground: &Ground| self.is_cut(ground, from) || self.is_cut_back(ground, from);
         let home = ground.home(from).filter(|_| !lost && !is_cut(ground));
