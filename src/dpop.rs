@@ -106,7 +106,8 @@ impl Homeserver {
     ) -> Result<Arc<PublishedKeys>, ErrorReply> {
         let (need, shared) = (Need::keys(domain.clone(), ServiceName::As), &self.inner.shared);
         shared.federation().admit(domain).map_err(Refusal::from)?;
-        let (clock, finding) = (&shared.ports().clock, shared.directory().find_for_stranger(&need, origin, 0));
+        let (clock, finding) =
+            (&shared.ports().clock, shared.directory().find_for_stranger(&need, origin, 0));
         let found = match select(pin!(finding), clock.sleep_until(clock.now().plus_secs(DEADLINE_S))).await {
             Either::Left((found, _)) => found,
             Either::Right(_) => Err(Reject::Unavailable(RETRY_S)),

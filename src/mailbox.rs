@@ -181,11 +181,11 @@ impl Mailboxes {
     /// Whether this domain was not greeted since this process began: it was cut off before, whether anybody noticed or not.
     fn is_new(&self, domain: &Fqdn) -> bool {
         let mut greeted = self.greeted.lock().unwrap_or_else(PoisonError::into_inner);
-        if greeted.len() >= MAX_CUT_OFF {
-            // Each is greeted once more.
-            greeted.clear();
+        let is_new = greeted.insert(domain.clone());
+        if greeted.len() > MAX_GREETED {
+            greeted.pop_first();
         }
-        greeted.insert(domain.clone())
+        is_new
     }
 
     /// Tells the operator what is given up (08).
@@ -362,5 +362,7 @@ fn receipt_of(id: [u8; 16], receipt: &[u8]) -> Option<Box<QsToQsReceipt>> {
 const SOON_S: u64 = 20;
 /// Homeservers that are greeted side by side when a process begins.
 const GREETED_AT_ONCE: usize = 4;
-/// Domains remembered as cut off, as broken, or as greeted: where there are more, some are greeted once too often.
+/// Domains remembered as cut off, or as broken,
 const MAX_CUT_OFF: usize = 1_024;
+/// and as greeted: where there are more, some are greeted once too often.
+const MAX_GREETED: usize = 16_384;

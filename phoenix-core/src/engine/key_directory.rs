@@ -26,6 +26,18 @@ use waiting::{Caller, Place, Waiting};
 /// Where keys are asked for.
 type Door = (Fqdn, ServiceName);
 
+/// Whose a homeserver's name is, roughly: its last two labels. Names below them cost nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Zone(String);
+
+impl Zone {
+    fn of(domain: &Fqdn) -> Self {
+        let name = domain.as_str();
+        let dot = name.rmatch_indices('.').nth(1).map(|(dot, _)| dot.saturating_add(1));
+        Self(dot.and_then(|from| name.get(from..)).unwrap_or(name).to_owned())
+    }
+}
+
 /// Keeps the published keys of other homeservers, and asks for them: one fetch at a time for each domain and
 /// service (08, "Published keys").
 pub struct KeyDirectory {
@@ -68,6 +80,8 @@ struct State {
     failures: u32,
     /// Until when it is not asked, since it did not answer or nobody could ask it.
     rests_until: Timestamp,
+    /// Whether it rests since nobody could ask it, which says nothing of it.
+    is_unasked: bool,
 }
 
 /// What a peer publishes, and what is remembered of it.
@@ -103,8 +117,7 @@ impl KeyDirectory {
         if need.domain == self.domain {
             return self.own.lock().unwrap_or_else(PoisonError::into_inner).get(&need.service).cloned();
         }
-        let entry = self.entries().get(&(need.domain.clone(), need.service)).cloned()?;
-        self.usable(&entry.state())
+        self.usable(&self.held(need)?.state())
     }
 
     /// What is known of a homeserver's AS is older than what it publishes: it is fetched anew when it is needed next, but
@@ -146,6 +159,9 @@ impl KeyDirectory {
     }
 
     fn last_good(&self, state: &State, need: &Need) -> Result<Arc<PublishedKeys>, Reject> {
+        if state.is_unasked && !may_be_old(need) {
+            return Err(Reject::Unavailable(RETRY_S));
+        }
         self.usable(state).ok_or(Reject::Unavailable(RETRY_S)).and_then(|keys| holding(keys, need))
     }
 
@@ -181,19 +197,24 @@ impl KeyDirectory {
     pub async fn remember(&self) {
         let now = self.clock.now();
         let day = now.as_secs() / DAY;
-        let mut entries: Vec<_> =
-            self.entries().iter().map(|((domain, _), entry)| (domain.clone(), entry.clone())).collect();
-        // Else whoever makes up the first names would take all places of each day.
-        entries.sort_by_cached_key(|(domain, _)| self.memory.lot(domain, day));
-        let mut failed = None;
-        for (domain, entry) in entries {
+        // Without the entries themselves, which would count as in use.
+        let unkept = |((domain, _), entry): (&Door, &Arc<Entry>)| {
             let state = entry.state();
-            let Some(latest) = state.unkept(now) else { continue };
-            if state.kept.is_none() && !self.takes_new_comer(now) {
+            Some((domain.clone(), state.unkept(now)?, state.kept.is_none()))
+        };
+        let mut unkept: Vec<_> = self.entries().iter().filter_map(unkept).collect();
+        // Else whoever makes up the first names would take all places of each day.
+        unkept.sort_by_cached_key(|(domain, ..)| self.memory.lot(domain, day));
+        let mut failed = None;
+        for (domain, latest, is_new) in unkept {
+            if is_new && !self.takes_new_comer(now) {
                 continue;
             }
             match self.memory.keep(&domain, latest.clone(), now).await {
-                Ok(true) => entry.note_kept(latest, now),
+                Ok(true) => {
+                    let entry = self.entries().get(&(domain, ServiceName::As)).cloned();
+                    entry.inspect(|entry| entry.note_kept(latest, now));
+                }
                 Ok(false) => {}
                 Err(fault) => failed = Some(fault),
             }
@@ -228,12 +249,14 @@ impl KeyDirectory {
         if self.is_at_hand(need) {
             return self.find(need).await;
         }
-        let mut door = None;
-        if self.known(need).is_none() {
+        let is_settled = self.held(need).is_some_and(|entry| entry.state().is_settled(self.clock.now()));
+        let caller = if is_settled {
+            Caller::Neighbour(Zone::of(&need.domain))
+        } else {
             self.waiting.knock(origin, self.clock.now())?;
-            door = Some((need.domain.clone(), need.service));
-        }
-        match self.waiting.place(origin, bytes, Caller::Stranger(door)) {
+            Caller::Stranger((need.domain.clone(), need.service))
+        };
+        match self.waiting.place(origin, bytes, caller) {
             Some(_place) => self.find(need).await,
             None => self.find_known(need),
         }
@@ -255,25 +278,29 @@ impl KeyDirectory {
         self.waiting.place(origin, bytes, Caller::Known).map(Some).ok_or(Reject::Unavailable(RETRY_S))
     }
 
-    /// Keys for a call that has no place to wait: those that are known. What an AS said a while ago does not do, since it
-    /// may have revoked the caller meanwhile; and a key that is not there may be new.
+    /// Keys for a call that has no place to wait: those that are known, where they may be old. A key that is not there may
+    /// be new.
     ///
     /// # Errors
     /// [`Reject::Unavailable`] where what is needed is not known.
     pub(crate) fn find_known(&self, need: &Need) -> Result<Arc<PublishedKeys>, Reject> {
-        let may_be_old = need.service != ServiceName::As || self.is_at_hand(need);
-        let known = self.known(need).filter(|_| may_be_old).and_then(|keys| holding(keys, need).ok());
+        let do_they = may_be_old(need) || self.is_at_hand(need);
+        let known = self.known(need).filter(|_| do_they).and_then(|keys| holding(keys, need).ok());
         known.ok_or(Reject::Unavailable(RETRY_S))
     }
 
     /// Whether nobody would be asked for these keys now: they are new enough, or the peer is left in peace.
     fn is_at_hand(&self, need: &Need) -> bool {
-        if need.domain == self.domain {
-            return true;
-        }
-        let (entry, now) =
-            (self.entries().get(&(need.domain.clone(), need.service)).cloned(), self.clock.now());
-        entry.is_some_and(|entry| entry.fresh(need, now).is_some() || entry.state().must_rest(need, now))
+        let now = self.clock.now();
+        let is_at_hand = |entry: Arc<Entry>| {
+            let state = entry.state();
+            entry.fresh(need, now).is_some() || (state.must_rest(need, now) && !state.is_unasked)
+        };
+        need.domain == self.domain || self.held(need).is_some_and(is_at_hand)
+    }
+
+    fn held(&self, need: &Need) -> Option<Arc<Entry>> {
+        self.entries().get(&(need.domain.clone(), need.service)).cloned()
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Door, Arc<Entry>>> {
@@ -289,36 +316,49 @@ impl KeyDirectory {
         self.entries().entry(key).or_default().clone()
     }
 
-    /// Has those go that are needed least, where there is no room for another: first whom nobody knew yesterday, since
-    /// anybody can make up homeservers, and of them those that were asked longest ago, or where it is bytes that there
-    /// are too many of, the longest. Nobody goes whose keys are being fetched.
+    /// Has those go that are needed least, where too much is held: first of the zone that holds most, since names below one
+    /// cost nothing, and there whom nobody knew yesterday, and whose document is longest. Nobody goes whose keys are in
+    /// use; half of the room is left to the others, however much that is.
     fn make_room(&self) {
-        let now = self.clock.now();
         let mut entries = self.entries();
-        let states = entries.iter().map(|(door, entry)| (door, entry, entry.state()));
-        let (mut idle, mut bytes) = (Vec::new(), 0_usize);
-        for (door, entry, state) in states {
-            bytes = bytes.saturating_add(state.bytes);
-            if Arc::strong_count(entry) == 1 {
-                idle.push((door.clone(), state));
-            }
+        let (mut idle, mut in_use) = (0_usize, 0_usize);
+        for entry in entries.values() {
+            let sum = if Arc::strong_count(entry) == 1 { &mut idle } else { &mut in_use };
+            *sum = sum.saturating_add(entry.weight());
         }
-        if entries.len() < MAX_ENTRIES && bytes <= MAX_BYTES {
+        let room = MAX_WEIGHT.saturating_sub(in_use.min(MAX_WEIGHT / 2));
+        if idle <= room {
             return;
         }
-        let is_long = bytes > MAX_BYTES;
-        idle.sort_by_key(|(_, state)| {
-            let length = if is_long { state.bytes } else { 0 };
-            (state.is_settled(now), Reverse(length), state.fetched_at)
-        });
-        for (door, state) in idle {
-            if entries.len() < MAX_ENTRIES && bytes <= MAX_BYTES {
-                return;
-            }
-            bytes = bytes.saturating_sub(state.bytes);
+        let now = self.clock.now();
+        let mut zones: BTreeMap<Zone, (usize, Vec<_>)> = BTreeMap::new();
+        for ((domain, service), entry) in entries.iter().filter(|(_, entry)| Arc::strong_count(entry) == 1) {
+            let (state, weight) = (entry.state(), entry.weight());
+            let (of_zone, doors) = zones.entry(Zone::of(domain)).or_default();
+            *of_zone = of_zone.saturating_add(weight);
+            doors.push((
+                state.is_settled(now),
+                Reverse(weight),
+                state.fetched_at,
+                (domain.clone(), *service),
+            ));
+        }
+        let mut zones: Vec<_> = zones.into_values().collect();
+        zones.iter_mut().for_each(|(_, doors)| doors.sort_by(|one, other| other.cmp(one)));
+        while idle > room {
+            let Some((of_zone, doors)) = zones.iter_mut().max_by_key(|(of_zone, _)| *of_zone) else { return };
+            let Some((_, Reverse(weight), _, door)) = doors.pop() else { return };
+            *of_zone = of_zone.saturating_sub(weight);
+            idle = idle.saturating_sub(weight);
             entries.remove(&door);
         }
     }
+}
+
+/// Whether keys do that are older than they should be though their homeserver may well answer. What an AS said a while ago
+/// does not, since it may have revoked the caller meanwhile, who would choose the moment.
+fn may_be_old(need: &Need) -> bool {
+    need.service != ServiceName::As
 }
 
 fn holding(keys: Arc<PublishedKeys>, need: &Need) -> Result<Arc<PublishedKeys>, Reject> {
@@ -329,6 +369,11 @@ fn holding(keys: Arc<PublishedKeys>, need: &Need) -> Result<Arc<PublishedKeys>, 
 }
 
 impl Entry {
+    /// What it takes of the room for keys.
+    fn weight(&self) -> usize {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).bytes.saturating_add(LEAST_WEIGHT)
+    }
+
     fn state(&self) -> State {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -355,10 +400,14 @@ impl Entry {
                 *state = State { keys, bytes, fetched_at: now, known_since, kept, ..State::default() };
             }
             // It was not asked, so that is no failure of its; who comes meanwhile need not wait for a turn as well.
-            Err(TransportError::Busy) => state.rests_until = now.plus_secs(BUSY_REST_S),
+            Err(TransportError::Busy) => {
+                state.rests_until = now.plus_secs(BUSY_REST_S);
+                state.is_unasked = true;
+            }
             Err(TransportError::Unreachable | TransportError::Refused) => {
                 let rest = FAILURE_REST_S.saturating_mul(1 << state.failures.min(MAX_DOUBLINGS));
                 state.failures = state.failures.saturating_add(1);
+                state.is_unasked = false;
                 state.rests_until = now.plus_secs(rest.min(HOUR));
             }
         }
@@ -372,18 +421,17 @@ impl State {
         now >= self.fetched_at.plus_secs(FRESH_S) || self.stale_from.is_some_and(|from| now >= from)
     }
 
-    /// Whether they were known a day ago.
+    /// Whether they were known a day ago, to this process or an earlier one.
     fn is_settled(&self, now: Timestamp) -> bool {
-        self.known_since.is_some_and(|since| now >= since.plus_secs(STRANGER_S))
+        self.kept.is_some() || self.known_since.is_some_and(|since| now >= since.plus_secs(STRANGER_S))
     }
 
     /// How far they have come, where that is to be remembered and is not yet, or not for long any more.
     fn unkept(&self, now: Timestamp) -> Option<Latest> {
         let latest = Latest::of(self.keys.as_ref()?)?;
-        let is_known = self.kept.is_some() || self.is_settled(now);
         let is_kept =
             self.kept.as_ref().is_some_and(|(kept, at)| *kept == latest && now < at.plus_secs(KEPT_S));
-        (is_known && !is_kept).then_some(latest)
+        (self.is_settled(now) && !is_kept).then_some(latest)
     }
 
     /// Whether it is too early to ask (again): for a key that was not there a moment ago, or after a failure.
@@ -411,11 +459,11 @@ const MAX_DOUBLINGS: u32 = 10;
 const BUSY_REST_S: u64 = 1;
 /// When to come back for keys that could not be had.
 const RETRY_S: u32 = 5;
-/// Domains and services whose keys are held,
-const MAX_ENTRIES: usize = 4_096;
-/// and how long their documents may be together: most have a few kilobytes, and that of an AS with many revoked clients
-/// two megabytes.
-const MAX_BYTES: usize = 32 << 20;
+/// Room for the keys of others: for the documents of some four thousand services, most of which have a few kilobytes, and
+/// that of an AS with many revoked clients two megabytes.
+const MAX_WEIGHT: usize = 64 << 20;
+/// What each takes beside its document.
+const LEAST_WEIGHT: usize = 8 << 10;
 
 #[cfg(test)]
 mod tests;

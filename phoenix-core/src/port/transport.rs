@@ -5,7 +5,11 @@ use bytes::Bytes;
 
 use crate::{
     ErrorReply, Fqdn,
-    api::{Endpoint, ServiceName, auth::UserNotice, federation::FederatedEnqueue},
+    api::{
+        Endpoint, ServiceName,
+        auth::{GetConnectionPackage, GetProfile, UserNotice},
+        federation::FederatedEnqueue,
+    },
     wire::Call,
 };
 
@@ -56,9 +60,12 @@ impl Outgoing {
     /// group has some megabytes.
     #[must_use]
     pub fn longest_answer(&self) -> usize {
-        let of_homeservers = [FederatedEnqueue::DESCRIPTION.id, UserNotice::DESCRIPTION.id];
-        if of_homeservers.contains(&self.call.endpoint) {
+        let told = [FederatedEnqueue::DESCRIPTION.id, UserNotice::DESCRIPTION.id];
+        let looked_up = [GetConnectionPackage::DESCRIPTION.id, GetProfile::DESCRIPTION.id];
+        if told.contains(&self.call.endpoint) {
             self.call.body.len().saturating_add(LONGEST_WORD)
+        } else if looked_up.contains(&self.call.endpoint) {
+            LONGEST_FOUND
         } else {
             LONGEST_ANSWER
         }
@@ -67,6 +74,8 @@ impl Outgoing {
 
 /// Longest answer of all.
 const LONGEST_ANSWER: usize = 8 << 20;
+/// Longest answer about a user: a profile, or a package of each of ten clients.
+const LONGEST_FOUND: usize = 1 << 20;
 /// What an answer to a homeserver has beside what it says of each part: limits, or an error.
 const LONGEST_WORD: usize = 16 << 10;
 

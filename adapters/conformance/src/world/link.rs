@@ -262,7 +262,9 @@ impl Transport for Link {
             Either::Left((Ok(answer), _)) => Ok(answer),
             // Nobody carries it any more: what TCP would tell after a while.
             Either::Left((Err(_), _)) => {
-                clock.sleep_ms(NOTICED_MS).await;
+                // The hostile one takes the connection and says nothing.
+                let noticed_ms = if to.as_str() == federation::DOMAIN { patience_ms } else { NOTICED_MS };
+                clock.sleep_ms(noticed_ms).await;
                 Err(TransportError::Unreachable)
             }
             Either::Right(_) => Err(TransportError::Unreachable),

@@ -20,8 +20,10 @@ use crate::HttpTransport;
 /// Keys by domain. A domain is asked by one at a time, and at most once a minute, whatever keys its users' tokens name.
 pub(super) struct TokenKeys {
     transport: HttpTransport,
-    /// Requests that may wait for keys.
+    /// Requests that may wait for keys: of domains that have published some,
     waiting: Semaphore,
+    /// and of those that have not yet.
+    waiting_for_new: Semaphore,
     known: Mutex<LruCache<Fqdn, Arc<Domain>>>,
 }
 
@@ -36,8 +38,8 @@ struct Domain {
 
 impl TokenKeys {
     pub(super) fn new(transport: HttpTransport) -> Self {
-        let (waiting, known) = (Semaphore::new(WAITING), Mutex::new(LruCache::new(MAX_DOMAINS)));
-        Self { transport, waiting, known }
+        let [waiting, waiting_for_new] = [(); 2].map(|()| Semaphore::new(WAITING));
+        Self { transport, waiting, waiting_for_new, known: Mutex::new(LruCache::new(MAX_DOMAINS)) }
     }
 
     /// The keys of a domain, the one that is named among them if the domain has it.
@@ -51,9 +53,10 @@ impl TokenKeys {
         if let Some(keys) = slot.fresh(key_id, now) {
             return Ok(keys);
         }
+        let waiting = if slot.keys().is_some() { &self.waiting } else { &self.waiting_for_new };
         // Whoever does not answer must not have requests pile up here, each with its token and proof.
-        let (Ok(_here), Ok(_everywhere)) = (slot.waiting.try_acquire(), self.waiting.try_acquire()) else {
-            return Err(DpopRefusal::UNREACHABLE);
+        let (Ok(_here), Ok(_everywhere)) = (slot.waiting.try_acquire(), waiting.try_acquire()) else {
+            return slot.last(now);
         };
         let mut rests_until = slot.rests_until.lock().await;
         if let Some(keys) = slot.fresh(key_id, now) {
@@ -67,8 +70,7 @@ impl TokenKeys {
                 *slot.keys() = Some((Arc::new(keys), now));
             }
         }
-        // The last keys may be relied on for a while though the domain does not answer (08).
-        slot.younger_than(FRESH_S.saturating_add(GRACE_S), now).ok_or(DpopRefusal::UNREACHABLE)
+        slot.last(now)
     }
 
     fn slot(&self, domain: &Fqdn) -> Arc<Domain> {
@@ -88,6 +90,11 @@ impl Domain {
     /// Keys that need not be asked for.
     fn fresh(&self, key_id: &str, now: Timestamp) -> Option<Arc<JwkSet>> {
         self.younger_than(FRESH_S, now).filter(|keys| keys.find(key_id).is_some())
+    }
+
+    /// The last keys, which may be relied on for a while though the domain does not answer (08).
+    fn last(&self, now: Timestamp) -> Result<Arc<JwkSet>, DpopRefusal> {
+        self.younger_than(FRESH_S.saturating_add(GRACE_S), now).ok_or(DpopRefusal::UNREACHABLE)
     }
 
     /// The last keys, where they were asked for less than so many seconds ago.
@@ -111,8 +118,8 @@ const GRACE_S: u64 = TOKEN_S;
 const REST_S: u64 = MINUTE;
 /// The same where it was not asked, since too much else was under way: those behind need not wait for a turn as well.
 const BUSY_REST_S: u64 = 1;
-/// Requests that wait for keys, in all, with some kilobytes each,
-const WAITING: usize = 1_024;
+/// Requests that wait for keys of one of both kinds, with some kilobytes each,
+const WAITING: usize = 512;
 /// and for those of one domain: users of one whose keys are not known come again in a moment.
 const WAITING_FOR_ONE: usize = 64;
 /// Domains that are remembered, with a few kilobytes each.

@@ -34,6 +34,8 @@ struct Scout {
     client: Client,
     resolver: Arc<Resolver>,
     turns: Turns,
+    /// Those of domains that are known, which can wait.
+    refreshing: Turns,
     turn_time: Duration,
     memory: FailureMemory,
 }
@@ -100,7 +102,8 @@ pub(super) enum Unread {
 impl Discovery {
     /// Nothing is known yet.
     pub(super) fn new(client: Client, resolver: Arc<Resolver>, memory: FailureMemory) -> Self {
-        Self::with(Scout { client, resolver, turns: Turns::new(LOOK_UPS), turn_time: TURN_TIME, memory })
+        let (turns, refreshing) = (Turns::new(LOOK_UPS), Turns::new(REFRESHES));
+        Self::with(Scout { client, resolver, turns, refreshing, turn_time: TURN_TIME, memory })
     }
 
     fn with(scout: Scout) -> Self {
@@ -162,8 +165,10 @@ impl Discovery {
             return looking.clone();
         }
         let (scout, slot, domain) = (Arc::clone(&self.scout), Arc::clone(slot), domain.clone());
+        let is_found = known.answer(Instant::now()).is_ok();
         let task = tokio::spawn(async move {
-            let outcome = scout.turn(&domain).await;
+            let turns = if is_found { &scout.refreshing } else { &scout.turns };
+            let outcome = scout.turn(turns, &domain).await;
             let mut known = lock(&slot);
             known.looking = None;
             let now = Instant::now();
@@ -185,8 +190,8 @@ impl Discovery {
 
 impl Scout {
     /// Looks the domain up when it is its turn; none where too many others, or too many of its zone, take theirs.
-    async fn turn(&self, domain: &Fqdn) -> Option<Result<(Hosts, Duration), TransportError>> {
-        let _turn = self.turns.wait(domain, self.turn_time).await?;
+    async fn turn(&self, turns: &Turns, domain: &Fqdn) -> Option<Result<(Hosts, Duration), TransportError>> {
+        let _turn = turns.wait(domain, self.turn_time).await?;
         Some(self.look_up(domain).await)
     }
 
@@ -261,7 +266,9 @@ const MAX_DOMAINS: NonZero<usize> = match NonZero::new(16_384) {
     None => NonZero::<usize>::MIN,
 };
 /// Domains that are looked up at the same time: strangers can name as many as they like.
-const LOOK_UPS: Quota = Quota { all: 32, of_zone: 16, of_name: 4 };
+const LOOK_UPS: Quota = Quota { all: 32, of_zone: 8, of_name: 4 };
+/// The same of those that were found before, and are asked for anew beside.
+const REFRESHES: Quota = Quota { all: 16, of_zone: 4, of_name: 4 };
 /// How long a domain waits for its turn.
 const TURN_TIME: Duration = Duration::from_secs(5);
 /// Longest well-known document that is read.
@@ -285,7 +292,8 @@ mod tests {
     use tokio::time::{Instant, sleep, timeout};
 
     use super::{
-        Discovery, FailureMemory, Hosts, Knowledge, LOOK_UPS, STALE_TIME, Scout, Turns, WELL_KNOWN, lock,
+        Discovery, FailureMemory, Hosts, Knowledge, LOOK_UPS, Quota, REFRESHES, STALE_TIME, Scout, Turns,
+        WELL_KNOWN, lock,
     };
     use crate::{
         tests::{Authority, Running},
@@ -415,8 +423,11 @@ mod tests {
 
     /// Others take all turns.
     fn all_turns(discovery: &Discovery) -> Vec<Turn<'_>> {
-        let turns = &discovery.scout.turns;
-        (0..LOOK_UPS.all).map(|it| turns.take(&name(&format!("z{it}.test"))).unwrap()).collect()
+        let Scout { turns, refreshing, .. } = discovery.scout.as_ref();
+        let both = [(turns, LOOK_UPS), (refreshing, REFRESHES)].into_iter();
+        both.flat_map(|(turns, quota)| (0..quota.all).map(move |it| (turns, it)))
+            .map(|(turns, it)| turns.take(&name(&format!("z{it}.test"))).unwrap())
+            .collect()
     }
 
     /// Where every name leads to this machine, which is refused.
@@ -430,6 +441,7 @@ mod tests {
             client,
             resolver,
             turns: Turns::new(LOOK_UPS),
+            refreshing: Turns::new(REFRESHES),
             turn_time,
             memory: FailureMemory::SERVER,
         })

@@ -1,5 +1,7 @@
 //! Asking strangers for their keys, without being asked too much.
 
+mod bounds;
+
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -10,8 +12,8 @@ use bytes::Bytes;
 use futures::{executor::block_on, future::join_all};
 
 use super::{
-    BUSY_REST_S, FAILURE_REST_S, FRESH_S, KeyDirectory, KeyGrace, MAX_BYTES, MAX_ENTRIES, NEW_COMERS_A_DAY,
-    REFRESH_S, RETRY_S, STRANGER_S, State, waiting::KNOCKS_A_MINUTE,
+    BUSY_REST_S, FAILURE_REST_S, FRESH_S, KeyDirectory, KeyGrace, NEW_COMERS_A_DAY, REFRESH_S, RETRY_S,
+    STRANGER_S, State,
 };
 use crate::{
     ErrorReply, Fqdn, KeyId, Origin, Reject, Timestamp,
@@ -24,7 +26,7 @@ use crate::{
         Alarm, Base, Batch, Clock, Commit, Entropy, Inline, LocalWake, Mark, NoPush, OpenPolicy, Outgoing,
         Part, PartitionKey, Ports, Snapshot, Space, Store, Transport, TransportError, Write,
     },
-    published::{AsDocument, DsDocument, PublishedKeys, max_document},
+    published::{AsDocument, DsDocument, PublishedKeys},
     store::MemoryStore,
     time::DAY,
     token::{Rotation, TokenKeys},
@@ -117,100 +119,6 @@ fn the_last_good_keys_outlive_a_netsplit_for_as_long_as_the_operator_wants() {
     }
     assert_eq!(KeyGrace::default().as_secs(), DAY);
     assert_eq!(KeyGrace::from_secs(KeyGrace::MAX.as_secs() + 1), None);
-}
-
-#[test]
-fn t6_one_source_cannot_make_this_server_knock_on_many_doors() {
-    let world = World::new();
-    let stranger = |number: u32| Need::keys(format!("s{number}.example").parse().unwrap(), ServiceName::As);
-    let ask = |need: &Need, address| block_on(world.directory.find_for_stranger(need, &origin(address), 0));
-    world.cut(true);
-
-    for number in 0..KNOCKS_A_MINUTE {
-        assert!(matches!(ask(&stranger(number), "192.0.2.1"), Err(Reject::Unavailable(_))));
-    }
-
-    assert!(matches!(ask(&stranger(99), "192.0.2.1"), Err(Reject::RateLimited(_))));
-    assert!(matches!(ask(&stranger(99), "192.0.2.2"), Err(Reject::Unavailable(_))), "others may");
-    assert_eq!(world.fetches(), KNOCKS_A_MINUTE as usize + 1);
-    world.cut(false);
-    block_on(world.directory.find(&world.need(None))).unwrap();
-    assert!(ask(&world.need(None), "192.0.2.1").is_ok(), "it is known");
-    world.pass_s(60);
-    assert!(matches!(ask(&stranger(98), "192.0.2.1"), Err(Reject::Unavailable(_))));
-}
-
-#[test]
-fn t20_where_too_many_wait_nobody_is_asked_and_what_is_known_must_do_where_it_revokes_nothing() {
-    // given a homeserver whose keys are known and old, one that nobody knows, and no place to wait
-    let mut world = World::new();
-    block_on(world.directory.find(&world.need(None))).unwrap();
-    world.serve(1);
-    block_on(world.directory.find(&as_need())).unwrap();
-    world.pass_s(FRESH_S);
-    let stranger = Need::keys("s.example".parse().unwrap(), ServiceName::As);
-    let wait = |network: u32| {
-        let origin = Origin { address: Some(network.to_be_bytes().into()), request: 0 };
-        world.directory.place(std::slice::from_ref(&stranger), &origin, 1 << 20).ok()
-    };
-    let waiting: Vec<_> = (0..).map_while(wait).collect();
-
-    // when calls need their keys
-    let ask = |need: &Need| block_on(world.directory.find_for_stranger(need, &origin("192.0.2.1"), 1 << 20));
-    let (old, revoking, unknown) = (ask(&world.need(None)), ask(&as_need()), ask(&stranger));
-
-    // then they are not fetched, and those of an AS, which may revoke the caller, are not used
-    let unavailable = Err(Reject::Unavailable(RETRY_S));
-    assert!(old.is_ok());
-    assert_eq!((revoking, unknown, world.fetches()), (unavailable.clone(), unavailable, 2));
-
-    // until there is a place again, or whoever has them does not answer
-    drop(waiting);
-    assert!(ask(&as_need()).is_ok());
-    assert_eq!(world.fetches(), 3);
-    world.pass_s(FRESH_S);
-    world.cut(true);
-    assert!(block_on(world.directory.find(&as_need())).is_ok(), "within its grace");
-    let _waiting: Vec<_> = (0..).map_while(wait).collect();
-    assert!(ask(&as_need()).is_ok(), "it is left in peace, so nobody has to wait");
-}
-
-#[test]
-fn t20_the_longest_documents_of_whom_nobody_knew_yesterday_go_first_where_there_are_too_many_bytes() {
-    let mut world = World::new();
-    let keys = world.keys();
-    let peers = ["a.test", "b.test"].map(|name| world.meet(name, &keys));
-    world.pass_s(STRANGER_S);
-    for number in 0..100 {
-        let name = format!("long{number}.evil.test");
-        world.meet_with(&name, &keys, max_document(ServiceName::As));
-    }
-    let small = world.meet("c.test", &keys);
-
-    world.directory.make_room();
-
-    let held = world.directory.entries();
-    let bytes: usize = held.values().map(|entry| entry.state().bytes).sum();
-    assert!(bytes <= MAX_BYTES && held.len() > 3, "{bytes} of {}", held.len());
-    for peer in peers.into_iter().chain([small]) {
-        assert!(held.contains_key(&(peer.clone(), ServiceName::As)), "{peer}");
-    }
-}
-
-#[test]
-fn t22_made_up_homeservers_take_no_place_of_one_that_was_known_yesterday_and_does_not_answer() {
-    let mut world = World::new();
-    let keys = world.keys();
-    let peer = world.meet("a.test", &keys);
-    world.pass_s(STRANGER_S);
-
-    for number in 0..MAX_ENTRIES + 100 {
-        world.directory.make_room();
-        world.meet(&format!("s{number}.evil.test"), &keys);
-    }
-
-    let held = world.directory.entries();
-    assert!(held.len() <= MAX_ENTRIES && held.contains_key(&(peer, ServiceName::As)));
 }
 
 #[test]
