@@ -18,9 +18,9 @@ use phoenix_core::{
             VERSIONS_EXTENSION,
         },
         queue::{
-            AddPackage, ClientQueueConfig, CreateUser, CreateUserRequest, FriendshipToken, GetAddPackages,
-            GetAddPackagesRequest, KeyPackageBatch, PublishAddPackages, PublishAddPackagesRequest, QsKeys,
-            QueueConfigTbs, SealingKey,
+            AddPackage, ClientQueueConfig, CreateUser, CreateUserRequest, Dequeue, DequeueRequest,
+            FriendshipToken, GetAddPackages, GetAddPackagesRequest, KeyPackageBatch, PublishAddPackages,
+            PublishAddPackagesRequest, QsKeys, QueueConfigTbs, SealingKey,
         },
     },
     credential::{LeafCredential, MonthRange},
@@ -49,6 +49,13 @@ pub(crate) struct Person {
     config_key: SealingKey,
     /// What was published and not taken yet, by the KeyPackage.
     published: BTreeMap<Bytes, (Leaf, KeyPackage)>,
+}
+
+/// Someone who reads their queue.
+pub(crate) struct Reader {
+    person: Person,
+    /// The first number that was not read.
+    next: u64,
 }
 
 /// A leaf of a group, or of a KeyPackage.
@@ -141,6 +148,25 @@ impl Person {
         let package = bundle.key_package().clone();
         let key_package = Opaque::new(package.tls_serialize_detached().unwrap()).unwrap();
         (AddPackage { key_package, config, link_key: Opaque::default() }, (leaf, package))
+    }
+}
+
+impl Reader {
+    pub(crate) const fn new(person: Person) -> Self {
+        Self { person, next: 0 }
+    }
+
+    /// Reads what has come, and acknowledges it.
+    pub(crate) fn read(&mut self, house: &House) {
+        loop {
+            let request = DequeueRequest { from: self.next, max: 500, ack_below: self.next, wait_s: 0 };
+            let sender = Sender::QsClient(self.person.client);
+            let call = signed::<Dequeue>(&request, None, sender, &[&self.person.key]);
+            let Some(last) = house.ask::<Dequeue>(call).entries.last().map(|entry| entry.seq) else {
+                return;
+            };
+            self.next = last + 1;
+        }
     }
 }
 

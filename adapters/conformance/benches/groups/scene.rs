@@ -4,13 +4,15 @@ use crate::{
     calls::Purse,
     group::Group,
     house::{House, Kind},
-    people::Person,
+    people::{Person, Reader},
 };
 
 pub(crate) struct Scene {
     pub(crate) house: House,
     pub(crate) purse: Purse,
     pub(crate) group: Group,
+    /// Its members.
+    readers: Vec<Reader>,
 }
 
 impl Scene {
@@ -19,15 +21,18 @@ impl Scene {
         let house = House::new(kind);
         let mut purse = Purse::new(&house);
         let creator = Person::new(&house, &mut purse);
+        let mut readers = Vec::new();
         let candidates = (1..members).map(|_| {
             let mut person = Person::new(&house, &mut purse);
             person.publish(&house, &mut purse, 1);
-            person.candidate(&house, &mut purse)
+            let candidate = person.candidate(&house, &mut purse);
+            readers.push(Reader::new(person));
+            candidate
         });
         let candidates = candidates.collect();
         let group = Group::new(&house, &mut purse, &creator, candidates);
         assert_eq!(group.members(), members);
-        Self { house, purse, group }
+        Self { house, purse, group, readers }
     }
 
     /// The same, with all of it delivered.
@@ -35,6 +40,15 @@ impl Scene {
         let mut scene = Self::new(kind, members);
         scene.house.work();
         scene.house.arrive(scene.group.entries);
+        scene.read(kind);
         scene
+    }
+
+    /// Those who were added read their queues: where a group is talked in, queues do not fill up. On a disk that takes
+    /// minutes, and what lies unread there is in nobody's way.
+    pub(crate) fn read(&mut self, kind: Kind) {
+        if kind == Kind::Memory {
+            self.readers.iter_mut().for_each(|reader| reader.read(&self.house));
+        }
     }
 }
