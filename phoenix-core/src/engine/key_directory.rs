@@ -21,20 +21,34 @@ use crate::{
 };
 pub use grace::KeyGrace;
 use memory::Memory;
-use waiting::{Caller, Place, Waiting};
+use waiting::{Kind, Place, Waiting};
 
 /// Where keys are asked for.
 type Door = (Fqdn, ServiceName);
 
-/// Whose a homeserver's name is, roughly: its last two labels. Names below them cost nothing.
+/// Whose a homeserver is, roughly: by the last two labels of its name, or the last three. Names below them cost nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Zone(String);
+struct Owner {
+    labels: usize,
+    name: String,
+}
 
-impl Zone {
-    fn of(domain: &Fqdn) -> Self {
+impl Owner {
+    /// By two labels, and by three.
+    fn of(domain: &Fqdn) -> [Self; 2] {
+        [Self::zone(domain), Self::by(domain, 3)]
+    }
+
+    /// By two labels.
+    fn zone(domain: &Fqdn) -> Self {
+        Self::by(domain, 2)
+    }
+
+    fn by(domain: &Fqdn, labels: usize) -> Self {
         let name = domain.as_str();
-        let dot = name.rmatch_indices('.').nth(1).map(|(dot, _)| dot.saturating_add(1));
-        Self(dot.and_then(|from| name.get(from..)).unwrap_or(name).to_owned())
+        let before = labels.checked_sub(1).and_then(|skipped| name.rmatch_indices('.').nth(skipped));
+        let last = before.and_then(|(dot, _)| name.get(dot.saturating_add(1)..)).unwrap_or(name);
+        Self { labels, name: last.to_owned() }
     }
 }
 
@@ -249,17 +263,23 @@ impl KeyDirectory {
         if self.is_at_hand(need) {
             return self.find(need).await;
         }
-        let is_settled = self.held(need).is_some_and(|entry| entry.state().is_settled(self.clock.now()));
-        let caller = if is_settled {
-            Caller::Neighbour(Zone::of(&need.domain))
-        } else {
-            self.waiting.knock(origin, self.clock.now())?;
-            Caller::Stranger((need.domain.clone(), need.service))
-        };
-        match self.waiting.place(origin, bytes, caller) {
-            Some(_place) => self.find(need).await,
-            None => self.find_known(need),
+        let kind = if self.is_neighbour(need).await { Kind::Neighbour } else { Kind::Stranger };
+        let door = Some((need.domain.clone(), need.service));
+        match self.waiting.place(origin, bytes, (kind, door), self.clock.now()) {
+            Ok(_place) => self.find(need).await,
+            Err(reject) => self.find_known(need).map_err(|_| reject),
         }
+    }
+
+    /// Whether the homeserver was known a day ago: to this process, or to an earlier one that remembered its AS.
+    async fn is_neighbour(&self, need: &Need) -> bool {
+        let of_as = Need::keys(need.domain.clone(), ServiceName::As);
+        let is_settled =
+            |need| self.held(need).is_some_and(|entry| entry.state().is_settled(self.clock.now()));
+        // Where that cannot be read, nothing can: the call fails in a moment.
+        is_settled(need)
+            || is_settled(&of_as)
+            || matches!(self.memory.recall(&need.domain).await, Ok(Some(_)))
     }
 
     /// A place for a call of so many bytes to wait for keys; none is needed where nobody would be asked for them.
@@ -275,7 +295,7 @@ impl KeyDirectory {
         if needs.iter().all(|need| self.is_at_hand(need)) {
             return Ok(None);
         }
-        self.waiting.place(origin, bytes, Caller::Known).map(Some).ok_or(Reject::Unavailable(RETRY_S))
+        self.waiting.place(origin, bytes, (Kind::Known, None), self.clock.now()).map(Some)
     }
 
     /// Keys for a call that has no place to wait: those that are known, where they may be old. A key that is not there may
@@ -316,9 +336,9 @@ impl KeyDirectory {
         self.entries().entry(key).or_default().clone()
     }
 
-    /// Has those go that are needed least, where too much is held: first of the zone that holds most, since names below one
-    /// cost nothing, and there whom nobody knew yesterday, and whose document is longest. Nobody goes whose keys are in
-    /// use; half of the room is left to the others, however much that is.
+    /// Has those go that are needed least, where too much is held: first of a zone that holds much, since names below one
+    /// cost nothing; then whom nobody knew yesterday; and each time the longest document of the zone that holds most.
+    /// Nobody goes whose keys are in use; half of the room is left to the others, however much that is.
     fn make_room(&self) {
         let mut entries = self.entries();
         let (mut idle, mut in_use) = (0_usize, 0_usize);
@@ -331,23 +351,21 @@ impl KeyDirectory {
             return;
         }
         let now = self.clock.now();
-        let mut zones: BTreeMap<Zone, (usize, Vec<_>)> = BTreeMap::new();
+        let mut zones: BTreeMap<(bool, Owner), (usize, Vec<_>)> = BTreeMap::new();
         for ((domain, service), entry) in entries.iter().filter(|(_, entry)| Arc::strong_count(entry) == 1) {
             let (state, weight) = (entry.state(), entry.weight());
-            let (of_zone, doors) = zones.entry(Zone::of(domain)).or_default();
+            let (of_zone, doors) = zones.entry((state.is_settled(now), Owner::zone(domain))).or_default();
             *of_zone = of_zone.saturating_add(weight);
-            doors.push((
-                state.is_settled(now),
-                Reverse(weight),
-                state.fetched_at,
-                (domain.clone(), *service),
-            ));
+            doors.push((weight, Reverse(state.fetched_at), (domain.clone(), *service)));
         }
-        let mut zones: Vec<_> = zones.into_values().collect();
-        zones.iter_mut().for_each(|(_, doors)| doors.sort_by(|one, other| other.cmp(one)));
+        zones.values_mut().for_each(|(_, doors)| doors.sort());
         while idle > room {
-            let Some((of_zone, doors)) = zones.iter_mut().max_by_key(|(of_zone, _)| *of_zone) else { return };
-            let Some((_, Reverse(weight), _, door)) = doors.pop() else { return };
+            let heaviest = zones.iter_mut().filter(|(_, (_, doors))| !doors.is_empty());
+            let heaviest = heaviest.max_by_key(|((is_settled, _), (of_zone, _))| {
+                (*of_zone > MUCH_WEIGHT, !is_settled, *of_zone)
+            });
+            let Some((_, (of_zone, doors))) = heaviest else { return };
+            let Some((weight, _, door)) = doors.pop() else { return };
             *of_zone = of_zone.saturating_sub(weight);
             idle = idle.saturating_sub(weight);
             entries.remove(&door);
@@ -462,6 +480,8 @@ const RETRY_S: u32 = 5;
 /// Room for the keys of others: for the documents of some four thousand services, most of which have a few kilobytes, and
 /// that of an AS with many revoked clients two megabytes.
 const MAX_WEIGHT: usize = 64 << 20;
+/// What is much for the homeservers of one zone.
+const MUCH_WEIGHT: usize = MAX_WEIGHT / 8;
 /// What each takes beside its document.
 const LEAST_WEIGHT: usize = 8 << 10;
 

@@ -12,24 +12,24 @@ use phoenix_core::{
     port::TransportError,
     time::{HOUR, MINUTE},
 };
-use tokio::sync::{self, Semaphore};
+use tokio::sync;
 
 use super::DpopRefusal;
-use crate::HttpTransport;
+use crate::{
+    HttpTransport,
+    transport::turns::{Quota, Turns},
+};
 
 /// Keys by domain. A domain is asked by one at a time, and at most once a minute, whatever keys its users' tokens name.
 pub(super) struct TokenKeys {
     transport: HttpTransport,
-    /// Requests that may wait for keys: of domains that have published some,
-    waiting: Semaphore,
-    /// and of those that have not yet.
-    waiting_for_new: Semaphore,
+    /// Requests that may wait for keys.
+    waiting: Turns,
     known: Mutex<LruCache<Fqdn, Arc<Domain>>>,
 }
 
+#[derive(Default)]
 struct Domain {
-    /// Requests that may wait for its keys.
-    waiting: Semaphore,
     /// Until when it is left in peace. Locked while it is asked.
     rests_until: sync::Mutex<Timestamp>,
     /// What it published, and when it was asked for that.
@@ -38,8 +38,7 @@ struct Domain {
 
 impl TokenKeys {
     pub(super) fn new(transport: HttpTransport) -> Self {
-        let [waiting, waiting_for_new] = [(); 2].map(|()| Semaphore::new(WAITING));
-        Self { transport, waiting, waiting_for_new, known: Mutex::new(LruCache::new(MAX_DOMAINS)) }
+        Self { transport, waiting: Turns::new(WAITING), known: Mutex::new(LruCache::new(MAX_DOMAINS)) }
     }
 
     /// The keys of a domain, the one that is named among them if the domain has it.
@@ -53,10 +52,11 @@ impl TokenKeys {
         if let Some(keys) = slot.fresh(key_id, now) {
             return Ok(keys);
         }
-        let waiting = if slot.keys().is_some() { &self.waiting } else { &self.waiting_for_new };
         // Whoever does not answer must not have requests pile up here, each with its token and proof.
-        let (Ok(_here), Ok(_everywhere)) = (slot.waiting.try_acquire(), waiting.try_acquire()) else {
-            return slot.last(now);
+        let Some(_turn) = self.waiting.take(domain) else {
+            let last = slot.last(now)?;
+            // A key that is not there may be new.
+            return last.find(key_id).is_some().then_some(last).ok_or(DpopRefusal::UNREACHABLE);
         };
         let mut rests_until = slot.rests_until.lock().await;
         if let Some(keys) = slot.fresh(key_id, now) {
@@ -76,13 +76,6 @@ impl TokenKeys {
     fn slot(&self, domain: &Fqdn) -> Arc<Domain> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(known.get_or_insert_ref(domain, Arc::default))
-    }
-}
-
-impl Default for Domain {
-    fn default() -> Self {
-        let (rests_until, keys) = Default::default();
-        Self { waiting: Semaphore::new(WAITING_FOR_ONE), rests_until, keys }
     }
 }
 
@@ -118,10 +111,8 @@ const GRACE_S: u64 = TOKEN_S;
 const REST_S: u64 = MINUTE;
 /// The same where it was not asked, since too much else was under way: those behind need not wait for a turn as well.
 const BUSY_REST_S: u64 = 1;
-/// Requests that wait for keys of one of both kinds, with some kilobytes each,
-const WAITING: usize = 512;
-/// and for those of one domain: users of one whose keys are not known come again in a moment.
-const WAITING_FOR_ONE: usize = 64;
+/// Requests that wait for keys, with some kilobytes each. Users of a domain whose keys are not known come again in a moment.
+const WAITING: Quota = Quota { all: 1_024, of_zone: 128, of_name: 64 };
 /// Domains that are remembered, with a few kilobytes each.
 const MAX_DOMAINS: NonZero<usize> = match NonZero::new(1_024) {
     Some(number) => number,

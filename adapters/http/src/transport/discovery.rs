@@ -292,7 +292,7 @@ mod tests {
     use tokio::time::{Instant, sleep, timeout};
 
     use super::{
-        Discovery, FailureMemory, Hosts, Knowledge, LOOK_UPS, Quota, REFRESHES, STALE_TIME, Scout, Turns,
+        Discovery, FailureMemory, Hosts, Knowledge, LOOK_UPS, REFRESHES, STALE_TIME, Scout, Turns,
         WELL_KNOWN, lock,
     };
     use crate::{

@@ -9,7 +9,7 @@ pub(crate) mod networks;
 mod own;
 mod resolver;
 mod stream;
-mod turns;
+pub(crate) mod turns;
 
 use std::{
     collections::HashMap,

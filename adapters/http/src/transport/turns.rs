@@ -1,6 +1,6 @@
-//! Turns to look hosts up that strangers name (08, "Discovery"; 10, T6, T20).
+//! Turns to ask hosts that strangers name (08, "Discovery"; 10, T6, T20).
 //!
-//! Who answers for a name may take its time, and anybody can name as many as they like: so many are looked up at once, and
+//! Who answers for a name may take its time, and anybody can name as many as they like: so many are asked at once, and
 //! of one owner so many, which leaves the rest to the others.
 
 use std::{
@@ -20,18 +20,18 @@ pub(crate) struct Zone(String);
 
 /// How many hosts may be looked up at once.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Quota {
+pub(crate) struct Quota {
     /// In all,
-    pub(super) all: usize,
+    pub(crate) all: usize,
     /// of one zone,
-    pub(super) of_zone: usize,
+    pub(crate) of_zone: usize,
     /// and of one name within a zone, which has the last three labels: where people register names below a suffix of two,
     /// as co.uk, that is what one of them has.
-    pub(super) of_name: usize,
+    pub(crate) of_name: usize,
 }
 
 /// The look-ups that are under way.
-pub(super) struct Turns {
+pub(crate) struct Turns {
     quota: Quota,
     /// How many, by their last two labels and by their last three; none that has none is listed.
     under_way: Mutex<Counts>,
@@ -45,7 +45,7 @@ struct Counts {
 }
 
 /// Leave to look one host up, given back when dropped.
-pub(super) struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     turns: &'a Turns,
     zone: Zone,
     name: String,
@@ -60,12 +60,12 @@ impl Zone {
 
 impl Turns {
     /// None is under way.
-    pub(super) fn new(quota: Quota) -> Self {
+    pub(crate) fn new(quota: Quota) -> Self {
         Self { quota, under_way: Mutex::default(), returned: Notify::new() }
     }
 
     /// Leave to look a host up; none where too many are being looked up, or too many of whom it belongs to.
-    pub(super) fn take(&self, host: &Fqdn) -> Option<Turn<'_>> {
+    pub(crate) fn take(&self, host: &Fqdn) -> Option<Turn<'_>> {
         let (zone, name) = (Zone::of(host), last_labels(host, 3).to_owned());
         let mut counts = self.under_way();
         let all: usize = counts.zones.values().sum();
