@@ -111,8 +111,13 @@ impl Session {
             theirs.map(|it| it.pseudonym).collect()
         };
         let (up, down) = (of(up), of(down));
+        let before = admins.clone();
         admins.retain(|admin| !down.contains(admin));
         admins.extend(up.into_iter().filter(|it| !admins.contains(it)).collect::<Vec<_>>());
+        // That others are listed who have gone is no reason for a commit, which only admins may make.
+        if admins == before {
+            return Ok(None);
+        }
         if admins.is_empty() {
             return Err(ClientError::State("nobody would be admin"));
         }
