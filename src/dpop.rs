@@ -1,15 +1,15 @@
 //! What a homeserver does for DPoP (05): it publishes the keys of its tokens, and knows who visits.
 
-use std::{pin::pin, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::future::{Either, select};
 use phoenix_as::{Visit as VisitOperation, VisitRequest};
 use phoenix_core::{
     ErrorReply, Failure, Fault, Fqdn, Origin, Refusal, Reject, Timestamp, UserId,
     api::{Endpoint, ServiceName, tokens},
     dpop::{DpopIdentity, DpopNonces, PROOF_WINDOW_S, UnspentProof},
     operation::{Fare, Need},
+    port::before,
     published::PublishedKeys,
     wire::Flag,
 };
@@ -108,10 +108,8 @@ impl Homeserver {
         shared.federation().admit(domain).map_err(Refusal::from)?;
         let (clock, finding) =
             (&shared.ports().clock, shared.directory().find_for_stranger(&need, origin, 0));
-        let found = match select(pin!(finding), clock.sleep_until(clock.now().plus_secs(DEADLINE_S))).await {
-            Either::Left((found, _)) => found,
-            Either::Right(_) => Err(Reject::Unavailable(RETRY_S)),
-        };
+        let found = before(clock.now().plus_secs(DEADLINE_S), clock.as_ref(), finding).await;
+        let found = found.unwrap_or(Err(Reject::Unavailable(RETRY_S)));
         Ok(found.map_err(Refusal::from)?)
     }
 

@@ -2,17 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    pin::pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{
-    StreamExt,
-    future::{Either, ready, select},
-    stream,
-};
+use futures::{StreamExt, future::ready, stream};
 use phoenix_as::AuthService;
 use phoenix_core::{
     ErrorCode, ErrorReply, Failure, Fault, Fqdn, Refusal, Reject, Timestamp,
@@ -22,7 +17,7 @@ use phoenix_core::{
     },
     engine::{Ticker, WaitsFor},
     operation::{Fare, Local, OnAlarm, Service},
-    port::{Circuit, Outgoing, Space, TransportError},
+    port::{Circuit, Outgoing, Space, TransportError, before},
     wire::{Call, Flag, Opaque, VERSION, Wire},
 };
 use phoenix_ds::DeliveryService;
@@ -281,11 +276,7 @@ pub(crate) async fn greet(inner: &Inner, domain: &Fqdn) -> bool {
 /// The same, where it answers soon: the mailbox waits for what comes of it.
 async fn greet_soon(inner: &Inner, domain: &Fqdn) -> bool {
     let clock = &inner.shared.ports().clock;
-    let answer = pin!(greet(inner, domain));
-    match select(answer, clock.sleep_until(clock.now().plus_secs(SOON_S))).await {
-        Either::Left((answered, _)) => answered,
-        Either::Right(_) => false,
-    }
+    before(clock.now().plus_secs(SOON_S), clock.as_ref(), greet(inner, domain)).await.unwrap_or(false)
 }
 
 /// The same, and why it came to nothing.

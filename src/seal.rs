@@ -3,14 +3,13 @@
 //! One random root key seals everything. The store holds it wrapped: under the operator's key, or by a vault, or, where
 //! the operator keeps neither, as it is. So another operator key costs one row, and a vault is asked once at a start.
 
-use std::{fmt, pin::pin, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use futures::future::{Either, select};
 use phoenix_core::{
     Fault,
     crypto::{AtRestKey, Chance},
-    port::{Ports, RowKey, Snapshot, Vault, VaultError},
+    port::{Ports, RowKey, Snapshot, Vault, VaultError, before},
     wire::Secret,
 };
 
@@ -114,11 +113,8 @@ async fn in_time<T>(
     ports: &Ports,
     answer: impl Future<Output = Result<T, VaultError>> + Send,
 ) -> Result<T, VaultError> {
-    let late = ports.clock.sleep_until(ports.clock.now().plus_secs(PATIENCE_S));
-    match select(pin!(answer), late).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right(((), _)) => Err(VaultError::Unavailable),
-    }
+    let deadline = ports.clock.now().plus_secs(PATIENCE_S);
+    before(deadline, ports.clock.as_ref(), answer).await.unwrap_or(Err(VaultError::Unavailable))
 }
 
 fn secret(bytes: &[u8]) -> Result<Secret<32>, Fault> {

@@ -1,9 +1,9 @@
 //! One call, from its decoding to its answer.
 
-use std::{pin::pin, sync::Arc, task::Poll};
+use std::{sync::Arc, task::Poll};
 
 use bytes::Bytes;
-use futures::future::{Either, join_all, select};
+use futures::future::{join_all, select};
 
 use super::{
     Engine, Shared,
@@ -18,7 +18,7 @@ use crate::{
         Allowed, Authenticated, Context, Decision, Decoded, Effort, Fare, Hint, Inquiry, KeyRing, Need, Next,
         Operation, Peers, ReplyOf, Rows,
     },
-    port::{Commit, Question, Topic, Verdict, Wakened},
+    port::{Commit, Question, Topic, Verdict, Wakened, before},
 };
 
 /// A call under way. Holds what outlives its attempts.
@@ -155,21 +155,14 @@ impl<'a, O: Operation> Run<'a, O> {
 
     /// Asks the peers that deciding needs, all at once. No lock and no state is held meanwhile.
     async fn ask(&mut self, needs: Vec<Need>) {
-        let Shared { directory, federation, .. } = self.engine.shared.as_ref();
+        let directory = &self.engine.shared.directory;
         let answers = match directory.place(&needs, &self.origin, self.call.bytes()) {
             Ok(_place) => {
                 let asked = needs.iter().map(|need| self.engine.shared.keys_of(need));
                 join_all(asked.map(|asked| self.in_time(asked))).await
             }
             // There is no place to wait, so what is known already must do.
-            Err(_) => {
-                let federation = federation.current();
-                let admitted = |need: &Need| federation.admit(&need.domain);
-                needs
-                    .iter()
-                    .map(|need| Some(admitted(need).and_then(|()| directory.find_known(need))))
-                    .collect()
-            }
+            Err(_) => needs.iter().map(|need| Some(self.engine.shared.known_keys_of(need))).collect(),
         };
         let mut peers = Peers::clone(&self.peers);
         for (need, answer) in needs.iter().zip(answers) {
@@ -352,10 +345,7 @@ impl<'a, O: Operation> Run<'a, O> {
     /// What a peer is asked for, where that comes before the call must end.
     async fn in_time<T>(&self, asking: impl Future<Output = T>) -> Option<T> {
         let deadline = self.started.plus_secs(Decoded::<O>::deadline_s());
-        match select(pin!(asking), self.engine.shared.ports.clock.sleep_until(deadline)).await {
-            Either::Left((answer, _)) => Some(answer),
-            Either::Right(_) => None,
-        }
+        before(deadline, self.engine.shared.ports.clock.as_ref(), asking).await
     }
 
     /// The first time subscribes only, since what came between the read and the subscription must be read.

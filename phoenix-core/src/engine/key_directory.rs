@@ -45,10 +45,7 @@ impl Owner {
     }
 
     fn by(domain: &Fqdn, labels: usize) -> Self {
-        let name = domain.as_str();
-        let before = labels.checked_sub(1).and_then(|skipped| name.rmatch_indices('.').nth(skipped));
-        let last = before.and_then(|(dot, _)| name.get(dot.saturating_add(1)..)).unwrap_or(name);
-        Self { labels, name: last.to_owned() }
+        Self { labels, name: domain.last_labels(labels).to_owned() }
     }
 }
 
@@ -154,13 +151,13 @@ impl KeyDirectory {
             return self.known(need).ok_or(Reject::Unavailable(RETRY_S)).and_then(|keys| holding(keys, need));
         }
         let entry = self.entry(need);
-        if let Some(keys) = entry.fresh(need, self.clock.now()) {
+        if let Some(keys) = entry.state().fresh(need, self.clock.now()) {
             return Ok(keys);
         }
         let _single = entry.fetching.lock().await;
         let now = self.clock.now();
         let state = entry.state();
-        if let Some(keys) = entry.fresh(need, now) {
+        if let Some(keys) = state.fresh(need, now) {
             return Ok(keys);
         }
         if state.must_rest(need, now) {
@@ -264,8 +261,7 @@ impl KeyDirectory {
             return self.find(need).await;
         }
         let kind = if self.is_neighbour(need).await { Kind::Neighbour } else { Kind::Stranger };
-        let door = Some((need.domain.clone(), need.service));
-        match self.waiting.place(origin, bytes, (kind, door), self.clock.now()) {
+        match self.waiting.place(origin, bytes, (kind, Some(door(need))), self.clock.now()) {
             Ok(_place) => self.find(need).await,
             Err(reject) => self.find_known(need).map_err(|_| reject),
         }
@@ -314,13 +310,13 @@ impl KeyDirectory {
         let now = self.clock.now();
         let is_at_hand = |entry: Arc<Entry>| {
             let state = entry.state();
-            entry.fresh(need, now).is_some() || (state.must_rest(need, now) && !state.is_unasked)
+            state.fresh(need, now).is_some() || (state.must_rest(need, now) && !state.is_unasked)
         };
         need.domain == self.domain || self.held(need).is_some_and(is_at_hand)
     }
 
     fn held(&self, need: &Need) -> Option<Arc<Entry>> {
-        self.entries().get(&(need.domain.clone(), need.service)).cloned()
+        self.entries().get(&door(need)).cloned()
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Door, Arc<Entry>>> {
@@ -328,12 +324,11 @@ impl KeyDirectory {
     }
 
     fn entry(&self, need: &Need) -> Arc<Entry> {
-        let key = (need.domain.clone(), need.service);
-        if let Some(entry) = self.entries().get(&key) {
-            return entry.clone();
+        if let Some(entry) = self.held(need) {
+            return entry;
         }
         self.make_room();
-        self.entries().entry(key).or_default().clone()
+        self.entries().entry(door(need)).or_default().clone()
     }
 
     /// Has those go that are needed least, where too much is held: first of a zone that holds much, since names below one
@@ -379,6 +374,10 @@ fn may_be_old(need: &Need) -> bool {
     need.service != ServiceName::As
 }
 
+fn door(need: &Need) -> Door {
+    (need.domain.clone(), need.service)
+}
+
 fn holding(keys: Arc<PublishedKeys>, need: &Need) -> Result<Arc<PublishedKeys>, Reject> {
     match &need.key {
         Some(key) if !keys.has(key) => Err(Reject::Unauthenticated),
@@ -394,13 +393,6 @@ impl Entry {
 
     fn state(&self) -> State {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn fresh(&self, need: &Need, now: Timestamp) -> Option<Arc<PublishedKeys>> {
-        let state = self.state();
-        let is_stale = state.is_stale(now);
-        let keys = state.keys.filter(|_| !is_stale)?;
-        holding(keys, need).ok()
     }
 
     fn note_kept(&self, latest: Latest, now: Timestamp) {
@@ -434,6 +426,12 @@ impl Entry {
 }
 
 impl State {
+    /// The keys, where they are new enough and hold what is needed.
+    fn fresh(&self, need: &Need, now: Timestamp) -> Option<Arc<PublishedKeys>> {
+        let keys = self.keys.clone().filter(|_| !self.is_stale(now))?;
+        holding(keys, need).ok()
+    }
+
     /// Whether they are to be asked for again before they are used.
     fn is_stale(&self, now: Timestamp) -> bool {
         now >= self.fetched_at.plus_secs(FRESH_S) || self.stale_from.is_some_and(|from| now >= from)

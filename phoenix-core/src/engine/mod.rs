@@ -146,6 +146,12 @@ impl Shared {
         self.directory.find(need).await
     }
 
+    /// The same for who cannot wait: as they are known.
+    fn known_keys_of(&self, need: &Need) -> Result<Arc<PublishedKeys>, Reject> {
+        self.federation().admit(&need.domain)?;
+        self.directory.find_known(need)
+    }
+
     /// What calls cost.
     #[must_use]
     pub const fn costs(&self) -> &Costs {

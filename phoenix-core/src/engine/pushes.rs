@@ -10,7 +10,7 @@ use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use super::Shared;
 use crate::{
     operation::PushHint,
-    port::{PUSH_DEADLINE_S, PushNotice},
+    port::{PUSH_DEADLINE_S, PushNotice, before},
 };
 
 impl Shared {
@@ -69,8 +69,8 @@ impl Pushes {
         let Ok(token) = hint.token.open(&hint.client, &hint.key) else { return };
         let (notice, clock) = (PushNotice { token, urgency: hint.urgency }, &self.shared.ports.clock);
         drop(hint);
-        let deadline = clock.sleep_until(clock.now().plus_secs(PUSH_DEADLINE_S));
-        futures::future::select(self.shared.ports.push.push(&notice), deadline).await;
+        let deadline = clock.now().plus_secs(PUSH_DEADLINE_S);
+        before(deadline, clock.as_ref(), self.shared.ports.push.push(&notice)).await;
     }
 }
 

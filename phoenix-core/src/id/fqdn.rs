@@ -21,6 +21,14 @@ impl Fqdn {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// So many of its last labels, or all where it has fewer. Names below the last two cost nothing, or below the last
+    /// three where people register them below a suffix of two, as co.uk: roughly, these tell whose it is.
+    #[must_use]
+    pub fn last_labels(&self, count: usize) -> &str {
+        let before = count.checked_sub(1).and_then(|skipped| self.0.rmatch_indices('.').nth(skipped));
+        before.and_then(|(dot, _)| self.0.get(dot.saturating_add(1)..)).unwrap_or(&self.0)
+    }
 }
 
 impl FromStr for Fqdn {

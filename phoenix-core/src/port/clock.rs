@@ -1,6 +1,9 @@
 //! The port to time.
 
+use std::pin::pin;
+
 use async_trait::async_trait;
+use futures::future::{Either, select};
 
 use crate::Timestamp;
 
@@ -11,6 +14,14 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// Waits until `at`; returns at once where that has passed.
     async fn sleep_until(&self, at: Timestamp);
+}
+
+/// What comes of some work, where that comes before `deadline`; the work is dropped where it does not.
+pub async fn before<T>(deadline: Timestamp, clock: &dyn Clock, work: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(work), clock.sleep_until(deadline)).await {
+        Either::Left((outcome, _)) => Some(outcome),
+        Either::Right(_) => None,
+    }
 }
 
 #[async_trait]

@@ -17,7 +17,7 @@ mod wake;
 
 use std::sync::Arc;
 
-pub use clock::Clock;
+pub use clock::{Clock, before};
 pub use compute::{Compute, Inline, Job, Saturated};
 pub use entropy::Entropy;
 pub use policy::{OpenPolicy, Policy, Question, Verdict};

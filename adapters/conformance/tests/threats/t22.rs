@@ -24,10 +24,7 @@ use crate::site::{Person, Site, Wire, fqdn, shown, texts, unsigned};
 #[test]
 fn t22_in_a_netsplit_of_days_local_service_goes_on_and_everything_arrives_after_it() {
     let mut site = Site::new(&["alpha.test", "beta.test"], 220);
-    let (alice, bob, group) = together(&mut site);
-    let carol = site.register("carol", "alpha.test");
-    site.connect(&alice, &carol);
-    site.run(joined(alice.clone(), carol.clone(), group.clone()));
+    let ([alice, bob, carol], group) = three(&mut site);
     site.run(heard(bob.clone(), group.clone(), FEW));
 
     site.wire(Wire::Cut);
@@ -120,10 +117,7 @@ fn t22_more_calls_than_any_bound_that_wait_for_silent_peers_hold_up_nobody() {
     // given a homeserver whose own users invite somebody of beta's to many groups, which many clients of beta ask for
     // tokens, and many strangers bring transactions, when nobody is answered
     let mut site = Site::new(&["alpha.test", "beta.test"], 224);
-    let (alice, bob, group) = together(&mut site);
-    let carol = site.register("carol", "alpha.test");
-    site.connect(&alice, &carol);
-    site.run(joined(alice.clone(), carol.clone(), group.clone()));
+    let ([alice, bob, carol], group) = three(&mut site);
     let one = alice.client.clone();
     let groups = site.run(async move {
         let mut groups = Vec::new();
@@ -215,6 +209,15 @@ fn t22_a_lookup_at_a_peer_that_never_answers_ends_in_time_and_holds_up_nobody() 
     });
 
     assert!(is_hanging && (20_000..30_000).contains(&took_ms), "{took_ms} ms");
+}
+
+/// The two of [`together`], and carol of alpha.
+fn three(site: &mut Site) -> ([Person; 3], GroupId) {
+    let (alice, bob, group) = together(site);
+    let carol = site.register("carol", "alpha.test");
+    site.connect(&alice, &carol);
+    site.run(joined(alice.clone(), carol.clone(), group.clone()));
+    ([alice, bob, carol], group)
 }
 
 /// Alice of alpha and bob of beta, in a group of alpha's.

@@ -54,7 +54,7 @@ pub(crate) struct Turn<'a> {
 impl Zone {
     /// The zone of a host.
     pub(crate) fn of(host: &Fqdn) -> Self {
-        Self(last_labels(host, 2).to_owned())
+        Self(host.last_labels(2).to_owned())
     }
 }
 
@@ -66,7 +66,7 @@ impl Turns {
 
     /// Leave to look a host up; none where too many are being looked up, or too many of whom it belongs to.
     pub(crate) fn take(&self, host: &Fqdn) -> Option<Turn<'_>> {
-        let (zone, name) = (Zone::of(host), last_labels(host, 3).to_owned());
+        let (zone, name) = (Zone::of(host), host.last_labels(3).to_owned());
         let mut counts = self.under_way();
         let all: usize = counts.zones.values().sum();
         let of_zone = counts.zones.get(&zone).copied().unwrap_or_default();
@@ -119,13 +119,6 @@ fn lessen<T: Eq + Hash>(counts: &mut HashMap<T, usize>, key: &T) {
     }
 }
 
-/// The last labels of a name, or all where it has fewer.
-fn last_labels(host: &Fqdn, count: usize) -> &str {
-    let name = host.as_str();
-    let before = count.checked_sub(1).and_then(|skipped| name.rmatch_indices('.').nth(skipped));
-    before.and_then(|(dot, _)| name.get(dot.saturating_add(1)..)).unwrap_or(name)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -135,7 +128,7 @@ mod tests {
     use phoenix_core::Fqdn;
     use tokio::time::timeout;
 
-    use super::{Quota, Turn, Turns, Zone, last_labels};
+    use super::{Quota, Turn, Turns, Zone};
 
     const QUOTA: Quota = Quota { all: 32, of_zone: 16, of_name: 4 };
 
@@ -162,7 +155,7 @@ mod tests {
         let name = host("a.b.c.test");
 
         assert_eq!(
-            [1, 2, 3, 4, 5].map(|it| last_labels(&name, it)),
+            [1, 2, 3, 4, 5].map(|it| name.last_labels(it)),
             ["test", "c.test", "b.c.test", "a.b.c.test", "a.b.c.test"]
         );
         assert_eq!(Zone::of(&name), Zone::of(&host("c.test")));
