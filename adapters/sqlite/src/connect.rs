@@ -29,6 +29,7 @@ pub(crate) fn writer(path: &Path) -> Result<Connection, Refused> {
     }
     log_ahead(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     connection.pragma_update(None, "secure_delete", "ON")?;
     // So that a row that takes another's place takes its long value with it.
     connection.pragma_update(None, "recursive_triggers", "ON")?;
@@ -103,6 +104,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 const LOG_TRIES: u32 = 250;
 /// All statements of all key spaces stay prepared.
 const STATEMENTS: usize = 128;
+/// Pages of the log that are moved into the database as soon as nobody reads them: 32 MiB. A page that changes with every
+/// message, as those of queues do, is moved once for many; the writer empties the log every few seconds anyway.
+const LOG_PAGES: i32 = 8_192;
 /// Pages that a connection keeps in memory, in KiB (SQLite takes a negative number for that).
 const CACHE_KIB: i32 = -8_192;
 /// `phnx`, by which the file is known.

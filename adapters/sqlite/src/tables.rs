@@ -7,8 +7,9 @@
 
 use bytes::Bytes;
 use phoenix_core::Timestamp;
-use phoenix_core::port::{Mark, PartitionKey, RowKey, Space};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use phoenix_core::port::{Mark, PartitionKey, RowKey, Space, StoreError};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use crate::failure::Failure;
 
@@ -35,7 +36,8 @@ pub(crate) struct Tables {
 
 struct Statements {
     create: String,
-    head: String,
+    /// A partition's line beside none, one, two … of its rows.
+    found: Vec<String>,
     insert_head: String,
     update_head: String,
     update_mark: String,
@@ -44,14 +46,13 @@ struct Statements {
     heads: String,
     all_rows: String,
     remains: String,
-    row: String,
     rows_from: String,
     rows_between: String,
     has_rows: String,
-    add_row: String,
-    change_row: String,
-    put_row: String,
+    /// Changes nothing where a long value is there.
+    put_short: String,
     put_long: String,
+    replace_row: String,
     delete_row: String,
     delete_below: String,
     delete_rows: String,
@@ -85,9 +86,22 @@ impl Tables {
     }
 
     pub(crate) fn head(&self, of: &PartitionKey, from: &Connection) -> Result<Option<Head>, Failure> {
-        let mut statement = from.prepare_cached(&self.of(of.space()).head)?;
-        let head = statement.query_row([of.key().as_ref()], |row| Ok(head(row))).optional()?;
-        head.transpose()
+        Ok(self.found(of, &[], from)?.map(|(head, _)| head))
+    }
+
+    /// A partition's line, and those of these rows that are there, in the order asked: at most [`MAX_KEYS`]. Each
+    /// statement costs, so all is found by one.
+    pub(crate) fn found(
+        &self,
+        of: &PartitionKey,
+        keys: &[&RowKey],
+        from: &Connection,
+    ) -> Result<Option<(Head, Rows)>, Failure> {
+        let statement = self.of(of.space()).found.get(keys.len()).ok_or(Failure(StoreError::Invalid))?;
+        let mut statement = from.prepare_cached(statement)?;
+        let names = std::iter::once(of.key()).chain(keys.iter().copied()).map(Bytes::as_ref);
+        let found = statement.query_row(params_from_iter(names), |row| Ok(found(row, keys)));
+        found.optional()?.transpose()
     }
 
     /// Sets a partition's line; `before` is what it was.
@@ -177,17 +191,6 @@ impl Tables {
         Ok(())
     }
 
-    pub(crate) fn row(
-        &self,
-        of: &PartitionKey,
-        key: &RowKey,
-        from: &Connection,
-    ) -> Result<Option<Bytes>, Failure> {
-        let mut statement = from.prepare_cached(&self.of(of.space()).row)?;
-        let found = statement.query_row([of.key().as_ref(), key.as_ref()], |row| Ok(blob(row, 0)));
-        found.optional()?.transpose()
-    }
-
     /// The first rows with `from <= key < below`, `below` empty for no bound, as many as the limits on their number and
     /// bytes allow, and whether there are more.
     pub(crate) fn rows(
@@ -225,32 +228,11 @@ impl Tables {
         Ok(from.prepare_cached(&self.of(of.space()).has_rows)?.exists([of.key().as_ref()])?)
     }
 
-    /// Appends a row, at a number that is new.
-    pub(crate) fn add_row(
-        &self,
-        of: &PartitionKey,
-        row: (&[u8], &[u8]),
-        to: &Connection,
-    ) -> Result<(), Failure> {
-        self.write_row(&self.of(of.space()).add_row, of, row, to)
-    }
-
-    /// Puts a row, in place of what it was where there is one.
+    /// Puts a row, in place of what it was where there is one. A short value goes by a statement of its own: the one that
+    /// takes whatever was there may run a trigger, which costs more than all of a write without, since SQLite keeps each
+    /// page as it was until the statement has ended.
     pub(crate) fn put_row(
         &self,
-        of: &PartitionKey,
-        row: (&[u8], &[u8]),
-        to: &Connection,
-    ) -> Result<(), Failure> {
-        self.write_row(&self.of(of.space()).change_row, of, row, to)
-    }
-
-    /// Writes a short value by this statement; where it finds no row that it may write, and any long value, by one that
-    /// takes whatever was there. That one may run a trigger, which costs more than the whole of a write without: SQLite
-    /// keeps each page as it was until the statement has ended.
-    fn write_row(
-        &self,
-        short: &str,
         of: &PartitionKey,
         (key, value): (&[u8], &[u8]),
         to: &Connection,
@@ -258,12 +240,12 @@ impl Tables {
         let (statements, partition) = (self.of(of.space()), of.key().as_ref());
         let (value, long) = if value.len() > LONGEST_SHORT {
             (None, Some(to.prepare_cached(&statements.put_long)?.insert([value])?))
-        } else if to.prepare_cached(short)?.execute(params![partition, key, value])? > 0 {
+        } else if to.prepare_cached(&statements.put_short)?.execute(params![partition, key, value])? > 0 {
             return Ok(());
         } else {
             (Some(value), None)
         };
-        to.prepare_cached(&statements.put_row)?.execute(params![partition, key, value, long])?;
+        to.prepare_cached(&statements.replace_row)?.execute(params![partition, key, value, long])?;
         Ok(())
     }
 
@@ -304,7 +286,7 @@ impl Statements {
                  CREATE TRIGGER IF NOT EXISTS {space}_gone AFTER DELETE ON {rows} WHEN old.long IS NOT NULL \
                  BEGIN DELETE FROM {space}_long WHERE id = old.long; END;"
             ),
-            head: format!("SELECT mark, next, alarm FROM {heads} WHERE key = ?1"),
+            found: (0..=MAX_KEYS).map(|keys| found_by(&heads, &rows, &value, keys)).collect(),
             insert_head: format!("INSERT INTO {heads} (key, mark, next, alarm) VALUES (?1, ?2, ?3, ?4)"),
             update_head: format!("UPDATE {heads} SET mark = ?2, next = ?3, alarm = ?4 WHERE key = ?1"),
             update_mark: format!("UPDATE {heads} SET mark = ?2, next = ?3 WHERE key = ?1"),
@@ -316,7 +298,6 @@ impl Statements {
                 "SELECT content FROM {space}_long \
                  WHERE id NOT IN (SELECT long FROM {rows} WHERE long IS NOT NULL)"
             ),
-            row: format!("SELECT {value} FROM {rows} WHERE partition = ?1 AND key = ?2"),
             rows_from: format!(
                 "SELECT key, {value} FROM {rows} WHERE partition = ?1 AND key >= ?2 ORDER BY key LIMIT ?3"
             ),
@@ -324,13 +305,11 @@ impl Statements {
                 "SELECT key, {value} FROM {rows} WHERE partition = ?1 AND key >= ?2 AND key < ?4 ORDER BY key LIMIT ?3"
             ),
             has_rows: format!("SELECT 1 FROM {rows} WHERE partition = ?1 LIMIT 1"),
-            add_row: format!(
-                "INSERT OR IGNORE INTO {rows} (partition, key, value) VALUES (?1, ?2, ?3)"
+            put_short: format!(
+                "INSERT INTO {rows} (partition, key, value) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT DO UPDATE SET value = excluded.value WHERE long IS NULL"
             ),
-            change_row: format!(
-                "UPDATE {rows} SET value = ?3 WHERE partition = ?1 AND key = ?2 AND long IS NULL"
-            ),
-            put_row: format!(
+            replace_row: format!(
                 "INSERT OR REPLACE INTO {rows} (partition, key, value, long) VALUES (?1, ?2, ?3, ?4)"
             ),
             put_long: format!("INSERT INTO {space}_long (id, content) VALUES (random(), ?1)"),
@@ -339,6 +318,25 @@ impl Statements {
             delete_rows: format!("DELETE FROM {rows} WHERE partition = ?1"),
         }
     }
+}
+
+/// The statement that finds a partition's line and so many of its rows: a column for each, empty where there is none.
+fn found_by(heads: &str, rows: &str, value: &str, keys: usize) -> String {
+    // A row whose value is gone has a number there, which no value is: the database is damaged.
+    let row =
+        |place| format!(", (SELECT ifnull({value}, 0) FROM {rows} WHERE partition = ?1 AND key = ?{place})");
+    let found: String = (0..keys).map(|number| row(number.saturating_add(2))).collect();
+    format!("SELECT mark, next, alarm{found} FROM {heads} WHERE key = ?1")
+}
+
+fn found(row: &Row<'_>, keys: &[&RowKey]) -> Result<(Head, Rows), Failure> {
+    let mut rows = Rows::with_capacity(keys.len());
+    for (column, key) in (3..).zip(keys) {
+        if row.get_ref(column)? != ValueRef::Null {
+            rows.push(((*key).clone(), blob(row, column)?));
+        }
+    }
+    Ok((head(row)?, rows))
 }
 
 fn head(row: &Row<'_>) -> Result<Head, Failure> {
@@ -360,6 +358,8 @@ const fn time(ordered: i64) -> Timestamp {
     Timestamp(ordered.cast_unsigned() ^ SIGN)
 }
 
+/// Rows that one statement finds: those of a queue that a message reaches.
+pub(crate) const MAX_KEYS: usize = 4;
 /// Longest value that stands in its row: with its keys it still fits into a leaf of the table, which takes a quarter of a
 /// page of one row (1,002 bytes of 4 KiB).
 const LONGEST_SHORT: usize = 896;

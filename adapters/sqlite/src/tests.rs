@@ -231,6 +231,38 @@ fn a_long_value_goes_with_its_row_whatever_takes_it() {
 }
 
 #[test]
+fn rows_are_found_by_their_names_however_many_and_one_that_lost_its_value_is_damage() {
+    // given a partition of ten rows, every other of which is long
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let store = SqliteStore::open(&path).unwrap();
+    let key = |number: u8| Bytes::copy_from_slice(&[number]);
+    let value = |number: u8| Bytes::from(vec![number; if number.is_multiple_of(2) { 900 } else { 9 }]);
+    let mut part = batch(1, 0).parts.remove(0);
+    part.writes = (1..=10).map(|number| Write::Put(key(number), value(number))).collect();
+    assert_eq!(block_on(store.commit(&Batch { parts: vec![part.clone()] })), Ok(Commit::Done));
+    let find = |keys: Vec<u8>| {
+        let wanted = Wanted::Keys(keys.into_iter().map(key).collect());
+        block_on(store.read(&[Place { partition: part.partition.clone(), wanted }]))
+    };
+
+    // when some are wanted, in any order, twice, or not there, then those that are there come in order
+    for keys in [vec![], vec![7], vec![2, 1, 2], vec![11, 9, 8, 7, 6, 0], (0..=20).rev().collect()] {
+        let mut there: Vec<u8> = keys.iter().copied().filter(|number| (1..=10).contains(number)).collect();
+        there.sort_unstable();
+        there.dedup();
+        let found = find(keys).unwrap().remove(0);
+        assert!(found.rows.iter().cloned().eq(there.into_iter().map(|number| (key(number), value(number)))));
+        assert_eq!((found.mark, found.more), (Some(part.mark), false));
+    }
+
+    // and a row whose value somebody took is no row that is not there
+    Connection::open(&path).unwrap().execute("DELETE FROM queue_long", []).unwrap();
+    assert_eq!(find(vec![2, 3]), Err(StoreError::Corrupt));
+    assert_eq!(find(vec![3]).unwrap().remove(0).rows.len(), 1);
+}
+
+#[test]
 fn errors_of_opening_are_one_sentence_each() {
     let path = Path::new("phoenix.db");
     let io = |kind: std::io::ErrorKind| OpenError::from_io(path, &kind.into());

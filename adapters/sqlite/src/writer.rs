@@ -99,7 +99,10 @@ impl<'a> Writer<'a> {
             return Ok(Commit::Conflict);
         }
         for (part, head) in pairs.clone() {
-            let stored = |row: &_| Ok(self.tables.row(&part.partition, row, self.connection)?.is_some());
+            let stored = |row: &_| {
+                let found = self.tables.found(&part.partition, &[row], self.connection)?;
+                Ok(found.is_some_and(|(_, rows)| !rows.is_empty()))
+            };
             if !part
                 .takes_hold(head.map_or(0, |head| head.next), stored)
                 .map_err(|failure: Failure| failure)?
@@ -122,7 +125,7 @@ impl<'a> Writer<'a> {
                 Write::Delete(row) | Write::Take(row) => tables.delete_row(partition, row, to)?,
                 Write::DeleteBelow(row) => tables.delete_below(partition, row, to)?,
                 Write::Append(value) => {
-                    tables.add_row(partition, (&number_key(next), value), to)?;
+                    tables.put_row(partition, (&number_key(next), value), to)?;
                     next = next.saturating_add(1);
                 }
                 Write::Drop => {
