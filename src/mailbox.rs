@@ -228,19 +228,19 @@ impl Ticker for Mailboxes {
     }
 
     fn waits_for(&self, space: Space, at: &Local) -> WaitsFor {
-        match (space, at.kind) {
+        match (space, at.kind()) {
             (Space::Qs, phoenix_qs::MAILBOX) => {}
             // Several homeservers are told, of which any may be silent.
             (Space::As, phoenix_as::NOTICES) => return WaitsFor::Silent,
             _ => return WaitsFor::Store,
         }
-        let answers = <[u8; 32]>::try_from(at.key.as_ref())
-            .is_ok_and(|mailbox| self.standings.answers(&mailbox, self.now()));
+        let answers =
+            <[u8; 32]>::try_from(at.key()).is_ok_and(|mailbox| self.standings.answers(&mailbox, self.now()));
         if answers { WaitsFor::Answering } else { WaitsFor::Silent }
     }
 
     async fn tick(&self, space: Space, at: Local) -> Result<(), Failure> {
-        match (space, at.kind, <[u8; 32]>::try_from(at.key.as_ref())) {
+        match (space, at.kind(), <[u8; 32]>::try_from(at.key())) {
             (Space::Qs, phoenix_qs::MAILBOX, Ok(mailbox)) => self.send(mailbox).await,
             (Space::Qs, phoenix_qs::LATER, Ok(mailbox)) => {
                 self.inner.queue.internal::<Resume>(ResumeRequest { mailbox }, Fare::Free).await.map(drop)

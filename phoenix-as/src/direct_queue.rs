@@ -137,8 +137,7 @@ impl DirectQueue {
 
     /// What a reader of this queue waits for.
     fn topic(&self, cx: &Context<AuthService>) -> Topic {
-        let place = [&[self.at.kind], self.at.key.as_ref()].concat();
-        Topic(cx.keys.at_rest.prf("queue topic", &place).to_vec().into())
+        Topic(cx.keys.at_rest.prf("queue topic", self.at.name()).to_vec().into())
     }
 }
 

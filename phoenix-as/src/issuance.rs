@@ -190,7 +190,7 @@ impl Counting<'_> {
     /// Notes where that is, so that it can go with its user (08).
     fn of_user(&self) -> Change {
         let at = kinds::issued_of(&self.client.user, self.order.class, self.window.number, self.cx);
-        let writes = vec![Write::Put(self.issued().key, Bytes::new())];
+        let writes = vec![Write::Put(Bytes::copy_from_slice(self.issued().key()), Bytes::new())];
         Change { at, writes, alarm: Alarm::At(self.window.forgotten()) }
     }
 

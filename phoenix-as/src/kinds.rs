@@ -16,7 +16,7 @@ use crate::AuthService;
 
 /// The partition of a user: one row, `record::User`. No alarm: a user id is never given away twice.
 pub(crate) fn user(user: &UserId) -> Local {
-    Local::new(USER, user.uuid.as_bytes().to_vec())
+    Local::new(USER, user.uuid.as_bytes())
 }
 
 /// The partition of a client: one row, `record::Client`. Its alarm rings when its credential has ended.
@@ -36,7 +36,7 @@ pub(crate) fn client_packages(client: &ClientId) -> Local {
 
 /// A registration that was begun: one row, `record::Registration`. Rings ten minutes later.
 pub(crate) fn registration(id: &[u8; 16]) -> Local {
-    Local::new(REGISTRATION, id.to_vec())
+    Local::new(REGISTRATION, id)
 }
 
 /// The partition of an alias: one row, `record::Alias`. Rings when it expires.
@@ -85,12 +85,12 @@ pub(crate) fn newcomers_accounts(day: u64, cx: &Context<AuthService>) -> Local {
 /// The profile of a user: a row for each version, and one with the latest number. Rings when no client of the user can
 /// be left.
 pub(crate) fn profile(user: &UserId) -> Local {
-    Local::new(PROFILE, user.uuid.as_bytes().to_vec())
+    Local::new(PROFILE, user.uuid.as_bytes())
 }
 
 /// An invitation, by the keyed hash of its code: one row, its last second. Rings after that.
 pub(crate) fn invitation(hash: &[u8; 32]) -> Local {
-    Local::new(INVITATION, hash.to_vec())
+    Local::new(INVITATION, hash)
 }
 
 /// Work that was used, by its challenge's salt: no row. Rings an hour after the challenge has expired.
@@ -105,17 +105,17 @@ pub(crate) fn registered(hour: u64, cx: &Context<AuthService>) -> Local {
 
 /// The switch that closes registration: one row while it does. No alarm.
 pub(crate) fn registration_switch() -> Local {
-    Local::new(REGISTRATION_SWITCH, Bytes::new())
+    Local::new(REGISTRATION_SWITCH, [])
 }
 
 /// A login that was begun: one row, sealed. Rings ten minutes later.
 pub(crate) fn login(id: &[u8; 16]) -> Local {
-    Local::new(LOGIN, id.to_vec())
+    Local::new(LOGIN, id)
 }
 
 /// A change of password that was begun: one row, `record::PasswordChange`. Rings ten minutes later.
 pub(crate) fn password_change(id: &[u8; 16]) -> Local {
-    Local::new(PASSWORD_CHANGE, id.to_vec())
+    Local::new(PASSWORD_CHANGE, id)
 }
 
 /// The logins of a user that anyone began and nobody completed. Rings when they count no more.
@@ -152,7 +152,7 @@ pub(crate) fn former_client(client: &ClientId, cx: &Context<AuthService>) -> Loc
 /// The list of revoked credentials: a row for each, and a head with the serial. No alarm, since serials never go
 /// back; entries that have ended leave with the next that come.
 pub(crate) fn revocations() -> Local {
-    Local::new(REVOCATIONS, Bytes::new())
+    Local::new(REVOCATIONS, [])
 }
 
 /// A federated account (05): someone of any domain who came with a DPoP token. One row, the last month in which that
@@ -164,7 +164,7 @@ pub(crate) fn account(user: &UserId, cx: &Context<AuthService>) -> Local {
 
 /// For whom a user's live DPoP tokens are: a row for each domain. Rings when the last of them has ended.
 pub(crate) fn audiences(user: &UserId) -> Local {
-    Local::new(AUDIENCES, user.uuid.as_bytes().to_vec())
+    Local::new(AUDIENCES, user.uuid.as_bytes())
 }
 
 /// Where issuance to the clients of a remote user is counted, of one class in one window: a row for each
@@ -181,15 +181,15 @@ pub(crate) fn issued_at(key: Bytes) -> Local {
 /// Notices of a deleted user that other homeservers have not taken yet: a row for each, sealed. Under an id that nothing
 /// leads to. Rings when the next is to be sent.
 pub(crate) fn notices(mailbox: &[u8; 32]) -> Local {
-    Local::new(NOTICES, mailbox.to_vec())
+    Local::new(NOTICES, mailbox)
 }
 
-fn client_key(client: &ClientId) -> Bytes {
-    [*client.user.uuid.as_bytes(), *client.client.as_bytes()].concat().into()
+fn client_key(client: &ClientId) -> Vec<u8> {
+    [*client.user.uuid.as_bytes(), *client.client.as_bytes()].concat()
 }
 
 fn hashed(kind: u8, label: &str, input: &[u8], cx: &Context<AuthService>) -> Local {
-    Local::new(kind, cx.keys.at_rest.prf(label, input).to_vec())
+    Local::new(kind, cx.keys.at_rest.prf(label, input))
 }
 
 const USER: u8 = 1;

@@ -1,7 +1,8 @@
 //! How a message to many queues is divided (06, "Delivery").
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
+use foldhash::fast::RandomState;
 use tls_codec::Size as _;
 
 use crate::{api::queue::FanOutMessage, wire::List};
@@ -42,7 +43,7 @@ impl FanOutMessage {
     /// For each recipient, whether the same one stands before it. It gets the message once.
     #[must_use]
     pub fn repeats(&self) -> Vec<bool> {
-        let mut seen = BTreeSet::new();
+        let mut seen = HashSet::with_capacity_and_hasher(self.recipients.len(), RandomState::default());
         self.recipients.iter().map(|recipient| !seen.insert(recipient)).collect()
     }
 

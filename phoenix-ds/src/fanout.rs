@@ -39,7 +39,7 @@ impl FanOut {
         Self {
             ear_key: access.ear_key.clone(),
             lane: kinds::lane(&cx.keys.at_rest, &access.group),
-            back: cx.keys.at_rest.seal(BACK, &at.key, &mut chance),
+            back: cx.keys.at_rest.seal(BACK, at.key(), &mut chance),
             now: cx.now.as_secs(),
             chance,
             ephemeral: Flag::No,
@@ -178,7 +178,7 @@ impl FanOut {
 /// [`Reject::NotFound`] where this DS did not make the address.
 pub(crate) fn returned(back: &[u8], cx: &Context<DeliveryService>) -> Result<Local, Reject> {
     let key = cx.keys.at_rest.open(BACK, back).map_err(|_| Reject::NotFound)?;
-    Ok(Local::new(kinds::GROUP, key.to_vec()))
+    Ok(Local::new(kinds::GROUP, &*key))
 }
 
 fn recipient(config: &ClientQueueConfig) -> Recipient {

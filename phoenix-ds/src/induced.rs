@@ -107,7 +107,7 @@ fn dig(
     let secret = graveyard.secret(site, tree.suite()?)?;
     let Graveyard { notes: before, key } = graveyard;
     let used = roster.members.iter().map(|member| member.config.sealed.digest()).collect();
-    let (gone, notes) = before.clone().gone((&secret, &site.at.key), &used, now)?;
+    let (gone, notes) = before.clone().gone((&secret, site.at.key()), &used, now)?;
     let write =
         if notes.is_empty() { Write::Delete(kinds::NOTES) } else { Write::Put(kinds::NOTES, notes.row()) };
     let writes = if notes == before { Vec::new() } else { vec![write] };

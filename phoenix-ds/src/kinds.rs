@@ -42,13 +42,13 @@ pub(crate) const BARRED: Bytes = Bytes::from_static(b"x");
 
 /// The partition of a group.
 pub(crate) fn group(at_rest: &AtRestKey, group: &GroupId) -> Local {
-    Local::new(GROUP, at_rest.prf("group", &group.encode()).to_vec())
+    Local::new(GROUP, at_rest.prf("group", &group.encode()))
 }
 
 /// The partition that says that a message was accepted. Not under its sender's leaf, which is another once the sender
 /// came back.
 pub(crate) fn receipt(at_rest: &AtRestKey, group: &GroupId, id: MessageId) -> Local {
-    Local::new(RECEIPT, at_rest.prf("message", &(group.clone(), id).encode()).to_vec())
+    Local::new(RECEIPT, at_rest.prf("message", &(group.clone(), id).encode()))
 }
 
 /// The lane on which a group's messages travel in order; related to no other key.

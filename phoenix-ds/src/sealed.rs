@@ -20,7 +20,7 @@ pub(crate) struct Ear {
 impl Ear {
     /// The key that a request brings, for the partition that it names.
     pub(crate) fn new(access: &GroupAccess, at: &Local) -> Self {
-        let place = [at.key.as_ref(), &access.ear_key_id.to_be_bytes()].concat();
+        let place = [at.key(), &access.ear_key_id.to_be_bytes()].concat();
         Self { key: AtRestKey::new(access.ear_key.clone()).derive("group state"), place }
     }
 

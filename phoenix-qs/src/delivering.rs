@@ -1,9 +1,6 @@
 //! Whom a message reaches: the checks of 06, "Delivery", for each recipient.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use phoenix_core::{
@@ -18,7 +15,7 @@ use phoenix_core::{
     },
     crypto::AtRestKey,
     limit::{Limit, Load},
-    operation::{Context, Delivery, PushHint, Rows},
+    operation::{Context, Delivery, Local, PushHint, Rows},
     port::{Urgency, Wanted},
     time::{MINUTE, Month},
     wire::{List, Opaque, Wire},
@@ -27,7 +24,7 @@ use phoenix_core::{
 use crate::{
     config_cache::OpenedConfig,
     keys::Closed,
-    kinds::{PUSH, QUEUE, RECORD, RULE, rule, stream_topic},
+    kinds::{PUSH, QUEUE, RECORD, RULE, stream_topic},
     record::{ClientRecord, QueueRecord, RuleRecord, from_row, read_row},
     service::QueueService,
 };
@@ -53,9 +50,9 @@ pub(crate) struct Reached {
 }
 
 impl Target {
-    fn config(&self) -> Option<&QueueConfigTbs> {
+    const fn config(&self) -> Option<&Arc<OpenedConfig>> {
         match self {
-            Self::Queue(config) => Some(config.payload()),
+            Self::Queue(config) => Some(config),
             Self::Gone | Self::Later => None,
         }
     }
@@ -116,23 +113,25 @@ impl Reached {
     }
 }
 
-/// The rows of the queues that a message may reach, by client: with its push token, where it is pushed at all.
-pub(crate) fn wanted(targets: &[Target], message: &FanOutMessage) -> BTreeMap<QsClientId, Wanted> {
+/// The queues that a message may reach, each once, in the order of their clients, and the rows that are wanted there: with
+/// the push token, where a message is pushed at all.
+pub(crate) fn wanted(targets: &[Target], message: &FanOutMessage) -> Vec<(Local, Wanted)> {
     let is_pushed = message.notify != NotifyClass::Silent && !message.ephemeral.is_set();
-    let mut rows: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for config in targets.iter().filter_map(Target::config) {
+    let of_queue: &[_] = if is_pushed { &[PUSH, QUEUE, RECORD] } else { &[QUEUE, RECORD] };
+    let wanted = |configs: &[&Arc<OpenedConfig>]| {
+        let rules = configs.iter().map(|config| config.rule().clone());
         // In the order in which they lie there.
-        let of_queue = is_pushed.then_some(PUSH).into_iter().chain([QUEUE, RECORD]);
-        let rows = rows.entry(config.client).or_insert_with(|| of_queue.collect());
-        rows.push(rule(&config.config));
-    }
-    rows.into_iter().map(|(client, keys)| (client, Wanted::Keys(keys))).collect()
+        let keys = of_queue.iter().cloned().chain(rules).collect();
+        configs.first().map(|config| (config.at().clone(), Wanted::Keys(keys)))
+    };
+    let configs = configs(targets);
+    configs.chunk_by(|one, other| one.payload().client == other.payload().client).filter_map(wanted).collect()
 }
 
 /// Opens the recipients' queue configs: of as many as fit into one batch.
 pub(crate) fn targets(request: &DeliverRequest, cx: &Context<QueueService>) -> Vec<Target> {
     let is_remote = request.source != cx.domain;
-    let target = |recipient| match cx.keys.service.open_config(recipient) {
+    let target = |recipient| match cx.keys.service.open_config(recipient, &cx.keys.at_rest) {
         Ok(config) if is_for(&config, &request.source, cx.now) => Target::Queue(config),
         // Another replica may know it already. What this homeserver itself sends waits for no key.
         Err(Closed::UnknownKey) if is_remote => Target::Later,
@@ -142,8 +141,17 @@ pub(crate) fn targets(request: &DeliverRequest, cx: &Context<QueueService>) -> V
 }
 
 /// The clients that are named, each once, in the order in which their rows are wanted.
-pub(crate) fn clients(targets: &[Target]) -> BTreeSet<QsClientId> {
-    targets.iter().filter_map(Target::config).map(|config| config.client).collect()
+pub(crate) fn clients(targets: &[Target]) -> Vec<QsClientId> {
+    let mut clients: Vec<_> = configs(targets).into_iter().map(|config| config.payload().client).collect();
+    clients.dedup();
+    clients
+}
+
+/// The configs that opened, by their clients and ids.
+fn configs(targets: &[Target]) -> Vec<&Arc<OpenedConfig>> {
+    let mut configs: Vec<_> = targets.iter().filter_map(Target::config).collect();
+    configs.sort_unstable_by_key(|config| (config.payload().client, config.payload().config));
+    configs
 }
 
 /// Whether a client record stands behind a config.

@@ -11,7 +11,7 @@ use std::{
 use phoenix_core::{
     Fault, Fqdn, KeyId, Reject, Timestamp,
     api::queue::{MAX_KEYS, QsPublicKeys, QueueConfig, Recipient, SealingKey, ServiceKey},
-    crypto::{Chance, HpkeSecretKey, SigningKey, Suite},
+    crypto::{AtRestKey, Chance, HpkeSecretKey, SigningKey, Suite},
     time::{DAY, HOUR, MINUTE},
     wire::{List, Wire},
 };
@@ -147,11 +147,15 @@ impl QueueKeys {
         Ok((signer.id, &signer.key))
     }
 
-    /// Opens a queue config.
+    /// Opens a queue config, for a service that seals with this key.
     ///
     /// # Errors
     /// [`Closed`] where it does not open.
-    pub(crate) fn open_config(&self, recipient: &Recipient) -> Result<Arc<OpenedConfig>, Closed> {
+    pub(crate) fn open_config(
+        &self,
+        recipient: &Recipient,
+        at_rest: &AtRestKey,
+    ) -> Result<Arc<OpenedConfig>, Closed> {
         let found = match self.opened.find(recipient) {
             Some(found) => found,
             None => {
@@ -159,7 +163,7 @@ impl QueueKeys {
                 #[cfg(test)]
                 crate::config_cache::OPENED.set(crate::config_cache::OPENED.get().saturating_add(1));
                 let config: Result<QueueConfig, _> = recipient.config.open(recipient.any, key);
-                let opened = config.ok().map(OpenedConfig::new);
+                let opened = config.ok().map(|config| OpenedConfig::new(config, at_rest));
                 self.opened.keep(recipient, opened).map_err(|_| Closed::Bad)?
             }
         };

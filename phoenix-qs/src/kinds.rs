@@ -55,27 +55,27 @@ pub(crate) const ABOVE_NUMBERS: Bytes = Bytes::from_static(b"a");
 
 /// Where a user record is.
 pub(crate) fn user(id: &QsUserId) -> Local {
-    Local::new(USER, id.as_bytes().to_vec())
+    Local::new(USER, id.as_bytes())
 }
 
 /// Where a client and its queue are.
 pub(crate) fn client(id: &QsClientId) -> Local {
-    Local::new(CLIENT, id.as_bytes().to_vec())
+    Local::new(CLIENT, id.as_bytes())
 }
 
 /// Where a client's AddPackages are.
 pub(crate) fn packages(id: &QsClientId) -> Local {
-    Local::new(PACKAGES, id.as_bytes().to_vec())
+    Local::new(PACKAGES, id.as_bytes())
 }
 
 /// Where the results of a part of a delivery are kept.
 pub(crate) fn receipt(key: &AtRestKey, source: &Fqdn, part: &[u8; 16]) -> Local {
-    Local::new(RECEIPT, key.prf("receipt", &(source.clone(), *part).encode()).to_vec())
+    Local::new(RECEIPT, key.prf("receipt", &(source.clone(), *part).encode()))
 }
 
 /// Where deliveries of a source are listed that were put off.
 pub(crate) fn held(key: &AtRestKey, source: &Fqdn) -> Local {
-    Local::new(HELD, key.prf("held", &source.encode()).to_vec())
+    Local::new(HELD, key.prf("held", &source.encode()))
 }
 
 /// The mailboxes of a domain; what is on one lane goes into one of them, by the lane's hash.
@@ -86,22 +86,22 @@ pub(crate) fn mailbox_key(key: &AtRestKey, domain: &Fqdn, shard: u8) -> [u8; 32]
 /// Where what waits for another homeserver is, by the mailbox's key.
 #[must_use]
 pub fn mailbox(key: &[u8; 32]) -> Local {
-    Local::new(MAILBOX, key.to_vec())
+    Local::new(MAILBOX, key)
 }
 
 /// Where the state of sending a mailbox is.
 pub(crate) fn round(mailbox: &[u8; 32]) -> Local {
-    Local::new(ROUND, mailbox.to_vec())
+    Local::new(ROUND, mailbox)
 }
 
 /// Where messages of a mailbox are that were put off, by the mailbox's key.
 pub(crate) fn later(mailbox: &[u8; 32]) -> Local {
-    Local::new(LATER, mailbox.to_vec())
+    Local::new(LATER, mailbox)
 }
 
 /// Where deliveries are that a domain refused as bad.
 pub(crate) fn aside(key: &AtRestKey, domain: &Fqdn) -> Local {
-    Local::new(ASIDE, key.prf("aside", &domain.encode()).to_vec())
+    Local::new(ASIDE, key.prf("aside", &domain.encode()))
 }
 
 /// The row of what becomes of messages through a queue config.

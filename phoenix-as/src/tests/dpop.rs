@@ -334,5 +334,5 @@ fn kinds_of(world: &World, user: &UserId) -> Vec<u8> {
         settings,
         [0; 32],
     );
-    kinds::account(user, &cx).key.to_vec()
+    kinds::account(user, &cx).key().to_vec()
 }

@@ -93,9 +93,8 @@ fn publish(world: &World, client: &TestClient) {
 
 fn drop_record(world: &World, client: &TestClient) {
     let at = kinds::client(&client.id);
-    let key = [&[at.kind], at.key.as_ref()].concat();
     let part = Part {
-        partition: PartitionKey::new(Space::As, key.into()),
+        partition: PartitionKey::new(Space::As, at.name().clone()),
         base: Base::Any,
         mark: Mark([0; 16]),
         writes: vec![Write::Drop],

@@ -128,13 +128,10 @@ impl Alarms {
             let is_full = due.len() >= limit;
             let mut drops = Vec::new();
             for partition in due {
-                let Some((kind, key)) = partition.key().split_first() else { continue };
-                match self.ticker.on_alarm(space, *kind) {
+                let at = Local::named(partition.key().clone());
+                match self.ticker.on_alarm(space, at.kind()) {
                     OnAlarm::Drop => drops.push(partition),
-                    OnAlarm::Tick => {
-                        let at = Local::new(*kind, key.to_vec());
-                        ticks.push((partition, at));
-                    }
+                    OnAlarm::Tick => ticks.push((partition, at)),
                 }
             }
             for some in drops.chunks(MAX_PARTS) {

@@ -1,7 +1,5 @@
 //! One batch of everything that a call does.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
 use super::{Shared, lanes};
@@ -13,22 +11,14 @@ use crate::{
     time::DAY,
 };
 
-/// The partition of a service's own place.
-pub(crate) fn partition(space: Space, at: &Local) -> PartitionKey {
-    let mut key = Vec::with_capacity(at.key.len().saturating_add(1));
-    key.push(at.kind);
-    key.extend_from_slice(&at.key);
-    PartitionKey::new(space, key.into())
-}
-
 /// The partition that exists once a fare is spent, for fares that are spent by making one.
 pub(crate) fn spent_partition(shared: &Shared, fare: &Fare) -> Option<PartitionKey> {
     let at = match fare {
-        Fare::Token(nonce) => Local::new(SPENT_TOKEN, nonce.key.to_vec()),
-        Fare::Frame(identity, _) => Local::new(SPENT_FRAME, shared.at_rest.prf("frame", identity).to_vec()),
+        Fare::Token(nonce) => Local::new(SPENT_TOKEN, nonce.key),
+        Fare::Frame(identity, _) => Local::new(SPENT_FRAME, shared.at_rest.prf("frame", identity)),
         Fare::Free | Fare::Row { .. } | Fare::Alarm(_) => return None,
     };
-    Some(partition(Space::Spent, &at))
+    Some(at.in_space(Space::Spent))
 }
 
 /// Builds a batch part by part, one for each partition.
@@ -36,13 +26,14 @@ pub(crate) struct Assembly<'a> {
     shared: &'a Shared,
     now: Timestamp,
     marks: Chance,
-    parts: BTreeMap<PartitionKey, Part>,
+    /// In the order of their partitions, which is that in which most are named.
+    parts: Vec<Part>,
 }
 
 impl<'a> Assembly<'a> {
     /// An empty batch. Its marks are random, so that nothing on a disk tells which partitions were written together.
     pub(crate) const fn new(shared: &'a Shared, now: Timestamp, marks: Chance) -> Self {
-        Self { shared, now, marks, parts: BTreeMap::new() }
+        Self { shared, now, marks, parts: Vec::new() }
     }
 
     /// Checks that a partition is still as it was read. False where it was read twice and changed in between:
@@ -57,7 +48,7 @@ impl<'a> Assembly<'a> {
     /// Adds a change of the operation.
     pub(crate) fn change(&mut self, space: Space, change: Change) {
         let Change { at, writes, alarm } = change;
-        let partition = partition(space, &at);
+        let partition = at.in_space(space);
         let alarm = self.rounded(&partition, alarm);
         let part = self.part(partition);
         part.writes.extend(writes);
@@ -104,19 +95,21 @@ impl<'a> Assembly<'a> {
 
     /// The batch, or none where nothing would be written.
     pub(crate) fn finish(self) -> Option<Batch> {
-        let parts: Vec<Part> = self.parts.into_values().collect();
+        let Self { parts, .. } = self;
         parts.iter().any(Part::is_write).then_some(Batch { parts })
     }
 
+    #[expect(clippy::indexing_slicing, reason = "it was found or put there")]
     fn part(&mut self, partition: PartitionKey) -> &mut Part {
         let Self { marks, parts, .. } = self;
-        parts.entry(partition).or_insert_with_key(|partition| Part {
-            partition: partition.clone(),
-            base: Base::Any,
-            mark: Mark(marks.bytes()),
-            writes: Vec::new(),
-            alarm: Alarm::Keep,
-        })
+        let found = parts.binary_search_by(|part| part.partition.cmp(&partition));
+        let at = found.unwrap_or_else(|at| {
+            let mark = Mark(marks.bytes());
+            let part = Part { partition, base: Base::Any, mark, writes: Vec::new(), alarm: Alarm::Keep };
+            parts.insert(at, part);
+            at
+        });
+        &mut parts[at]
     }
 
     /// An alarm that is farther away than a day tells no more than the day, and not even that exactly.

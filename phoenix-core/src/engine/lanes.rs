@@ -62,7 +62,7 @@ pub(crate) fn seal(
 ) -> Result<(PartitionKey, Bytes), Fault> {
     let Delivery { to, service, lane, back, body } = delivery;
     let lane = key.prf("lane", &lane);
-    let partition = super::batch::partition(Space::Lane, &Local::new(LANE, lane.to_vec()));
+    let partition = Local::new(LANE, lane).in_space(Space::Lane);
     let back = Opaque::new(back).map_err(|_| Fault::Broken("an address that is too long"))?;
     let body = Opaque::new(body).map_err(|_| Fault::Broken("a delivery that is too large"))?;
     let row = Draft::encoded(&LaneRow { to, service, lane, back, body });
@@ -247,7 +247,7 @@ impl Lanes {
     async fn set_aside(&self, lane: &PartitionKey, row: RowKey, sealed: Bytes) -> Result<(), Stopped> {
         let now = self.shared.ports.clock.now();
         let key = self.shared.at_rest.prf("aside", lane.key());
-        let aside = super::batch::partition(Space::Lane, &Local::new(ASIDE, key.to_vec()));
+        let aside = Local::new(ASIDE, key).in_space(Space::Lane);
         let until = Alarm::IfNone(now.plus_secs(ASIDE_S));
         let kept = self.part(&aside, Base::Any, vec![Write::Append(sealed)], until);
         // Where it is gone already, the operation that refused it took it.

@@ -1,6 +1,6 @@
 //! Locks that keep conflicts rare.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use async_lock::{RwLock, RwLockReadGuardArc, RwLockWriteGuardArc};
 
@@ -30,15 +30,15 @@ enum Guard {
 impl Stripes {
     /// Waits for the locks of these partitions: alone for those to be changed, together for those watched.
     pub(crate) async fn hold<'a>(&self, places: impl Iterator<Item = (&'a PartitionKey, Purpose)>) -> Held {
-        let mut wanted: BTreeMap<usize, bool> = BTreeMap::new();
-        for (partition, purpose) in places {
-            let alone = match purpose {
-                Purpose::Change => true,
-                Purpose::Watch => false,
-                Purpose::Glance => continue,
-            };
-            *wanted.entry(stripe(partition)).or_default() |= alone;
-        }
+        let wanted = |(partition, purpose)| match purpose {
+            Purpose::Change => Some((stripe(partition), true)),
+            Purpose::Watch => Some((stripe(partition), false)),
+            Purpose::Glance => None,
+        };
+        let mut wanted: Vec<(usize, bool)> = places.filter_map(wanted).collect();
+        // Where one is wanted both ways, alone comes first, and stays.
+        wanted.sort_unstable_by_key(|(stripe, alone)| (*stripe, !alone));
+        wanted.dedup_by_key(|(stripe, _)| *stripe);
         let mut guards = Vec::with_capacity(wanted.len());
         for (stripe, alone) in wanted {
             let Some(lock) = self.0.get(stripe) else { continue };

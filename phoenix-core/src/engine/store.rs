@@ -127,7 +127,7 @@ impl<O: Operation> Run<'_, O> {
 
 fn place<O: Operation>(reading: Reading) -> (Place, Purpose) {
     let Reading { at, wanted, purpose } = reading;
-    (Place { partition: batch::partition(O::Service::SPACE, &at), wanted }, purpose)
+    (Place { partition: at.in_space(O::Service::SPACE), wanted }, purpose)
 }
 
 /// Gives the same batch again where the store failed: what was applied then is recognised by its marks.

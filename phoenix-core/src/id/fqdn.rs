@@ -4,7 +4,7 @@ use std::{fmt, io, str::FromStr, sync::Arc};
 
 use tls_codec::{DeserializeBytes, Error, Serialize, Size, VLByteSlice};
 
-use crate::{Reject, wire::Opaque};
+use crate::{Reject, wire::content};
 
 /// A fully qualified domain name, in the only form that the protocol knows (01): lower-case ASCII letters,
 /// digits, hyphens and dots; 1 to 253 bytes; at least two labels of 1 to 63 bytes that neither begin nor end
@@ -35,23 +35,23 @@ impl FromStr for Fqdn {
     type Err = Reject;
 
     fn from_str(name: &str) -> Result<Self, Reject> {
-        if name.len() > MAX_NAME || !name.split('.').all(is_label) {
-            return Err(Reject::Malformed("domain"));
-        }
-        match name.rsplit_once('.') {
-            Some((_, last)) if last.starts_with(|first: char| first.is_ascii_lowercase()) => {
-                Ok(Self(name.into()))
-            }
-            _ => Err(Reject::Malformed("domain")),
-        }
+        if is_domain(name.as_bytes()) { Ok(Self(name.into())) } else { Err(Reject::Malformed("domain")) }
     }
 }
 
-fn is_label(label: &str) -> bool {
+fn is_domain(name: &[u8]) -> bool {
+    let mut labels = name.split(|byte| *byte == b'.');
+    name.len() <= MAX_NAME
+        && labels.clone().all(is_label)
+        && labels.next_back().and_then(<[u8]>::first).is_some_and(u8::is_ascii_lowercase)
+        && labels.next_back().is_some()
+}
+
+fn is_label(label: &[u8]) -> bool {
     (1..=MAX_LABEL).contains(&label.len())
-        && !label.starts_with('-')
-        && !label.ends_with('-')
-        && label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && label.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && label.first() != Some(&b'-')
+        && label.last() != Some(&b'-')
 }
 
 impl fmt::Display for Fqdn {
@@ -80,8 +80,8 @@ impl Serialize for Fqdn {
 
 impl DeserializeBytes for Fqdn {
     fn tls_deserialize_bytes(input: &[u8]) -> Result<(Self, &[u8]), Error> {
-        let (bytes, rest) = Opaque::<MAX_NAME>::tls_deserialize_bytes(input)?;
-        let name = std::str::from_utf8(&bytes).map_err(|_| Error::InvalidInput)?;
+        let (bytes, rest) = content(input)?;
+        let name = std::str::from_utf8(bytes).map_err(|_| Error::InvalidInput)?;
         Ok((name.parse().map_err(|_| Error::InvalidInput)?, rest))
     }
 }

@@ -4,23 +4,47 @@ use bytes::Bytes;
 
 use crate::{
     Fault,
-    port::{RowKey, Snapshot, Wanted},
+    port::{PartitionKey, RowKey, Snapshot, Space, Wanted},
 };
 
 /// A partition inside an operation's own service: a kind, and bytes that are unique for that kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Local {
-    /// What is kept there; also says what its alarm does.
-    pub kind: u8,
-    /// Which one.
-    pub key: Bytes,
-}
+pub struct Local(Bytes);
 
 impl Local {
     /// The partition of this kind and key.
     #[must_use]
-    pub fn new(kind: u8, key: impl Into<Bytes>) -> Self {
-        Self { kind, key: key.into() }
+    pub fn new(kind: u8, key: impl AsRef<[u8]>) -> Self {
+        Self([[kind].as_slice(), key.as_ref()].concat().into())
+    }
+
+    /// The partition of this [name](Self::name).
+    #[must_use]
+    pub const fn named(name: Bytes) -> Self {
+        Self(name)
+    }
+
+    /// What is kept there; also says what its alarm does.
+    #[must_use]
+    pub fn kind(&self) -> u8 {
+        self.0.first().copied().unwrap_or_default()
+    }
+
+    /// Which one.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        self.0.get(1..).unwrap_or_default()
+    }
+
+    /// Its name in its service's space: the kind, and the key behind it.
+    #[must_use]
+    pub const fn name(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The same partition, as the store knows it.
+    pub(crate) fn in_space(self, space: Space) -> PartitionKey {
+        PartitionKey::new(space, self.0)
     }
 }
 

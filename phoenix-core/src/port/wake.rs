@@ -11,6 +11,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use event_listener::{Event, EventListener};
+use foldhash::fast::RandomState;
 
 /// What somebody waits for: a queue, say. Opaque, and meaningless outside this homeserver.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,7 +46,7 @@ pub trait Wakened: Send + Sync {
 /// Wake-ups inside one process.
 #[derive(Clone, Default)]
 pub struct LocalWake {
-    topics: Arc<Mutex<HashMap<Topic, Weak<Channel>>>>,
+    topics: Arc<Mutex<HashMap<Topic, Weak<Channel>, RandomState>>>,
     /// Bytes that were told to somebody and not fetched.
     unfetched: Arc<AtomicUsize>,
 }

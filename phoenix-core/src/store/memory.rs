@@ -1,6 +1,6 @@
 //! A [`Store`] in memory.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,8 +103,10 @@ struct State {
 impl State {
     fn apply(&mut self, part: &Part) {
         let key = &part.partition;
-        let stored =
-            self.partitions.entry(key.clone()).or_insert_with(|| Arc::new(Partition::new(part.mark)));
+        let stored = match self.partitions.get_mut(key) {
+            Some(stored) => stored,
+            None => self.partitions.entry(key.clone()).or_insert_with(|| Arc::new(Partition::new(part.mark))),
+        };
         let partition = Arc::make_mut(stored);
         let before = partition.alarm;
         part.writes.iter().for_each(|write| partition.write(write));
@@ -128,7 +130,7 @@ impl State {
 fn allows(found: Option<&Arc<Partition>>, part: &Part) -> bool {
     let next = found.map_or(0, |partition| partition.next);
     let stored = |row: &RowKey| {
-        Ok::<_, Infallible>(found.is_some_and(|found| found.rows.contains_key(&Sorted::from(row))))
+        Ok::<_, Infallible>(found.is_some_and(|found| found.place(&Sorted::from(row)).is_ok()))
     };
     part.base.holds(found.map(|partition| partition.mark)) && part.takes_hold(next, stored) == Ok(true)
 }
@@ -138,7 +140,8 @@ struct Partition {
     mark: Mark,
     alarm: Option<Timestamp>,
     next: u64,
-    rows: BTreeMap<Sorted, Bytes>,
+    /// In the order of their keys. Most come at the end or close to it, go from the beginning, and are few.
+    rows: VecDeque<(Sorted, Bytes)>,
 }
 
 /// A row's key with its first bytes at hand: they tell most keys apart, and are where they are compared.
@@ -158,20 +161,22 @@ impl From<&RowKey> for Sorted {
 
 impl Partition {
     const fn new(mark: Mark) -> Self {
-        Self { mark, alarm: None, next: 0, rows: BTreeMap::new() }
+        Self { mark, alarm: None, next: 0, rows: VecDeque::new() }
     }
 
     fn write(&mut self, write: &Write) {
         match write {
-            Write::Put(row, value) => {
-                self.rows.insert(row.into(), value.clone());
-            }
+            Write::Put(row, value) => self.put(row, value),
             Write::Delete(row) | Write::Take(row) => {
-                self.rows.remove(&Sorted::from(row));
+                if let Ok(place) = self.place(&Sorted::from(row)) {
+                    self.rows.remove(place);
+                }
             }
-            Write::DeleteBelow(row) => self.rows = self.rows.split_off(&Sorted::from(row)),
+            Write::DeleteBelow(row) => {
+                self.rows.drain(..self.first(&Sorted::from(row)));
+            }
             Write::Append(value) => {
-                self.rows.insert((&number_key(self.next)).into(), value.clone());
+                self.put(&number_key(self.next), value);
                 self.next = self.next.saturating_add(1);
             }
             Write::Drop => {
@@ -181,19 +186,49 @@ impl Partition {
         }
     }
 
+    fn put(&mut self, row: &RowKey, value: &Bytes) {
+        let row = (Sorted::from(row), value.clone());
+        match self.place(&row.0) {
+            Ok(place) => drop(self.rows.get_mut(place).map(|stored| *stored = row)),
+            Err(place) => self.rows.insert(place, row),
+        }
+    }
+
+    /// Where a row is, or would be.
+    fn place(&self, row: &Sorted) -> Result<usize, usize> {
+        self.rows.binary_search_by(|(at, _)| at.cmp(row))
+    }
+
+    /// Where the first row is that is not before this one.
+    fn first(&self, row: &Sorted) -> usize {
+        self.place(row).unwrap_or_else(|place| place)
+    }
+
     fn snapshot(&self, wanted: &Wanted) -> Snapshot {
         let (rows, more) = match wanted {
             Wanted::Mark => (Vec::new(), false),
-            Wanted::Keys(keys) => {
-                let mut keys: Vec<Sorted> = keys.iter().map(Sorted::from).collect();
-                keys.sort_unstable();
-                keys.dedup();
-                let found = keys.iter().filter_map(|key| self.rows.get_key_value(key));
-                (found.map(owned).collect(), false)
-            }
+            Wanted::Keys(keys) => (self.keys(keys), false),
             Wanted::Range { from, below, limit, bytes } => self.range((from, below), *limit, *bytes),
         };
         Snapshot { mark: Some(self.mark), alarm: self.alarm, rows, more }
+    }
+
+    fn keys(&self, keys: &[RowKey]) -> Vec<(RowKey, Bytes)> {
+        let mut keys: Vec<Sorted> = keys.iter().map(Sorted::from).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let (mut found, mut next) = (Vec::with_capacity(keys.len()), 0);
+        for key in &keys {
+            // What is wanted often lies side by side, so most need no search.
+            if self.rows.get(next).is_some_and(|(at, _)| at < key) {
+                next = self.first(key);
+            }
+            if let Some(row) = self.rows.get(next).filter(|(at, _)| at == key) {
+                found.push(owned(row));
+                next = next.saturating_add(1);
+            }
+        }
+        found
     }
 
     fn range(
@@ -205,22 +240,22 @@ impl Partition {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let from = Sorted::from(from);
         let is_wanted = |key: &Sorted| below.is_empty() || key.key < *below;
-        let mut rows = self.rows.range(from..).take_while(|(key, _)| is_wanted(key)).peekable();
+        let mut rows = self.rows.range(self.first(&from)..).take_while(|(key, _)| is_wanted(key)).peekable();
         let (mut found, mut room) = (Vec::new(), bytes);
-        while let Some((key, value)) = rows.peek() {
+        while let Some(row @ (_, value)) = rows.peek() {
             let fits = found.is_empty() || value.len() <= room;
             if found.len() >= limit || !fits {
                 return (found, true);
             }
             room = room.saturating_sub(value.len());
-            found.push(owned((key, value)));
+            found.push(owned(row));
             rows.next();
         }
         (found, false)
     }
 }
 
-fn owned((sorted, value): (&Sorted, &Bytes)) -> (RowKey, Bytes) {
+fn owned((sorted, value): &(Sorted, Bytes)) -> (RowKey, Bytes) {
     (sorted.key.clone(), value.clone())
 }
 

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 pub use call::{Audience, AuthFrame, Call, CallTbs, CoSignature, MAX_BODY, Sender, VERSION};
 pub use secret::{Secret, SecretOpaque, Wiped};
 pub use shared::decode_shared;
+pub(crate) use vector::content;
 pub use vector::{Flag, List, Opaque, TooLong};
 
 use crate::Reject;

@@ -193,7 +193,7 @@ impl<T: DeserializeBytes, const MAX: usize> DeserializeBytes for List<T, MAX> {
 }
 
 /// The content of a variable-length vector, and what follows it.
-pub(super) fn content(input: &[u8]) -> Result<(&[u8], &[u8]), Error> {
+pub(crate) fn content(input: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     let (length, rest) = TlsVarInt::tls_deserialize_bytes(input)?;
     let length = usize::try_from(length.value()).map_err(|_| Error::InvalidVectorLength)?;
     rest.split_at_checked(length).ok_or(Error::EndOfStream)

@@ -24,7 +24,7 @@ fn configs(domain: &str, count: usize) -> Vec<ClientQueueConfig> {
 }
 
 fn at() -> Local {
-    Local::new(GROUP, vec![5; 32])
+    Local::new(GROUP, [5; 32])
 }
 
 /// What is sent for so many bytes to these queues.
@@ -52,7 +52,7 @@ fn each_domain_gets_a_message_once_with_its_own_recipients() {
     let (messages, deliveries) = (messages(&fan_out), &fan_out.deliveries);
     let sizes: Vec<_> = messages.iter().map(|it| it.recipients.len()).collect();
     assert_eq!(sizes, [130, 130]);
-    assert!(deliveries.iter().all(|it| it.lane == deliveries[0].lane && it.lane != at().key));
+    assert!(deliveries.iter().all(|it| it.lane == deliveries[0].lane && it.lane != at().key()));
     assert_ne!(messages[0].content, messages[1].content);
     assert_eq!(returned(&deliveries[0].back, &world.context()), Ok(at()));
 }

@@ -78,7 +78,7 @@ impl Operation for Undelivered {
         // The group was given up meanwhile, or nothing is gone.
         let Some(clear) = clear.filter(|_| is_gone) else { return Ok(Decision::reply(Empty {})) };
         let chance = &mut cx.chance("notes");
-        let desk = Desk { group: &at.key, tombstone: &clear.tombstone, at_rest: &cx.keys.at_rest };
+        let desk = Desk { group: at.key(), tombstone: &clear.tombstone, at_rest: &cx.keys.at_rest };
         let mut notes = before.clone();
         // A clock that is ahead would keep a note for longer than any other.
         let seen_at = cx.now.as_secs().min(*seen_at);

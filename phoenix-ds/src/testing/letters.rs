@@ -48,8 +48,7 @@ impl World {
     /// The group's partition, as it lies on the disk.
     pub(crate) fn partition(&self, access: &GroupAccess) -> Snapshot {
         let at = crate::kinds::group(&self.engine.ring().at_rest, &access.group);
-        let key = [[at.kind].as_slice(), &at.key].concat();
-        let partition = PartitionKey::new(Space::Ds, key.into());
+        let partition = PartitionKey::new(Space::Ds, at.name().clone());
         block_on(self.store.read(&[Place { partition, wanted: Wanted::first(100) }])).unwrap().remove(0)
     }
 

@@ -216,8 +216,7 @@ impl World {
     pub(crate) fn group(&self, access: &GroupAccess) -> Group {
         let cx = self.context();
         let at = crate::kinds::group(&cx.keys.at_rest, &access.group);
-        let key = [[at.kind].as_slice(), &at.key].concat();
-        let partition = PartitionKey::new(Space::Ds, key.into());
+        let partition = PartitionKey::new(Space::Ds, at.name().clone());
         let found = block_on(self.store.read(&[Place { partition, wanted: Wanted::first(100) }])).unwrap();
         Group::open(access, &found.into(), &cx).unwrap()
     }

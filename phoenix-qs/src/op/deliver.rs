@@ -17,7 +17,7 @@ use phoenix_core::{
         Anyone, Authorised, Context, Decision, Decoded, Effort, Hint, Operation, Peers, Proven, PushHint,
         Reading, Rows,
     },
-    port::{Alarm, Topic, Wanted, Write},
+    port::{Alarm, Wanted, Write},
     time::DAY,
     wire::{List, Wire},
 };
@@ -27,7 +27,7 @@ use crate::{
     delivering::{
         Reached, Target, clients, digests, held_as, is_genuine, lane_back, targets, undelivered, wanted,
     },
-    kinds::{self, RECORD, client, receipt, stream_topic},
+    kinds::{self, RECORD, receipt, stream_topic},
     loads,
     record::{HeldRecord, Reason, ReceiptRecord, from_row, read_row, to_row},
     service::QueueService,
@@ -82,7 +82,7 @@ impl Operation for Deliver {
         let wanted = wanted(&targets(request, cx), &request.message);
         if request.message.ephemeral.is_set() {
             // Nothing is written, so nothing need be checked.
-            return Ok(wanted.into_iter().map(|(id, rows)| Reading::glance(client(&id), rows)).collect());
+            return Ok(wanted.into_iter().map(|(at, rows)| Reading::glance(at, rows)).collect());
         }
         let mut readings = Vec::new();
         if let Some(part) = &request.receipt {
@@ -91,7 +91,7 @@ impl Operation for Deliver {
             // Watched: it changes only where something is put off, and many deliveries of one source read it.
             readings.push(Reading::watch(kinds::held(key, &request.source), Wanted::Keys(vec![RECORD])));
         }
-        readings.extend(wanted.into_iter().map(|(id, rows)| Reading::change(client(&id), rows)));
+        readings.extend(wanted.into_iter().map(|(at, rows)| Reading::change(at, rows)));
         Ok(readings)
     }
 
@@ -264,8 +264,8 @@ struct Round<'a> {
     request: &'a DeliverRequest,
     cx: &'a Context<QueueService>,
     state: State,
-    /// For each reached queue that the message went into: what wakes its client, and its rows.
-    rows: Vec<Option<(Topic, Vec<Write>)>>,
+    /// For each reached queue that the message went into: a config that leads there, and its rows.
+    rows: Vec<Option<(Arc<OpenedConfig>, Vec<Write>)>>,
     /// Those who are to be pushed to.
     pushes: Vec<PushHint>,
     /// Which deliveries are put off after this one.
@@ -326,11 +326,11 @@ impl<'a> Round<'a> {
                 Err(Reject::Unavailable(retry_s).into())
             };
         }
-        self.enqueue(at, &config)?;
+        self.enqueue(at, config)?;
         Ok(self.let_others_go(place, RecipientResult::Delivered))
     }
 
-    fn enqueue(&mut self, at: usize, config: &OpenedConfig) -> Result<(), Failure> {
+    fn enqueue(&mut self, at: usize, config: Arc<OpenedConfig>) -> Result<(), Failure> {
         let message = &self.request.message;
         let (Some(reached), Some(rows)) = (self.state.reached.get_mut(at), self.rows.get_mut(at)) else {
             return Ok(());
@@ -338,13 +338,11 @@ impl<'a> Round<'a> {
         if reached.rule(&config.payload().config) == ConfigRule::Blocked {
             return Ok(());
         }
-        let entry = entry(message, config);
+        let entry = entry(message, &config);
         self.pushes.extend(reached.push(config.payload(), message.notify, &self.cx.keys.at_rest));
         let (queue, writes) = reached.queue.clone().push(&entry, self.cx, &mut self.chance)?;
         reached.queue = queue;
-        let key = &self.cx.keys.at_rest;
-        let (_, rows) = rows.get_or_insert_with(|| (config.topic(key).clone(), Vec::new()));
-        rows.extend(writes);
+        rows.get_or_insert_with(|| (config, Vec::new())).1.extend(writes);
         Ok(())
     }
 
@@ -373,9 +371,10 @@ impl<'a> Round<'a> {
         let reply = DeliverReply { results: List::new(results.clone()).map_err(Reject::from)? };
         let mut decision = Decision::reply(reply);
         for (reached, writes) in state.reached.into_iter().zip(rows) {
-            let Some((topic, mut writes)) = writes else { continue };
+            let Some((config, mut writes)) = writes else { continue };
             writes.push(reached.queue.put());
-            decision = decision.change(client(&reached.client), writes, Alarm::Keep).hint(Hint::Wake(topic));
+            let wake = Hint::Wake(config.topic().clone());
+            decision = decision.change(config.at().clone(), writes, Alarm::Keep).hint(wake);
         }
         for push in pushes {
             decision = decision.hint(Hint::Push(Box::new(push)));

@@ -173,7 +173,7 @@ fn check_config(
         return Err(WRONG);
     }
     let recipient = Recipient { any: config.any, config: config.sealed.clone() };
-    let opened = cx.keys.service.open_config(&recipient).map_err(|_| WRONG)?;
+    let opened = cx.keys.service.open_config(&recipient, &cx.keys.at_rest).map_err(|_| WRONG)?;
     let payload = opened.payload();
     let end = Timestamp::from_secs(view.lifetime().not_after);
     let is_long = Month::of(cx.now) <= payload.expires && end <= payload.expires.plus(1).start();

@@ -72,7 +72,7 @@ impl Memory {
     }
 
     pub(super) fn partition(&self, domain: &Fqdn) -> PartitionKey {
-        batch::partition(Space::Peers, &Local::new(PEER, self.at_rest.prf("peer", &domain.encode()).to_vec()))
+        Local::new(PEER, self.at_rest.prf("peer", &domain.encode())).in_space(Space::Peers)
     }
 }
 

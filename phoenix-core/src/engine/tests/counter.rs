@@ -173,7 +173,7 @@ impl Carry {
 }
 
 pub(super) fn place() -> Local {
-    Local::new(1, Bytes::from_static(b"counter"))
+    Local::new(1, b"counter")
 }
 
 fn topic() -> Topic {

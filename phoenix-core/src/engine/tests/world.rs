@@ -13,7 +13,7 @@ use crate::{
     ErrorReply, Failure, Fingerprint, Fqdn, Generation, Origin, Timestamp,
     api::{Endpoint, ServiceName},
     crypto::{AtRestKey, Chance, Signature, SigningKey, Suite},
-    engine::{Alarms, Courier, Engine, LaneRow, Lanes, Rules, Shared, Ticker, batch},
+    engine::{Alarms, Courier, Engine, LaneRow, Lanes, Rules, Shared, Ticker},
     operation::{FRAME_LABEL, Fare, KeyRing, Local, OnAlarm, Service},
     port::{
         Alarm, Base, Batch, Clock, Commit, Entropy, Inline, LocalWake, Mark, NoPush, OpenPolicy, Outgoing,
@@ -154,7 +154,7 @@ impl World {
     }
 
     pub(super) fn count(&self) -> u64 {
-        let counter = batch::partition(Space::As, &place());
+        let counter = place().in_space(Space::As);
         let dump = self.store.dump();
         let found = dump.iter().find(|(partition, _)| *partition == counter);
         found.map_or(0, |(_, found)| u64::decode(&found.rows[0].1).unwrap())
@@ -206,7 +206,7 @@ impl Ticker for Carrier {
     }
 
     async fn tick(&self, space: Space, at: Local) -> Result<(), Failure> {
-        let fare = Fare::Alarm(batch::partition(space, &at));
+        let fare = Fare::Alarm(at.in_space(space));
         self.engine.internal::<Tick>(0, fare).await.map(drop)
     }
 }
@@ -295,7 +295,7 @@ impl Store for TestStore {
         let interference = self.clock.interference.lock().unwrap().take();
         if let Some(store) = interference {
             let part = Part {
-                partition: batch::partition(Space::As, &place()),
+                partition: place().in_space(Space::As),
                 base: Base::Any,
                 mark: Mark([9; 16]),
                 writes: vec![Write::Put(ROW, INTERFERED.encode())],
