@@ -1,14 +1,13 @@
 //! A homeserver of which all that a call causes is waited for.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    cell::RefCell,
+    sync::{Arc, Mutex},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{
-    executor::{LocalPool, block_on},
-    future::join_all,
-    task::LocalSpawnExt,
-};
+use futures::{executor::LocalPool, future::join_all, task::LocalSpawnExt};
 use phoenix_conformance::network::Network;
 use phoenix_core::{
     Origin, Timestamp,
@@ -48,7 +47,7 @@ pub(crate) struct House {
     store: Arc<Weighed>,
     arrivals: Arrivals,
     expected: u64,
-    pool: LocalPool,
+    pool: RefCell<LocalPool>,
     /// Goes last: the database lies in it.
     _folder: TempDir,
 }
@@ -63,13 +62,13 @@ impl House {
         let store = Arc::new(Weighed { store, lengths: Mutex::default() });
         let (network, arrivals) = (Network::default(), Arrivals::default());
         let home = opened(&network, &arrivals, store.clone(), Inline);
-        let pool = LocalPool::new();
+        let pool = RefCell::new(LocalPool::new());
         Self { home, network, store, arrivals, expected: 0, pool, _folder: folder }
     }
 
     /// The same homeserver after a restart: nothing is left of what it keeps in memory.
     pub(crate) fn restart(&mut self) {
-        self.pool = LocalPool::new();
+        self.pool = RefCell::default();
         self.home = opened(&self.network, &self.arrivals, self.store.clone(), Inline);
         self.work();
     }
@@ -81,19 +80,20 @@ impl House {
 
     /// Has lanes carried from now on.
     pub(crate) fn work(&mut self) {
-        self.pool.spawner().spawn_local(self.home.clone().run()).unwrap();
+        self.pool.get_mut().spawner().spawn_local(self.home.clone().run()).unwrap();
     }
 
-    /// Has a call answered.
+    /// Has a call answered, while lanes are carried: what is on its way there may hold what the call waits for.
     pub(crate) fn ask<E: Endpoint>(&self, call: Call) -> E::Reply {
-        E::Reply::decode(&block_on(answered(&self.home, &E::DESCRIPTION, call))).unwrap()
+        let answer = self.pool.borrow_mut().run_until(answered(&self.home, &E::DESCRIPTION, call));
+        E::Reply::decode(&answer).unwrap()
     }
 
     /// Has calls answered, one after the other, each once so many entries that it causes lie in queues.
     #[inline(never)]
     pub(crate) fn measured(&mut self, description: &Description, calls: Vec<Call>, entries: u64) {
         for call in calls {
-            self.pool.run_until(answered(&self.home, description, call));
+            self.pool.get_mut().run_until(answered(&self.home, description, call));
             self.arrive(entries);
         }
     }
@@ -101,14 +101,15 @@ impl House {
     /// Has calls answered all at once, and waits until so many entries lie in queues.
     pub(crate) fn crowded(&mut self, description: &Description, calls: Vec<Call>, entries: u64) {
         let home = &self.home;
-        self.pool.run_until(join_all(calls.into_iter().map(|call| answered(home, description, call))));
+        let answers = calls.into_iter().map(|call| answered(home, description, call));
+        self.pool.get_mut().run_until(join_all(answers));
         self.arrive(entries);
     }
 
     /// Waits for so many more entries.
     pub(crate) fn arrive(&mut self, entries: u64) {
         self.expected += entries;
-        self.pool.run_until(self.arrivals.reach(self.expected));
+        self.pool.get_mut().run_until(self.arrivals.reach(self.expected));
     }
 }
 
