@@ -86,7 +86,7 @@ impl OpenedConfig {
 pub(crate) struct ConfigCache(Mutex<Configs>);
 
 struct Configs {
-    /// Searched for each recipient of each message, so by a hash that takes a tenth of the standard one's time.
+    /// Searched for each recipient of each message, so by a hash that takes a fifth of the standard one's time.
     genuine: Generations<Arc<OpenedConfig>, foldhash::fast::RandomState>,
     /// What strangers choose, by a hash that withstands them.
     fresh: Generations<Found, hash_map::RandomState>,

@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use futures::channel::oneshot;
 use phoenix_core::Timestamp;
-use phoenix_core::port::{PartitionKey, Place, RowKey, Snapshot, Space, StoreError, Wanted};
+use phoenix_core::port::{PartitionKey, Place, Snapshot, Space, StoreError, Wanted};
 use rusqlite::Connection;
 
 use crate::failure::Failure;
-use crate::tables::{MAX_KEYS, Rows, Tables};
+use crate::tables::Tables;
 
 /// What a reader is asked, and where the answer goes.
 pub(crate) enum Job {
@@ -58,24 +58,12 @@ impl Reader<'_> {
 
     fn place(&self, place: &Place) -> Result<Snapshot, Failure> {
         let Place { partition, wanted } = place;
-        let mut keys: Vec<&RowKey> = match wanted {
-            Wanted::Keys(keys) => keys.iter().collect(),
-            Wanted::Mark | Wanted::Range { .. } => Vec::new(),
-        };
-        keys.sort_unstable();
-        keys.dedup();
-        let mut some = keys.chunks(MAX_KEYS);
-        let first = some.next().unwrap_or_default();
-        let Some((head, mut rows)) = self.tables.found(partition, first, self.connection)? else {
+        let keys: &[_] = if let Wanted::Keys(keys) = wanted { keys } else { &[] };
+        let Some((head, rows)) = self.tables.found(partition, keys, self.connection)? else {
             return Ok(Snapshot::default());
         };
-        for keys in some {
-            let found = self.tables.found(partition, keys, self.connection)?;
-            rows.extend(found.into_iter().flat_map(|(_, rows)| rows));
-        }
         let (rows, more) = match wanted {
-            Wanted::Mark => (Rows::new(), false),
-            Wanted::Keys(_) => (rows, false),
+            Wanted::Mark | Wanted::Keys(_) => (rows, false),
             Wanted::Range { from, below, limit, bytes } => {
                 self.tables.rows(partition, (from, below), (*limit, *bytes), self.connection)?
             }

@@ -49,6 +49,7 @@ struct Statements {
     rows_from: String,
     rows_between: String,
     has_rows: String,
+    has_row: String,
     /// Changes nothing where a long value is there.
     put_short: String,
     put_long: String,
@@ -89,9 +90,28 @@ impl Tables {
         Ok(self.found(of, &[], from)?.map(|(head, _)| head))
     }
 
-    /// A partition's line, and those of these rows that are there, in the order asked: at most [`MAX_KEYS`]. Each
-    /// statement costs, so all is found by one.
+    /// A partition's line, and those of these rows that are there, in key order. Each statement costs, so one finds all
+    /// that is wanted of most.
     pub(crate) fn found(
+        &self,
+        of: &PartitionKey,
+        keys: &[RowKey],
+        from: &Connection,
+    ) -> Result<Option<(Head, Rows)>, Failure> {
+        let mut keys: Vec<&RowKey> = keys.iter().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let mut some = keys.chunks(MAX_KEYS);
+        let first = self.found_at_once(of, some.next().unwrap_or_default(), from)?;
+        let Some((head, mut rows)) = first else { return Ok(None) };
+        for keys in some {
+            rows.extend(self.found_at_once(of, keys, from)?.into_iter().flat_map(|(_, rows)| rows));
+        }
+        Ok(Some((head, rows)))
+    }
+
+    /// The same for at most [`MAX_KEYS`].
+    fn found_at_once(
         &self,
         of: &PartitionKey,
         keys: &[&RowKey],
@@ -228,6 +248,16 @@ impl Tables {
         Ok(from.prepare_cached(&self.of(of.space()).has_rows)?.exists([of.key().as_ref()])?)
     }
 
+    pub(crate) fn has_row(
+        &self,
+        of: &PartitionKey,
+        key: &RowKey,
+        from: &Connection,
+    ) -> Result<bool, Failure> {
+        let mut statement = from.prepare_cached(&self.of(of.space()).has_row)?;
+        Ok(statement.exists([of.key().as_ref(), key.as_ref()])?)
+    }
+
     /// Puts a row, in place of what it was where there is one. A short value goes by a statement of its own: the one that
     /// takes whatever was there may run a trigger, which costs more than all of a write without, since SQLite keeps each
     /// page as it was until the statement has ended.
@@ -305,6 +335,7 @@ impl Statements {
                 "SELECT key, {value} FROM {rows} WHERE partition = ?1 AND key >= ?2 AND key < ?4 ORDER BY key LIMIT ?3"
             ),
             has_rows: format!("SELECT 1 FROM {rows} WHERE partition = ?1 LIMIT 1"),
+            has_row: format!("SELECT 1 FROM {rows} WHERE partition = ?1 AND key = ?2"),
             put_short: format!(
                 "INSERT INTO {rows} (partition, key, value) VALUES (?1, ?2, ?3) \
                  ON CONFLICT DO UPDATE SET value = excluded.value WHERE long IS NULL"
@@ -359,7 +390,7 @@ const fn time(ordered: i64) -> Timestamp {
 }
 
 /// Rows that one statement finds: those of a queue that a message reaches.
-pub(crate) const MAX_KEYS: usize = 4;
+const MAX_KEYS: usize = 4;
 /// Longest value that stands in its row: with its keys it still fits into a leaf of the table, which takes a quarter of a
 /// page of one row (1,002 bytes of 4 KiB).
 const LONGEST_SHORT: usize = 896;

@@ -99,14 +99,8 @@ impl<'a> Writer<'a> {
             return Ok(Commit::Conflict);
         }
         for (part, head) in pairs.clone() {
-            let stored = |row: &_| {
-                let found = self.tables.found(&part.partition, &[row], self.connection)?;
-                Ok(found.is_some_and(|(_, rows)| !rows.is_empty()))
-            };
-            if !part
-                .takes_hold(head.map_or(0, |head| head.next), stored)
-                .map_err(|failure: Failure| failure)?
-            {
+            let stored = |row: &_| self.tables.has_row(&part.partition, row, self.connection);
+            if !part.takes_hold(head.map_or(0, |head| head.next), stored)? {
                 return Ok(Commit::Conflict);
             }
         }

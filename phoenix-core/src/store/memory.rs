@@ -104,6 +104,7 @@ impl State {
     fn apply(&mut self, part: &Part) {
         let key = &part.partition;
         let stored = match self.partitions.get_mut(key) {
+            // Most are there, and need no copy of their key.
             Some(stored) => stored,
             None => self.partitions.entry(key.clone()).or_insert_with(|| Arc::new(Partition::new(part.mark))),
         };
@@ -189,7 +190,11 @@ impl Partition {
     fn put(&mut self, row: &RowKey, value: &Bytes) {
         let row = (Sorted::from(row), value.clone());
         match self.place(&row.0) {
-            Ok(place) => drop(self.rows.get_mut(place).map(|stored| *stored = row)),
+            Ok(place) => {
+                if let Some(stored) = self.rows.get_mut(place) {
+                    *stored = row;
+                }
+            }
             Err(place) => self.rows.insert(place, row),
         }
     }
