@@ -14,7 +14,7 @@ impl FanOutMessage {
         self.tls_serialized_len()
     }
 
-    /// The message in parts that one batch of the store takes each: at most 60 recipients, and fewer where the
+    /// The message in parts that one batch of the store takes each: at most 250 recipients, and fewer where the
     /// content is large, since each queue keeps a copy. A recipient that stands there twice is in one part, once. The
     /// same message always divides in the same way, and one to nobody is one part.
     #[must_use]
@@ -54,8 +54,8 @@ impl FanOutMessage {
     }
 }
 
-/// Queues that one batch reaches: with what pays for it and what is remembered of it, a batch has 64 parts at most.
-pub const MAX_PART: usize = 60;
+/// Queues that one batch reaches: with what pays for it and what is remembered of it, a batch has 256 parts at most.
+pub const MAX_PART: usize = 250;
 /// Bytes of entries in one batch: three quarters of what a batch may hold.
 const MAX_PART_BYTES: usize = 6 << 20;
 /// An entry is longer than its content by its head, its seal, and perhaps an update of the ratchet before it.
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_message_to_many_is_divided_so_that_each_part_fits_into_a_batch() {
         for (recipients, bytes, expected) in
-            [(0, 300, 1), (1, 300, 1), (60, 300, 1), (61, 300, 2), (1_000, 300, 17), (10, 1 << 20, 2)]
+            [(0, 300, 1), (1, 300, 1), (250, 300, 1), (251, 300, 2), (1_000, 300, 4), (10, 1 << 20, 2)]
         {
             let parts = message(recipients, bytes).into_parts();
 
@@ -89,12 +89,12 @@ mod tests {
 
     #[test]
     fn a_recipient_that_stands_twice_is_in_one_part_once() {
-        let once = message(100, 300);
+        let once = message(200, 300);
         let all = [once.recipients.to_vec(), once.recipients.to_vec()].concat();
         let twice = FanOutMessage { recipients: List::new(all).expect("few"), ..once.clone() };
 
         assert_eq!(twice.clone().into_parts(), once.into_parts());
-        assert_eq!(twice.repeats(), [[false; 100], [true; 100]].concat());
+        assert_eq!(twice.repeats(), [[false; 200], [true; 200]].concat());
         assert!(!twice.is_one_part());
     }
 

@@ -7,7 +7,7 @@ use phoenix_core::{
     ConfigId, Failure, Fqdn, MAX_PART, QsClientId, Reject, Timestamp,
     api::{
         ServiceName,
-        delivery::{Undeliverable, UndeliveredRequest},
+        delivery::{MAX_UNDELIVERED, Undeliverable, UndeliveredRequest},
         federation::RecipientResult,
         queue::{
             ConfigRule, DeliverRequest, FanOutMessage, MAX_BACK, NotifyClass, QueueConfigTbs, SealedPushToken,
@@ -185,7 +185,7 @@ pub(crate) fn undelivered(
 ) -> Result<Vec<Delivery>, Reject> {
     let seen_at = cx.now.as_secs().div_euclid(MINUTE).saturating_mul(MINUTE);
     let mut deliveries = Vec::new();
-    for queues in queues.chunks(MAX_PART).filter(|_| !back.is_empty()) {
+    for queues in queues.chunks(MAX_UNDELIVERED).filter(|_| !back.is_empty()) {
         let queues = List::new(queues.to_vec())?;
         let body = UndeliveredRequest { back: back.clone(), cause, seen_at, queues }.encode();
         let (to, lane, back) = (cx.domain.clone(), lane.clone(), Bytes::new());

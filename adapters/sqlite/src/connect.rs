@@ -112,4 +112,4 @@ const CACHE_KIB: i32 = -8_192;
 /// `phnx`, by which the file is known.
 const APPLICATION: i32 = 0x7068_6e78;
 /// The version of the tables.
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::tables::Tables;
 
 /// All that a database holds, as of one instant: each partition with its rows, in the order in which the tables show
-/// them. A partition whose line is gone while rows of it are left has no mark; nor has what stands for long values whose
+/// them. A partition whose head is gone while rows of it are left has no mark; nor has what stands for long values whose
 /// rows are gone: a partition without a key, with rows that have none either, before all others of its space.
 ///
 /// The file is opened for reading alone, and may be in use. All of it is held in memory. This is for those who have

@@ -4,9 +4,9 @@
 //! by everyone who waits for it. A few threads read beside it, from snapshots that the writer never blocks. No
 //! call blocks the executor that polls it, and no runtime is needed.
 //!
-//! Each key space has two tables, of partitions and of rows, both ordered by their keys alone, and one of long values,
-//! under random numbers: no row carries a number that tells when it came. What is deleted is overwritten, and the log is
-//! emptied whenever the writer has been idle for a second, and every few seconds while it is busy.
+//! Each key space has a table of rows, ordered by their keys alone, and one of long values, under random numbers: no row
+//! carries a number that tells when it came. What is deleted is overwritten, and the log is emptied whenever the writer has
+//! been idle for a second, and every few seconds while it is busy.
 
 mod connect;
 mod failure;

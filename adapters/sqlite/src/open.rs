@@ -29,7 +29,7 @@ pub enum OpenError {
     #[error("{}: the file is not a database, or is damaged", .0.display())]
     NotADatabase(PathBuf),
     /// The file is a database, but not one that this version of this program made.
-    #[error("{}: the database belongs to another program, or to a later version of this one", .0.display())]
+    #[error("{}: the database belongs to another program, or to another version of this one", .0.display())]
     Foreign(PathBuf),
     /// Something else, in the words of the system.
     #[error("{}: {reason}", path.display())]

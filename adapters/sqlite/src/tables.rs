@@ -1,9 +1,9 @@
 //! The tables of a key space, and their statements.
 //!
-//! A space has a table of partitions (mark, alarm, next number) and a table of rows. Both are ordered by their
-//! keys (`WITHOUT ROWID`): there is no number by which rows could be sorted into the order of their arrival. Long
-//! values are in a third, under random numbers: SQLite reads the whole of a row to compare its key, so a few of them
-//! among the rows would make every search there slow.
+//! A space has a table of rows, ordered by their keys (`WITHOUT ROWID`): there is no number by which rows could be sorted
+//! into the order of their arrival. What is known of a partition (mark, next number, alarm) is its last row there, so that
+//! whoever changes the partition finds both on one page. Long values are in a second table, under random numbers: SQLite
+//! reads the whole of a row to compare its key, so a few of them among the rows would make every search there slow.
 
 use bytes::Bytes;
 use phoenix_core::Timestamp;
@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use crate::failure::Failure;
 
-/// A partition's line in its space's table.
+/// What is known of a partition: its last row in its space's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) mark: Mark,
@@ -36,7 +36,7 @@ pub(crate) struct Tables {
 
 struct Statements {
     create: String,
-    /// A partition's line beside none, one, two … of its rows.
+    /// A partition's head beside none, one, two … of its rows.
     found: Vec<String>,
     insert_head: String,
     update_head: String,
@@ -90,7 +90,7 @@ impl Tables {
         Ok(self.found(of, &[], from)?.map(|(head, _)| head))
     }
 
-    /// A partition's line, and those of these rows that are there, in key order. Each statement costs, so one finds all
+    /// A partition's head, and those of these rows that are there, in key order. Each statement costs, so one finds all
     /// that is wanted of most.
     pub(crate) fn found(
         &self,
@@ -124,7 +124,7 @@ impl Tables {
         found.optional()?.transpose()
     }
 
-    /// Sets a partition's line; `before` is what it was.
+    /// Sets a partition's head; `before` is what it was.
     pub(crate) fn set_head(
         &self,
         of: &PartitionKey,
@@ -132,16 +132,15 @@ impl Tables {
         head: Head,
         to: &Connection,
     ) -> Result<(), Failure> {
-        let Head { mark, alarm, next } = head;
-        let (key, next) = (of.key().as_ref(), next.cast_signed());
+        let (key, value, alarm) = (of.key().as_ref(), head.value(), head.alarm);
         let statements = self.of(of.space());
         if before.is_some_and(|before| before.alarm == alarm) {
             // Sparing the index of alarms halves what is written for most partitions.
-            to.prepare_cached(&statements.update_mark)?.execute(params![key, mark.0, next])?;
+            to.prepare_cached(&statements.update_mark)?.execute(params![key, value])?;
             return Ok(());
         }
         let statement = if before.is_some() { &statements.update_head } else { &statements.insert_head };
-        to.prepare_cached(statement)?.execute(params![key, mark.0, next, alarm.map(ordered)])?;
+        to.prepare_cached(statement)?.execute(params![key, value, alarm.map(ordered)])?;
         Ok(())
     }
 
@@ -166,7 +165,7 @@ impl Tables {
         Ok(keys)
     }
 
-    /// Shows the key and the line of every partition of a space, in the table's own order.
+    /// Shows the key and the head of every partition of a space, in the table's own order.
     pub(crate) fn each_head(
         &self,
         space: Space,
@@ -176,7 +175,7 @@ impl Tables {
         let mut statement = from.prepare(&self.of(space).heads)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            show(blob(row, 3)?, head(row)?);
+            show(blob(row, 2)?, head(row)?);
         }
         Ok(())
     }
@@ -302,67 +301,76 @@ impl Tables {
 
 impl Statements {
     fn of(space: &str) -> Self {
-        let heads = format!("{space}_partitions");
         let rows = format!("{space}_rows");
         let value = format!("coalesce(value, (SELECT content FROM {space}_long WHERE id = long))");
         Self {
             create: format!(
-                "CREATE TABLE IF NOT EXISTS {heads} (key BLOB PRIMARY KEY, mark BLOB NOT NULL, \
-                 next INTEGER NOT NULL, alarm INTEGER) WITHOUT ROWID, STRICT;
-                 CREATE INDEX IF NOT EXISTS {space}_alarms ON {heads} (alarm) WHERE alarm IS NOT NULL;
-                 CREATE TABLE IF NOT EXISTS {rows} (partition BLOB NOT NULL, key BLOB NOT NULL, \
-                 value BLOB, long INTEGER, PRIMARY KEY (partition, key)) WITHOUT ROWID, STRICT;
+                "CREATE TABLE IF NOT EXISTS {rows} (partition BLOB NOT NULL, head INTEGER NOT NULL, key BLOB NOT NULL, \
+                 value BLOB, long INTEGER, alarm INTEGER, PRIMARY KEY (partition, head, key)) WITHOUT ROWID, STRICT;
+                 CREATE INDEX IF NOT EXISTS {space}_alarms ON {rows} (alarm) WHERE alarm IS NOT NULL;
                  CREATE TABLE IF NOT EXISTS {space}_long (id INTEGER PRIMARY KEY, content BLOB NOT NULL) STRICT;
                  CREATE TRIGGER IF NOT EXISTS {space}_gone AFTER DELETE ON {rows} WHEN old.long IS NOT NULL \
                  BEGIN DELETE FROM {space}_long WHERE id = old.long; END;"
             ),
-            found: (0..=MAX_KEYS).map(|keys| found_by(&heads, &rows, &value, keys)).collect(),
-            insert_head: format!("INSERT INTO {heads} (key, mark, next, alarm) VALUES (?1, ?2, ?3, ?4)"),
-            update_head: format!("UPDATE {heads} SET mark = ?2, next = ?3, alarm = ?4 WHERE key = ?1"),
-            update_mark: format!("UPDATE {heads} SET mark = ?2, next = ?3 WHERE key = ?1"),
-            delete_head: format!("DELETE FROM {heads} WHERE key = ?1"),
-            due: format!("SELECT key FROM {heads} WHERE alarm <= ?1 ORDER BY alarm LIMIT ?2"),
-            heads: format!("SELECT mark, next, alarm, key FROM {heads}"),
-            all_rows: format!("SELECT partition, key, {value} FROM {rows}"),
+            found: (0..=MAX_KEYS).map(|keys| found_by(&rows, &value, keys)).collect(),
+            insert_head: format!(
+                "INSERT INTO {rows} (partition, head, key, value, alarm) VALUES (?1, 1, x'', ?2, ?3)"
+            ),
+            update_head: format!("UPDATE {rows} SET value = ?2, alarm = ?3 WHERE {HEAD}"),
+            update_mark: format!("UPDATE {rows} SET value = ?2 WHERE {HEAD}"),
+            delete_head: format!("DELETE FROM {rows} WHERE {HEAD}"),
+            due: format!("SELECT partition FROM {rows} WHERE alarm <= ?1 ORDER BY alarm LIMIT ?2"),
+            heads: format!("SELECT value, alarm, partition FROM {rows} WHERE head = 1"),
+            all_rows: format!("SELECT partition, key, {value} FROM {rows} WHERE head = 0"),
             remains: format!(
                 "SELECT content FROM {space}_long \
                  WHERE id NOT IN (SELECT long FROM {rows} WHERE long IS NOT NULL)"
             ),
-            rows_from: format!(
-                "SELECT key, {value} FROM {rows} WHERE partition = ?1 AND key >= ?2 ORDER BY key LIMIT ?3"
-            ),
+            rows_from: format!("SELECT key, {value} FROM {rows} WHERE {ROWS} AND key >= ?2 ORDER BY key LIMIT ?3"),
             rows_between: format!(
-                "SELECT key, {value} FROM {rows} WHERE partition = ?1 AND key >= ?2 AND key < ?4 ORDER BY key LIMIT ?3"
+                "SELECT key, {value} FROM {rows} WHERE {ROWS} AND key >= ?2 AND key < ?4 ORDER BY key LIMIT ?3"
             ),
-            has_rows: format!("SELECT 1 FROM {rows} WHERE partition = ?1 LIMIT 1"),
-            has_row: format!("SELECT 1 FROM {rows} WHERE partition = ?1 AND key = ?2"),
+            has_rows: format!("SELECT 1 FROM {rows} WHERE {ROWS} LIMIT 1"),
+            has_row: format!("SELECT 1 FROM {rows} WHERE {ROWS} AND key = ?2"),
             put_short: format!(
-                "INSERT INTO {rows} (partition, key, value) VALUES (?1, ?2, ?3) \
+                "INSERT INTO {rows} (partition, head, key, value) VALUES (?1, 0, ?2, ?3) \
                  ON CONFLICT DO UPDATE SET value = excluded.value WHERE long IS NULL"
             ),
             replace_row: format!(
-                "INSERT OR REPLACE INTO {rows} (partition, key, value, long) VALUES (?1, ?2, ?3, ?4)"
+                "INSERT OR REPLACE INTO {rows} (partition, head, key, value, long) VALUES (?1, 0, ?2, ?3, ?4)"
             ),
             put_long: format!("INSERT INTO {space}_long (id, content) VALUES (random(), ?1)"),
-            delete_row: format!("DELETE FROM {rows} WHERE partition = ?1 AND key = ?2"),
-            delete_below: format!("DELETE FROM {rows} WHERE partition = ?1 AND key < ?2"),
-            delete_rows: format!("DELETE FROM {rows} WHERE partition = ?1"),
+            delete_row: format!("DELETE FROM {rows} WHERE {ROWS} AND key = ?2"),
+            delete_below: format!("DELETE FROM {rows} WHERE {ROWS} AND key < ?2"),
+            delete_rows: format!("DELETE FROM {rows} WHERE {ROWS}"),
         }
     }
 }
 
-/// The statement that finds a partition's line and so many of its rows: a column for each, empty where there is none.
-fn found_by(heads: &str, rows: &str, value: &str, keys: usize) -> String {
+impl Head {
+    /// Its mark, and its next number in eight bytes, big-endian; the alarm has a column, by which it is found.
+    fn value(&self) -> Vec<u8> {
+        [self.mark.0.as_slice(), &self.next.to_be_bytes()].concat()
+    }
+
+    fn of_value(value: &[u8], alarm: Option<i64>) -> Option<Self> {
+        let (mark, next) = value.split_first_chunk()?;
+        let next = next.try_into().ok()?;
+        Some(Self { mark: Mark(*mark), next: u64::from_be_bytes(next), alarm: alarm.map(time) })
+    }
+}
+
+/// The statement that finds a partition's head and so many of its rows: a column for each, empty where there is none.
+fn found_by(rows: &str, value: &str, keys: usize) -> String {
     // A row whose value is gone has a number there, which no value is: the database is damaged.
-    let row =
-        |place| format!(", (SELECT ifnull({value}, 0) FROM {rows} WHERE partition = ?1 AND key = ?{place})");
+    let row = |place| format!(", (SELECT ifnull({value}, 0) FROM {rows} WHERE {ROWS} AND key = ?{place})");
     let found: String = (0..keys).map(|number| row(number.saturating_add(2))).collect();
-    format!("SELECT mark, next, alarm{found} FROM {heads} WHERE key = ?1")
+    format!("SELECT value, alarm{found} FROM {rows} WHERE {HEAD}")
 }
 
 fn found(row: &Row<'_>, keys: &[&RowKey]) -> Result<(Head, Rows), Failure> {
     let mut rows = Rows::with_capacity(keys.len());
-    for (column, key) in (3..).zip(keys) {
+    for (column, key) in (2..).zip(keys) {
         if row.get_ref(column)? != ValueRef::Null {
             rows.push(((*key).clone(), blob(row, column)?));
         }
@@ -371,9 +379,7 @@ fn found(row: &Row<'_>, keys: &[&RowKey]) -> Result<(Head, Rows), Failure> {
 }
 
 fn head(row: &Row<'_>) -> Result<Head, Failure> {
-    let mark = row.get_ref(0)?.as_blob()?.try_into().map_err(|_| Failure::DAMAGED)?;
-    let alarm: Option<i64> = row.get(2)?;
-    Ok(Head { mark: Mark(mark), next: row.get::<_, i64>(1)?.cast_unsigned(), alarm: alarm.map(time) })
+    Head::of_value(row.get_ref(0)?.as_blob()?, row.get(1)?).ok_or(Failure::DAMAGED)
 }
 
 fn blob(row: &Row<'_>, column: usize) -> Result<Bytes, Failure> {
@@ -389,6 +395,10 @@ const fn time(ordered: i64) -> Timestamp {
     Timestamp(ordered.cast_unsigned() ^ SIGN)
 }
 
+/// Which row is a partition's head: behind all others, since there most is changed, and read.
+const HEAD: &str = "partition = ?1 AND head = 1 AND key = x''";
+/// Which rows are a partition's own.
+const ROWS: &str = "partition = ?1 AND head = 0";
 /// Rows that one statement finds: those of a queue that a message reaches.
 const MAX_KEYS: usize = 4;
 /// Longest value that stands in its row: with its keys it still fits into a leaf of the table, which takes a quarter of a

@@ -88,7 +88,10 @@ fn a_damaged_database_is_told_apart_from_a_slow_one() {
     let store = SqliteStore::open(&path).unwrap();
     let written = batch(1, 10);
     assert_eq!(block_on(store.commit(&written)), Ok(Commit::Done));
-    Connection::open(&path).unwrap().execute("UPDATE queue_partitions SET mark = x'00'", []).unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute("UPDATE queue_rows SET value = x'00' WHERE head = 1", [])
+        .unwrap();
 
     // when it is read or written, then that is told
     let place = Place { partition: written.parts[0].partition.clone(), wanted: Wanted::Mark };
@@ -178,7 +181,7 @@ fn tables_have_no_numbers_that_tell_when_a_row_came() {
 
     let connection = Connection::open(&path).unwrap();
 
-    for table in ["queue_partitions", "queue_rows", "auth_partitions", "spent_rows"] {
+    for table in ["queue_rows", "auth_rows", "spent_rows"] {
         assert!(connection.prepare(&format!("SELECT count(*) FROM {table}")).is_ok());
         assert!(connection.prepare(&format!("SELECT rowid FROM {table}")).is_err());
     }
@@ -188,7 +191,7 @@ fn tables_have_no_numbers_that_tell_when_a_row_came() {
     let mut statement = connection.prepare("SELECT id FROM queue_long").unwrap();
     let mut came = Vec::new();
     for partition in 1..=9_u8 {
-        let of = "SELECT long FROM queue_rows WHERE partition = ?1";
+        let of = "SELECT long FROM queue_rows WHERE partition = ?1 AND head = 0";
         came.push(connection.query_row(of, [[partition]], |row| row.get::<_, i64>(0)).unwrap());
     }
     let mut stand: Vec<i64> =
@@ -294,7 +297,7 @@ fn batch(number: u8, size: usize) -> Batch {
 }
 
 fn partitions(connection: &Connection) -> i64 {
-    connection.query_row("SELECT count(*) FROM queue_partitions", [], |row| row.get(0)).unwrap()
+    connection.query_row("SELECT count(*) FROM queue_rows WHERE head = 1", [], |row| row.get(0)).unwrap()
 }
 
 fn occurs(folder: &Path) -> bool {

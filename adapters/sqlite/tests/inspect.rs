@@ -42,7 +42,7 @@ fn rows_whose_partition_is_lost_are_shown_without_a_mark() {
     let path = folder.path().join("db");
     drop(SqliteStore::open(&path).unwrap());
     let connection = Connection::open(&path).unwrap();
-    connection.execute("INSERT INTO queue_rows VALUES (x'0207', x'72', x'2a', NULL)", []).unwrap();
+    connection.execute("INSERT INTO queue_rows VALUES (x'0207', 0, x'72', x'2a', NULL, NULL)", []).unwrap();
 
     let found = inspect(&path).unwrap();
 
@@ -59,7 +59,7 @@ fn long_values_whose_row_is_lost_are_shown_in_a_partition_without_key_and_mark()
     drop(SqliteStore::open(&path).unwrap());
     let connection = Connection::open(&path).unwrap();
     connection.execute("INSERT INTO queue_long VALUES (7, x'2a'), (8, x'2b')", []).unwrap();
-    connection.execute("INSERT INTO queue_rows VALUES (x'0207', x'72', NULL, 7)", []).unwrap();
+    connection.execute("INSERT INTO queue_rows VALUES (x'0207', 0, x'72', NULL, 7, NULL)", []).unwrap();
 
     let found = inspect(&path).unwrap();
 

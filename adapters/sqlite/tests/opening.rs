@@ -44,6 +44,20 @@ fn the_database_of_another_program_is_told_and_left_alone() {
     assert_eq!(std::fs::read(path).unwrap(), before);
 }
 
+#[test]
+fn a_database_of_an_earlier_version_is_told_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    drop(SqliteStore::open(&path).unwrap());
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    let before = std::fs::read(&path).unwrap();
+
+    let opened = SqliteStore::open(&path);
+
+    assert_eq!(opened.err(), Some(OpenError::Foreign(path.clone())));
+    assert_eq!(std::fs::read(path).unwrap(), before);
+}
+
 #[cfg(unix)]
 #[test]
 fn the_file_is_for_its_owner_alone() {

@@ -9,7 +9,7 @@ use super::Shared;
 use crate::{
     Failure,
     operation::{Local, OnAlarm},
-    port::{Alarm, Base, Batch, Commit, MAX_PARTS, Mark, Part, PartitionKey, Place, Space, Wanted, Write},
+    port::{Alarm, Base, Batch, Commit, Mark, Part, PartitionKey, Place, Space, Wanted, Write},
 };
 
 /// Does what alarms ask for.
@@ -134,7 +134,7 @@ impl Alarms {
                     OnAlarm::Tick => ticks.push((partition, at)),
                 }
             }
-            for some in drops.chunks(MAX_PARTS) {
+            for some in drops.chunks(MAX_DROPS) {
                 more |= self.drop_all(some).await && is_full;
             }
         }
@@ -168,6 +168,8 @@ const POLL_MS: u64 = 1_000;
 const REST_MS: u64 = 1_000;
 /// Partitions looked at in one space at a time.
 const DUE: usize = 256;
+/// Partitions dropped in one batch: each may have any number of rows, and one that has changed keeps all from going.
+const MAX_DROPS: usize = 64;
 /// Ticks of the store alone under way at a time.
 const MAX_STORE_TICKS: usize = 64;
 /// Transactions under way to homeservers that answer: each may hold a mebibyte.

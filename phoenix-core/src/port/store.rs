@@ -276,8 +276,8 @@ pub enum StoreError {
     Invalid,
 }
 
-/// Parts in a batch: a message to 60 local queues, and what pays for it.
-pub const MAX_PARTS: usize = 64;
+/// Parts in a batch: a message to 250 local queues, and what pays for it.
+pub const MAX_PARTS: usize = 256;
 /// Writes in a batch: more would hold the single writer of an embedded database up for everyone.
 pub const MAX_WRITES: usize = 4_096;
 /// Bytes of keys and values in a batch, for the same reason.

@@ -33,7 +33,7 @@ use crate::{
     service::QueueService,
 };
 
-/// Delivers a message to at most 60 queues: from a lane, which pays with its row, or as a part of a transaction,
+/// Delivers a message to at most 250 queues: from a lane, which pays with its row, or as a part of a transaction,
 /// whose results are kept so that a repeat applies only what was put off.
 pub struct Deliver;
 
@@ -67,7 +67,7 @@ impl Operation for Deliver {
     type Service = QueueService;
     type State = State;
     type Sender = Anyone;
-    // Each of 60 queue configs may have to be opened, and its signature to be checked.
+    // Each of 250 queue configs may have to be opened, and its signature to be checked.
     const EFFORT: Effort = Effort::Heavy;
 
     fn locate(
@@ -108,6 +108,7 @@ impl Operation for Deliver {
             place = 2;
         }
         let targets = targets(request, cx);
+        state.reached.reserve(targets.len());
         for (place, client) in (place..).zip(clients(&targets)) {
             state.reached.extend(Reached::open(client, &found, place, cx.now)?);
         }

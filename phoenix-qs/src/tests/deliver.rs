@@ -64,13 +64,13 @@ fn a_queue_may_be_meant_by_several_configs_and_by_each_once() {
 }
 
 #[test]
-fn sixty_queues_are_reached_in_one_batch_and_more_are_refused() {
+fn two_hundred_and_fifty_queues_are_reached_in_one_batch_and_more_are_refused() {
     let home = Home::alone();
     let configs: Vec<ClientQueueConfig> =
-        (1..=61).map(|seed| Client::at(&home, seed).config(&home, None)).collect();
+        (0..=250).map(|seed| Client::at(&home, seed).config(&home, None)).collect();
     let to: Vec<&ClientQueueConfig> = configs.iter().collect();
 
-    assert_eq!(home.deliver(home.remote("beta.test", 1, &to[..60], "hello")), [Delivered; 60]);
+    assert_eq!(home.deliver(home.remote("beta.test", 1, &to[..250], "hello")), [Delivered; 250]);
     assert_eq!(home.internal::<Deliver>(home.local(&to, "hello")), Err(Reject::TooLarge("recipients")));
 }
 

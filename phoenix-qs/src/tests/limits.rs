@@ -146,14 +146,14 @@ fn a_config_and_a_source_leave_room_in_a_queue_for_others() {
 fn a_content_counts_once_for_all_recipients_in_however_many_parts_they_go() {
     let limits = Limits { source_bytes: Some(Rate::new(1, 1_000)), ..Limits::unlimited() };
     let (alpha, beta) = Home::limited_pair(limits);
-    let configs: Vec<_> = (0..=60).map(|seed| Client::at(&beta, seed).config(&beta, None)).collect();
+    let configs: Vec<_> = (0..=250).map(|seed| Client::at(&beta, seed).config(&beta, None)).collect();
     let to: Vec<_> = configs.iter().collect();
-    forward(&alpha, &beta, &to, &"x".repeat(900));
+    forward(&alpha, &beta, &to, &"x".repeat(750));
     let sent = alpha.dispatch(alpha.due_mailboxes()[0]).unwrap().unwrap();
 
     let receipt = beta.take(&sent.transaction).unwrap();
 
-    assert_eq!(receipt.results[0].results.to_vec(), [Delivered; 61]);
+    assert_eq!(receipt.results[0].results.to_vec(), [Delivered; 251]);
 }
 
 #[test]

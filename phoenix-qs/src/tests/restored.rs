@@ -2,7 +2,10 @@
 
 use phoenix_core::{
     Generation,
-    api::queue::{DequeueRequest, EntryKind, EntryPayload, UpdateQsClientRequest},
+    api::{
+        federation::RecipientResult,
+        queue::{DequeueRequest, EntryKind, EntryPayload, UpdateQsClientRequest},
+    },
     operation::KeyRing,
     queue::ClientRatchet,
 };
@@ -37,6 +40,19 @@ fn a_queue_that_is_written_begins_again_behind_numbers_that_may_have_been_used()
         reply.entries.iter().filter_map(|entry| client.ratchet.open(entry).unwrap()).collect();
     assert_eq!(opened.iter().map(|entry| entry.kind).collect::<Vec<_>>()[..1], [EntryKind::PackagesLow]);
     assert_eq!([&opened[1].content[..], &opened[2].content[..]], [&b"two"[..], b"three"]);
+}
+
+#[test]
+fn a_batch_takes_as_many_queues_also_where_all_of_them_begin_again() {
+    let home = Home::alone();
+    let mut clients: Vec<_> = (0..250).map(|seed| Client::at(&home, seed)).collect();
+    let configs: Vec<_> = clients.iter_mut().map(|client| client.config(&home, Some("alpha.test"))).collect();
+    home.restored(1);
+
+    let results = home.deliver(home.local(&configs.iter().collect::<Vec<_>>(), &"x".repeat(21_300)));
+
+    assert_eq!(results, [RecipientResult::Delivered; 250]);
+    assert_eq!(clients.last_mut().unwrap().read(&home).len(), 2, "that packages are gone, and the message");
 }
 
 #[test]

@@ -254,7 +254,8 @@ fn private_message(group: &Group, aad: MessageAad, length: usize) -> Mls {
     Opaque::new(parts.concat()).unwrap()
 }
 
-const SIZES: [usize; 3] = [2, 10, 100];
+/// The last takes more than one batch.
+const SIZES: [usize; 4] = [2, 10, 100, 300];
 /// Rows of a group.
 const DOOR: Bytes = Bytes::from_static(b"k");
 const ROSTER: Bytes = Bytes::from_static(b"r");

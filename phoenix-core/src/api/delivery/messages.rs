@@ -113,7 +113,7 @@ pub struct UndeliveredRequest {
     /// When the QS saw it, in seconds, told to the minute.
     pub seen_at: u64,
     /// SHA-256 of the sealed configs of the recipients.
-    pub queues: List<[u8; 32], 60>,
+    pub queues: List<[u8; 32], MAX_UNDELIVERED>,
 }
 
 /// Why a message did not reach a queue.
@@ -125,3 +125,6 @@ pub enum Undeliverable {
     /// Its homeserver did not take it for too long, or refused it as bad, which says nothing of the queue.
     GivenUp = 2,
 }
+
+/// Queues that one call tells of: what it changes in a group's state stays small.
+pub const MAX_UNDELIVERED: usize = 60;

@@ -30,8 +30,8 @@ pub use groups::{
 };
 pub use membership::{ChangeRoles, DS_LEAF, MAX_PROPOSAL, Proposals, Resync, SelfRemove, SelfRemoveRequest};
 pub use messages::{
-    CommitAccepted, ContentKind, GroupContent, MessageAad, SendMessage, SendMessageRequest, Undeliverable,
-    Undelivered, UndeliveredRequest,
+    CommitAccepted, ContentKind, GroupContent, MAX_UNDELIVERED, MessageAad, SendMessage, SendMessageRequest,
+    Undeliverable, Undelivered, UndeliveredRequest,
 };
 pub use state::{
     ExternalCommitInfo, ExternalCommitInfoReply, ExternalCommitInfoRequest, Roster, RosterMember,

@@ -11,7 +11,7 @@ use crate::{
     wire::{Flag, List, Opaque},
 };
 
-/// Delivers a message to at most 60 queues of this homeserver; from a lane, or from a transaction.
+/// Delivers a message to at most 250 queues of this homeserver; from a lane, or from a transaction.
 pub struct Deliver;
 
 impl Endpoint for Deliver {
@@ -57,7 +57,7 @@ pub struct DeliverRequest {
     /// Bytes that each recipient counts for at another homeserver: its share of a content that was sent once for all
     /// recipients, also where these are only some of them; 0 within a homeserver.
     pub share: u32,
-    /// At most 60 recipients.
+    /// At most 250 recipients.
     pub message: FanOutMessage,
 }
 

@@ -75,7 +75,7 @@ fn sentence(name: &str, findings: &Findings) -> String {
         of("auth_rows"),
         of("queue_rows"),
         of("delivery_rows"),
-        of("spent_partitions"),
+        of("spent_rows"),
         findings.searched / 1_024,
         findings.inside(Kind::User),
     )
