@@ -94,6 +94,8 @@ impl Crowd {
     fn circle(house: &House, purse: &mut Purse) -> Vec<Group> {
         let mut people: Vec<_> = (0..CROWD).map(|_| Person::new(house, purse)).collect();
         people.iter_mut().for_each(|person| person.publish(house, purse, CROWD / 2));
+        // Each is told once that few packages are left.
+        house.announce(CROWD as u64);
         let group = |_| {
             let (creator, others) = people.split_first_mut().unwrap();
             let candidates = others.iter_mut().map(|person| person.candidate(house, purse)).collect();

@@ -74,7 +74,7 @@ fn measure_one(
             samples.push(micros(time) / times as f64);
             // In turn with the server's.
             floors.extend((0..times).map(|_| unavoidable.cost()));
-            scene.read(kind);
+            scene.read();
             time
         });
     });
@@ -84,7 +84,7 @@ fn measure_one(
     let cold = (0..COLD).map(|_| {
         scene.house.restart();
         let time = micros(scene.send(1));
-        scene.read(kind);
+        scene.read();
         time
     });
     Some(Cost { members, floor, warm: median(samples), cold: median(cold.collect()) })

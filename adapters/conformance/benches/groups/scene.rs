@@ -25,6 +25,8 @@ impl Scene {
         let candidates = (1..members).map(|_| {
             let mut person = Person::new(&house, &mut purse);
             person.publish(&house, &mut purse, 1);
+            // Told that few packages are left.
+            house.announce(1);
             let candidate = person.candidate(&house, &mut purse);
             readers.push(Reader::new(person));
             candidate
@@ -40,15 +42,12 @@ impl Scene {
         let mut scene = Self::new(kind, members);
         scene.house.work();
         scene.house.arrive(scene.group.entries);
-        scene.read(kind);
+        scene.read();
         scene
     }
 
-    /// Those who were added read their queues: where a group is talked in, queues do not fill up. On a disk that takes
-    /// minutes, and what lies unread there is in nobody's way.
-    pub(crate) fn read(&mut self, kind: Kind) {
-        if kind == Kind::Memory {
-            self.readers.iter_mut().for_each(|reader| reader.read(&self.house));
-        }
+    /// Those who were added read their queues: where a group is talked in, queues do not fill up.
+    pub(crate) fn read(&mut self) {
+        self.readers.iter_mut().for_each(|reader| reader.read(&self.house));
     }
 }
