@@ -1,6 +1,8 @@
 //! Opening a database, alone and beside others.
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
+use std::path::Path;
+
 use bytes::Bytes;
 use futures::executor::block_on;
 use phoenix_core::port::{
@@ -22,13 +24,9 @@ fn a_folder_that_does_not_exist_is_told() {
 fn a_file_that_is_no_database_is_told_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notes.txt");
-    let text = "not a database at all, but the notes of someone".repeat(40);
-    std::fs::write(&path, &text).unwrap();
+    std::fs::write(&path, "not a database at all, but the notes of someone".repeat(40)).unwrap();
 
-    let opened = SqliteStore::open(&path);
-
-    assert_eq!(opened.err(), Some(OpenError::NotADatabase(path.clone())));
-    assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+    assert_eq!(refused_and_left_alone(&path), Some(OpenError::NotADatabase(path)));
 }
 
 #[test]
@@ -36,12 +34,8 @@ fn the_database_of_another_program_is_told_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE notes (text TEXT)").unwrap();
-    let before = std::fs::read(&path).unwrap();
 
-    let opened = SqliteStore::open(&path);
-
-    assert_eq!(opened.err(), Some(OpenError::Foreign(path.clone())));
-    assert_eq!(std::fs::read(path).unwrap(), before);
+    assert_eq!(refused_and_left_alone(&path), Some(OpenError::Foreign(path)));
 }
 
 #[test]
@@ -50,12 +44,8 @@ fn a_database_of_an_earlier_version_is_told_and_left_alone() {
     let path = folder.path().join("db");
     drop(SqliteStore::open(&path).unwrap());
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
-    let before = std::fs::read(&path).unwrap();
 
-    let opened = SqliteStore::open(&path);
-
-    assert_eq!(opened.err(), Some(OpenError::Foreign(path.clone())));
-    assert_eq!(std::fs::read(path).unwrap(), before);
+    assert_eq!(refused_and_left_alone(&path), Some(OpenError::Foreign(path)));
 }
 
 #[cfg(unix)]
@@ -127,6 +117,14 @@ fn what_was_done_is_there_when_the_store_is_opened_again() {
 
     let place = Place { partition: lane(), wanted: Wanted::first(10) };
     assert_eq!(block_on(store.read(&[place])).unwrap().remove(0).rows.len(), 1);
+}
+
+/// Why a file was not opened. It is as it was.
+fn refused_and_left_alone(path: &Path) -> Option<OpenError> {
+    let before = std::fs::read(path).unwrap();
+    let opened = SqliteStore::open(path);
+    assert_eq!(std::fs::read(path).unwrap(), before);
+    opened.err()
 }
 
 fn lane() -> PartitionKey {

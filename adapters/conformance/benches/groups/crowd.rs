@@ -86,7 +86,9 @@ impl Crowd {
         let groups = (0..2).flat_map(|_| Self::circle(&house, &mut purse));
         let groups: Vec<_> = groups.collect();
         house.work();
-        house.arrive(groups.iter().map(|group| group.entries).sum());
+        // Each of both circles was told once that few packages are left.
+        let notices = 2 * CROWD as u64;
+        house.arrive(notices + groups.iter().map(|group| group.entries).sum::<u64>());
         Self { house, purse, groups }
     }
 
@@ -94,8 +96,6 @@ impl Crowd {
     fn circle(house: &House, purse: &mut Purse) -> Vec<Group> {
         let mut people: Vec<_> = (0..CROWD).map(|_| Person::new(house, purse)).collect();
         people.iter_mut().for_each(|person| person.publish(house, purse, CROWD / 2));
-        // Each is told once that few packages are left.
-        house.announce(CROWD as u64);
         let group = |_| {
             let (creator, others) = people.split_first_mut().unwrap();
             let candidates = others.iter_mut().map(|person| person.candidate(house, purse)).collect();

@@ -1,7 +1,7 @@
 //! A homeserver of which all that a call causes is waited for.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     sync::{Arc, Mutex},
 };
 
@@ -46,8 +46,7 @@ pub(crate) struct House {
     pub(crate) network: Network,
     store: Arc<Weighed>,
     arrivals: Arrivals,
-    /// Entries that were caused.
-    expected: Cell<u64>,
+    expected: u64,
     pool: RefCell<LocalPool>,
     /// Goes last: the database lies in it.
     _folder: TempDir,
@@ -64,7 +63,7 @@ impl House {
         let (network, arrivals) = (Network::default(), Arrivals::default());
         let home = opened(&network, &arrivals, store.clone(), Inline);
         let pool = RefCell::new(LocalPool::new());
-        Self { home, network, store, arrivals, expected: Cell::default(), pool, _folder: folder }
+        Self { home, network, store, arrivals, expected: 0, pool, _folder: folder }
     }
 
     /// The same homeserver after a restart: nothing is left of what it keeps in memory.
@@ -107,16 +106,11 @@ impl House {
         self.arrive(entries);
     }
 
-    /// So many entries are on their way, or will be.
-    pub(crate) fn announce(&self, entries: u64) {
-        self.expected.set(self.expected.get() + entries);
-    }
-
-    /// Waits until all entries that are expected, and so many more, have come.
+    /// Waits for so many more entries.
     pub(crate) fn arrive(&mut self, entries: u64) {
-        self.announce(entries);
-        self.pool.get_mut().run_until(self.arrivals.reach(self.expected.get()));
-        assert_eq!(self.arrivals.count(), self.expected.get(), "nothing else may have come in their place");
+        self.expected += entries;
+        self.pool.get_mut().run_until(self.arrivals.reach(self.expected));
+        assert_eq!(self.arrivals.count(), self.expected, "nothing else may have come in their place");
     }
 }
 

@@ -18,20 +18,20 @@ pub(crate) struct Scene {
 impl Scene {
     /// A group of so many members, and all of what making it has caused still on its lane.
     pub(crate) fn new(kind: Kind, members: usize) -> Self {
-        let house = House::new(kind);
+        let mut house = House::new(kind);
         let mut purse = Purse::new(&house);
         let creator = Person::new(&house, &mut purse);
         let mut readers = Vec::new();
         let candidates = (1..members).map(|_| {
             let mut person = Person::new(&house, &mut purse);
             person.publish(&house, &mut purse, 1);
-            // Told that few packages are left.
-            house.announce(1);
             let candidate = person.candidate(&house, &mut purse);
             readers.push(Reader::new(person));
             candidate
         });
-        let candidates = candidates.collect();
+        let candidates: Vec<_> = candidates.collect();
+        // Each was told that few packages are left.
+        house.arrive(candidates.len() as u64);
         let group = Group::new(&house, &mut purse, &creator, candidates);
         assert_eq!(group.members(), members);
         Self { house, purse, group, readers }
