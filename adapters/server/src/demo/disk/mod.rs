@@ -13,7 +13,7 @@ use self::file::Image;
 /// What was found on one disk.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// Rows of each table: a partition's own, and those that it has.
+    /// Rows of each table, the heads of partitions among them.
     pub(crate) records: BTreeMap<String, u64>,
     /// How often each kind of word was found in each place: a table, `free pages`, or what lies beside the tables.
     pub(crate) hits: BTreeMap<(Kind, String), u64>,
